@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration file, parsed and checked. One struct fs_config is one whole, immutable
+ * configuration; a reload makes a new one. docs/man/farshored.yaml.5 lists the keys.
+ */
+#ifndef FARSHORE_DAEMON_CONFIG_H
+#define FARSHORE_DAEMON_CONFIG_H
+
+#include <stdio.h>
+
+#include "farshore/selector.h"
+#include "farshore/sink.h"
+
+struct fs_config_window {
+    unsigned days;        /* bit 0 is Monday */
+    unsigned from_minute; /* of the local day */
+    unsigned to_minute;   /* may be smaller than from: over midnight */
+    uint64_t bandwidth_bytes_per_s;
+};
+
+struct fs_config_peer {
+    char *name;
+    char *tls_name;   /* the name in the peer's certificate; default: the peer's name */
+    char **endpoints; /* host:port; none: we wait for the peer to dial */
+    size_t n_endpoints;
+    uint64_t bandwidth_bytes_per_s; /* 0: no limit */
+    struct fs_config_window *windows;
+    size_t n_windows;
+};
+
+struct fs_config_policy {
+    char *name;
+    char *peer;
+    int64_t interval_ns;
+    struct fs_selector *selector; /* NULL: this site is only a target for it */
+    char *select_text;
+    char *group_by; /* NULL: every volume is its own group */
+    struct fs_pool_map *pools;
+    size_t n_pools;
+    unsigned retain_latest;              /* default 3 */
+    bool refuse_not_one_instant;         /* not_one_instant: mark | refuse; default mark */
+    int64_t snapshot_timeout_ns;         /* snapshot_timeout: default 5 s */
+    unsigned alert_warn, alert_critical; /* multiples of the interval; default 2 and 3 */
+};
+
+struct fs_config {
+    char *site;
+    char *ceph_conf, *ceph_user, *state_pool; /* defaults /etc/ceph/ceph.conf, farshore, rbd */
+    char *listen;                             /* NULL: only dial */
+    char *http;                               /* NULL: none */
+    char *tls_cert, *tls_key, *tls_ca;
+    char *control; /* default /run/farshore/control.sock */
+    struct fs_config_peer *peers;
+    size_t n_peers;
+    bool discover_images;
+    int64_t discovery_interval_ns; /* of the images source; `interval`, default 10 s */
+    struct fs_config_policy *policies;
+    size_t n_policies;
+    uint64_t memory_bytes; /* limits.memory, default 256 MiB */
+    unsigned open_images;  /* limits.open_images, default 500 */
+    int zstd_level;        /* compression.level: 0 to 19, default 3; 0 is none */
+};
+
+/*
+ * Read and check a file. Every finding is one line "FILE:LINE:COLUMN: message" on errors (may
+ * be NULL), all of them, not only the first; err says how many. Unknown and duplicate keys,
+ * aliases, missing units, values out of range and references to unknown peers are findings.
+ * Returns 0, or -errno and no configuration. Does no I/O but on the file itself.
+ */
+int fs_config_load(const char *path, FILE *errors, struct fs_config **ret_config,
+                   struct fs_error *err);
+void fs_config_free(struct fs_config *config);
+
+/* Borrowed; NULL where there is none. */
+const struct fs_config_policy *fs_config_find_policy(const struct fs_config *config,
+                                                     const char *name);
+const struct fs_config_peer *fs_config_find_peer(const struct fs_config *config, const char *name);
+
+/* The schema, for the manual's test: calls back with "policies.*.interval", its type and default
+ * as text, in the order of the table. */
+typedef void fs_config_key_fn(void *arg, const char *path, const char *type,
+                              const char *default_text);
+void fs_config_each_key(fs_config_key_fn *each, void *arg);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The event log: an event of the catalogue and typed fields. journald's native fields where the
+ * daemon runs under it, logfmt on stderr elsewhere. Repeats are rate-limited with a count. Never
+ * give it a key. Any thread but Ceph's callbacks.
+ */
+#ifndef FARSHORE_LOG_H
+#define FARSHORE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "farshore/error.h"
+
+enum fs_log_level {                     /* syslog's numbers */
+                    FS_LOG_ERROR = 3,   /* act now */
+                    FS_LOG_WARNING = 4, /* heals itself, but look */
+                    FS_LOG_NOTICE = 5,  /* a state changed */
+                    FS_LOG_INFO = 6,    /* one line per cycle */
+                    FS_LOG_DEBUG = 7,
+};
+
+/* The catalogue: X(constant, name, level, meaning). docs/man/farshored.8 lists the same. */
+#define FS_EVENTS(X)                                                                               \
+    X(FS_EV_STARTED, "started", FS_LOG_NOTICE, "the daemon is up")                                 \
+    X(FS_EV_STOPPING, "stopping", FS_LOG_NOTICE, "the daemon was told to stop")                    \
+    X(FS_EV_RELOADED, "reloaded", FS_LOG_NOTICE, "a new configuration is in force")                \
+    X(FS_EV_RELOAD_REFUSED, "reload_refused", FS_LOG_ERROR, "the old configuration stays")         \
+    X(FS_EV_CLUSTER_UP, "cluster_up", FS_LOG_NOTICE, "connected to the Ceph cluster")              \
+    X(FS_EV_CLUSTER_DOWN, "cluster_down", FS_LOG_ERROR, "the Ceph cluster cannot be reached")      \
+    X(FS_EV_LEASE_TAKEN, "lease_taken", FS_LOG_NOTICE, "this daemon works for the site")           \
+    X(FS_EV_LEASE_LOST, "lease_lost", FS_LOG_ERROR, "another daemon works for the site")           \
+    X(FS_EV_INSTANCE_FENCED, "instance_fenced", FS_LOG_NOTICE,                                     \
+      "a client instance that a predecessor left behind was blocklisted")                          \
+    X(FS_EV_PEER_UP, "peer_up", FS_LOG_NOTICE, "a session with the peer is open")                  \
+    X(FS_EV_PEER_DOWN, "peer_down", FS_LOG_WARNING, "no session with the peer")                    \
+    X(FS_EV_PEER_REFUSED, "peer_refused", FS_LOG_WARNING, "a connection was turned away")          \
+    X(FS_EV_GROUP_FOUND, "group_found", FS_LOG_NOTICE, "a group is protected from now on")         \
+    X(FS_EV_GROUP_LET_GO, "group_let_go", FS_LOG_NOTICE, "a group is no longer selected")          \
+    X(FS_EV_GROUP_CHANGED, "group_changed", FS_LOG_NOTICE, "a group's volumes changed")            \
+    X(FS_EV_GROUP_STATE, "group_state", FS_LOG_NOTICE, "a group's state changed")                  \
+    X(FS_EV_VOLUME_SKIPPED, "volume_skipped", FS_LOG_WARNING, "a volume cannot be protected")      \
+    X(FS_EV_POINT_TAKEN, "point_taken", FS_LOG_INFO, "a consistent point exists at the source")    \
+    X(FS_EV_POINT_UNCHANGED, "point_unchanged", FS_LOG_DEBUG, "nothing changed, none was taken")   \
+    X(FS_EV_POINT_COMMITTED, "point_committed", FS_LOG_INFO, "a recovery point is at the target")  \
+    X(FS_EV_POINT_REMOVED, "point_removed", FS_LOG_DEBUG, "a point's snapshots were removed")      \
+    X(FS_EV_TAKE_FAILED, "take_failed", FS_LOG_WARNING, "no point could be taken")                 \
+    X(FS_EV_TAKE_KILLED, "take_killed", FS_LOG_WARNING,                                            \
+      "the snapshot helper passed its bound and was killed and blocklisted")                       \
+    X(FS_EV_SLOW_DIFF, "slow_diff", FS_LOG_NOTICE, "fast-diff cannot be used for a volume")        \
+    X(FS_EV_SYNC_FAILED, "sync_failed", FS_LOG_WARNING, "a transfer ended without a commit")       \
+    X(FS_EV_SYNC_RESUMED, "sync_resumed", FS_LOG_INFO, "a transfer goes on where it was")          \
+    X(FS_EV_OFFER_REFUSED, "offer_refused", FS_LOG_WARNING, "this site refused a peer's offer")    \
+    X(FS_EV_DIGEST_MISMATCH, "digest_mismatch", FS_LOG_ERROR, "the sites' bytes differ")           \
+    X(FS_EV_REPEATED, "repeated", FS_LOG_INFO, "a message came again so many times")               \
+    X(FS_EV_INTERNAL, "internal", FS_LOG_ERROR, "a bug: please report it")
+
+enum fs_event {
+#define FS_EVENT_CONSTANT(constant, name, level, meaning) constant,
+    FS_EVENTS(FS_EVENT_CONSTANT)
+#undef FS_EVENT_CONSTANT
+        FS_EVENT_COUNT
+};
+
+struct fs_field {
+    const char *key; /* lower case and _; NULL ends a list */
+    enum { FS_FIELD_STRING, FS_FIELD_INT, FS_FIELD_UINT } type;
+    const char *s; /* NULL is left out */
+    int64_t i;
+    uint64_t u;
+};
+
+#define FS_S(k, v) ((struct fs_field){.key = (k), .type = FS_FIELD_STRING, .s = (v)})
+#define FS_I(k, v) ((struct fs_field){.key = (k), .type = FS_FIELD_INT, .i = (v)})
+#define FS_U(k, v) ((struct fs_field){.key = (k), .type = FS_FIELD_UINT, .u = (v)})
+/* The message and class of a struct fs_error. */
+#define FS_E(e) FS_S("error", (e)->message), FS_S("class", fs_error_class_name((e)->class))
+
+/* fs_log(FS_EV_POINT_COMMITTED, FS_S("group", name), FS_U("seq", seq)) */
+#define fs_log(event, ...) fs_log_fields((event), (const struct fs_field[]){__VA_ARGS__, {0}})
+
+void fs_log_fields(enum fs_event event, const struct fs_field *fields);
+
+/* Before any thread starts. journal: write native journald fields instead of logfmt. */
+void fs_log_init(bool journal, enum fs_log_level most);
+/* Print what was held back by rate limits. LOOP, about once a second. */
+void fs_log_flush_repeats(void);
+
+#endif

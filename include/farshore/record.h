@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A group's durable record at one site: what the site knows of it and has promised. Plain data
+ * and its JSON form; reading and writing it in the cluster is the source's, the sink's and the
+ * store's work (guarded by version). A struct fs_record has one owner at a time: an operation
+ * that changes it takes it over and gives back the new one.
+ */
+#ifndef FARSHORE_RECORD_H
+#define FARSHORE_RECORD_H
+
+#include "farshore/error.h"
+#include "farshore/model.h"
+
+#define FS_RECORD_FORMAT 1
+
+struct fs_record_volume {
+    struct fs_volume volume;          /* at this site; its uuid is set */
+    char peer_identity[FS_NAME_SIZE]; /* "fsid/pool id/ns/image id" at the other site, or "" */
+    bool gone;                        /* no longer a member; kept while older points hold it */
+};
+
+/* One volume's share of a point at this site. */
+struct fs_record_content {
+    struct fs_uuid volume;
+    uint64_t snap_id;       /* the exact content: a user snapshot, or the RBD group snapshot's */
+    uint64_t mark_id;       /* where a diff from this point starts: the mark, or snap_id itself */
+    uint64_t size;          /* bytes of the volume at the point */
+    struct fs_digest chain; /* digest that both sites agreed on at the commit */
+};
+
+enum fs_point_state {
+    FS_POINT_TAKING = 0, /* seq used up; snapshots may or may not exist */
+    FS_POINT_COMPLETE,   /* every snapshot exists (at the source) */
+    FS_POINT_COMMITTING, /* the target takes its snapshots now */
+    FS_POINT_COMMITTED,  /* both sites agreed: a recovery point */
+};
+
+struct fs_record_point {
+    struct fs_point_id point;
+    enum fs_point_state state;
+    unsigned flags;                /* FS_POINT_* */
+    int64_t taken_ns;              /* wall, this site's clock */
+    bool group_snapshot;           /* contents are an RBD group snapshot, diffs start at marks */
+    char group_pool[FS_POOL_SIZE]; /* where that RBD group lives, with group_snapshot */
+    char group_ns[FS_POOL_SIZE];
+    uint64_t bytes; /* changed bytes that were shipped for it */
+    size_t n_contents;
+    struct fs_record_content *contents; /* owned */
+};
+
+/* A transfer that is being applied at the target. */
+struct fs_record_incoming {
+    bool present;
+    struct fs_point_id point;
+    struct fs_uuid base; /* zero: a first copy */
+    size_t n_positions;
+    struct {
+        struct fs_uuid volume;
+        struct fs_position position;
+    } * positions; /* owned */
+};
+
+struct fs_record {
+    uint64_t version; /* of the stored object; 0: never stored */
+    struct fs_uuid group;
+    char name[FS_NAME_SIZE];
+    char policy[FS_NAME_SIZE];
+    char peer[FS_NAME_SIZE]; /* site name */
+    enum fs_role role;
+    struct fs_term term;
+    uint64_t next_seq;   /* of points taken here */
+    int64_t interval_ns; /* of the source's policy, as last heard */
+    bool paused;
+    struct fs_term peer_term; /* the highest seen of the other site */
+    uint64_t peer_version;
+    size_t n_volumes;
+    struct fs_record_volume *volumes; /* owned */
+    size_t n_points;
+    struct fs_record_point *points; /* owned; ascending seq */
+    struct fs_record_incoming incoming;
+    /* Newest committed point: the moment until which the group is known unchanged; it is stored
+     * apart from the record (batched over groups) and merged in on load. */
+    int64_t current_until_ns;
+};
+
+/* A new empty record or NULL. */
+struct fs_record *fs_record_new(void);
+void fs_record_free(struct fs_record *record);
+/* A deep copy, or NULL when out of memory. */
+struct fs_record *fs_record_copy(const struct fs_record *record);
+
+/* JSON text, owned by the caller (free), or NULL when out of memory. version and
+ * current_until_ns are not in it. */
+char *fs_record_encode(const struct fs_record *record);
+/* -EINVAL for garbage, -EPROTONOSUPPORT for a newer format; bounded by FS_*_MAX. */
+int fs_record_decode(const char *text, size_t length, struct fs_record **ret_record,
+                     struct fs_error *err);
+
+/* Borrowed from the record; NULL where there is none. */
+struct fs_record_point *fs_record_find_point(struct fs_record *record, const struct fs_uuid *id);
+struct fs_record_volume *fs_record_find_volume(struct fs_record *record,
+                                               const struct fs_uuid *uuid);
+struct fs_record_volume *fs_record_find_image(struct fs_record *record,
+                                              const struct fs_image_ref *ref);
+const struct fs_record_content *fs_record_find_content(const struct fs_record_point *point,
+                                                       const struct fs_uuid *volume);
+/* The newest FS_POINT_COMMITTED one. */
+const struct fs_record_point *fs_record_newest_committed(const struct fs_record *record);
+/* Appends and returns an empty point (borrowed), or NULL when out of memory. */
+struct fs_record_point *fs_record_add_point(struct fs_record *record, size_t n_contents);
+void fs_record_remove_point(struct fs_record *record, const struct fs_uuid *id);
+/* Appends a copy of the volume, giving it a uuid if it has none; NULL when out of memory. */
+struct fs_record_volume *fs_record_add_volume(struct fs_record *record,
+                                              const struct fs_volume *volume);
+/* Forget the incoming transfer. */
+void fs_record_clear_incoming(struct fs_record *record);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session: one conversation of two daemons over a transport (TLS in the product, memory in the
+ * scenario tests). It says hello, checks the peer, keeps the heart-beat, accounts for credit and
+ * hands frames to the streams. LOOP only. It never calls the loop itself: the owner calls
+ * fs_session_tick at the moments that fs_session_deadline asks for.
+ */
+#ifndef FARSHORE_SESSION_H
+#define FARSHORE_SESSION_H
+
+#include "farshore/clock.h"
+#include "farshore/wire.h"
+
+/* --- transport ------------------------------------------------------------------------------ */
+
+struct fs_transport;
+
+struct fs_transport_ops {
+    /* Queue bytes; the buffer is moved in and left empty. Never fails: a broken transport
+     * reports through closed. */
+    void (*send)(struct fs_transport *transport, struct fs_buf *buf);
+    /* Bytes queued and not yet given to the kernel. */
+    size_t (*pending)(const struct fs_transport *transport);
+    /* Flushes nothing, frees transport; no callback runs after it. */
+    void (*close)(struct fs_transport *transport);
+};
+
+struct fs_transport_events { /* set by the session; called on the LOOP, never from inside send */
+    /* Returns how many bytes were consumed; the rest is offered again with what comes next. */
+    size_t (*received)(void *arg, const uint8_t *data, size_t length);
+    /* pending fell below FS_TRANSPORT_LOW. */
+    void (*drained)(void *arg);
+    /* The connection is gone; the session closes the transport. */
+    void (*closed)(void *arg, const struct fs_error *err);
+};
+
+#define FS_TRANSPORT_LOW (2u << 20)
+
+struct fs_transport { /* first member of an implementation */
+    const struct fs_transport_ops *ops;
+    const struct fs_transport_events *events;
+    void *events_arg;
+    bool dialed;                /* we made the connection */
+    char address[FS_NAME_SIZE]; /* of the peer, for people */
+    /* True where the peer's certificate is valid for name (always true in memory). */
+    bool (*peer_is)(const struct fs_transport *transport, const char *name);
+};
+
+/* --- session -------------------------------------------------------------------------------- */
+
+struct fs_session;
+
+struct fs_session_options {
+    const struct fs_clock *clock; /* borrowed, as all of these */
+    const char *site;             /* our name */
+    struct fs_uuid site_uuid, instance;
+    const char *software;
+    uint64_t credit;      /* bytes of segments we take before we give more */
+    int64_t heartbeat_ns; /* ping as often; down after three without an answer */
+    int64_t hello_ns;     /* the longest to wait for a hello */
+    uint64_t send_limit;  /* bytes the transport may hold before senders wait */
+};
+
+struct fs_session_events {
+    /* The peer said hello: return NULL to accept, or static text why not (said in BYE). The owner
+     * checks that the site is configured, that peer_is(name), and settles double sessions. */
+    const char *(*hello)(void *arg, struct fs_session *session, const struct fs_hello *hello);
+    void (*up)(void *arg, struct fs_session *session);
+    /* The session is over; the owner calls fs_session_free (not from inside). Streams got their
+     * `lost` before. */
+    void (*down)(void *arg, struct fs_session *session, const struct fs_error *err);
+    /* A peer offers a point: attach a handler with fs_session_attach or refuse by
+     * fs_session_send. offer is moved in (fs_offer_fini). */
+    void (*offer)(void *arg, struct fs_session *session, uint32_t stream, struct fs_offer *offer);
+    /* CURRENT and CURRENT_ACK; borrowed. */
+    void (*current)(void *arg, struct fs_session *session, const struct fs_current_list *list);
+    void (*current_ack)(void *arg, struct fs_session *session, const struct fs_current_list *list);
+};
+
+/* One end of a stream: a sender or a receiver. */
+struct fs_stream_events {
+    /* Borrowed; a return other than 0 (with err) ends the session as a protocol error. */
+    int (*frame)(void *arg, const struct fs_frame *frame, struct fs_error *err);
+    /* There is credit and room in the transport again (senders). */
+    void (*writable)(void *arg);
+    /* The session is gone; the stream is detached. */
+    void (*lost)(void *arg, const struct fs_error *err);
+};
+
+/* transport is moved in; says hello at once. NULL when out of memory. */
+struct fs_session *fs_session_new(const struct fs_session_options *options,
+                                  struct fs_transport *transport,
+                                  const struct fs_session_events *events, void *arg);
+/* Closes the transport; streams get lost. */
+void fs_session_free(struct fs_session *session);
+/* Says BYE with text, then down is called soon. */
+void fs_session_end(struct fs_session *session, const char *text);
+
+/* When tick wants to be called next, on the boot clock. */
+int64_t fs_session_deadline(const struct fs_session *session);
+void fs_session_tick(struct fs_session *session);
+
+bool fs_session_is_up(const struct fs_session *session);
+/* NULL before it is up. */
+const struct fs_hello *fs_session_peer(const struct fs_session *session);
+const struct fs_transport *fs_session_transport(const struct fs_session *session);
+int64_t fs_session_rtt_ns(const struct fs_session *session); /* smoothed; -1: not yet known */
+int64_t fs_session_clock_offset_ns(const struct fs_session *session); /* peer's wall - ours */
+/* Bytes on the wire so far, without TLS's own. */
+uint64_t fs_session_bytes_sent(const struct fs_session *session);
+uint64_t fs_session_bytes_received(const struct fs_session *session);
+
+/* A new stream of ours: odd numbers for the side that dialed, even ones for the other. */
+uint32_t fs_session_open_stream(struct fs_session *session, const struct fs_stream_events *events,
+                                void *arg);
+/* Handle a stream that the peer opened. */
+void fs_session_attach(struct fs_session *session, uint32_t stream,
+                       const struct fs_stream_events *events, void *arg);
+/* No further callbacks; late frames of the stream are dropped. */
+void fs_session_detach(struct fs_session *session, uint32_t stream);
+
+/*
+ * Send the frames in buf (moved in, left empty). Segments count against the peer's credit by their
+ * payload length and are only sent while fs_session_may_send is true.
+ */
+void fs_session_send(struct fs_session *session, struct fs_buf *buf);
+/* Sender: room for a segment of so many payload bytes, in credit and in the transport? Takes the
+ * credit when it says yes. When it says no, writable follows. */
+bool fs_session_take_credit(struct fs_session *session, uint64_t bytes);
+/* Receiver: so many payload bytes of segments were applied and freed: gives credit back, in
+ * batches. */
+void fs_session_release_credit(struct fs_session *session, uint64_t bytes);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where points are applied: the second table. snapshot/ implements it over Ceph, tests/scenario
+ * in memory. The rules of farshore/source.h hold here too: called on the LOOP, done is called
+ * exactly once, later, on the LOOP; what is passed in belongs to the operation until done.
+ */
+#ifndef FARSHORE_SINK_H
+#define FARSHORE_SINK_H
+
+#include "farshore/error.h"
+#include "farshore/record.h"
+
+struct fs_sink;     /* one site's storage as a target */
+struct fs_incoming; /* one transfer that is being applied */
+
+/* One volume as the source offers it; part of struct fs_offer. */
+struct fs_offer_volume {
+    struct fs_volume volume;     /* uuid, image (at the source), PVC, labels */
+    char identity[FS_NAME_SIZE]; /* "fsid/pool id/ns/image id" at the source */
+    struct fs_geometry geometry; /* at the point */
+};
+
+/* A point that a source wants to ship: the OFFER message, validated. */
+struct fs_offer {
+    struct fs_uuid group;
+    char name[FS_NAME_SIZE]; /* of the group */
+    char policy[FS_NAME_SIZE];
+    struct fs_term term;
+    struct fs_point_id point;
+    unsigned flags;          /* FS_POINT_* */
+    uint64_t taken_age_ns;   /* how long ago the point was taken */
+    uint64_t interval_ns;    /* of the source's policy */
+    uint64_t record_version; /* of the source's record */
+    size_t n_held;
+    struct fs_uuid *held; /* owned; ids of points that the source can diff from */
+    size_t n_volumes;
+    struct fs_offer_volume *volumes; /* owned */
+};
+
+void fs_offer_fini(struct fs_offer *offer);
+
+/* What the target's configuration says to an offer; filled by the daemon. */
+struct fs_pool_map {
+    char source_pool[FS_POOL_SIZE];
+    char source_ns[FS_POOL_SIZE];
+    char target_pool[FS_POOL_SIZE];
+    char target_ns[FS_POOL_SIZE];
+};
+
+struct fs_admission {
+    char peer[FS_NAME_SIZE];
+    const struct fs_pool_map *pools; /* borrowed until done */
+    size_t n_pools;
+    unsigned retain_latest; /* committed points to keep, at least 1 */
+};
+
+/* Why an offer was refused; numbers are the wire's. */
+enum fs_refusal {
+    FS_REFUSE_NONE = 0,
+    FS_REFUSE_UNKNOWN_POLICY = 1,
+    FS_REFUSE_POOL_NOT_MAPPED = 2,
+    FS_REFUSE_NOT_OWNED = 3,   /* an image of that name exists and is not ours */
+    FS_REFUSE_STALE_TERM = 4,  /* the target knows a higher term */
+    FS_REFUSE_SPLIT_BRAIN = 5, /* equal numbers, different sites */
+    FS_REFUSE_NOT_SECONDARY = 6,
+    FS_REFUSE_NO_BASE = 7, /* the target has points and none in common */
+    FS_REFUSE_NO_SPACE = 8,
+    FS_REFUSE_BUSY = 9,         /* another transfer of the group, or a limit */
+    FS_REFUSE_UNAVAILABLE = 10, /* the cluster is away */
+    FS_REFUSE_DIGEST = 11,      /* at commit: the digests differ */
+    FS_REFUSE_BROKEN = 12,      /* anything else: the message says what */
+};
+
+struct fs_sink_open_result {      /* valid during the callback */
+    struct fs_record *record;     /* moved out: the group's record now; NULL where it was NULL and
+                                     the offer was refused */
+    struct fs_incoming *incoming; /* NULL: refused (err, refusal) or already committed */
+    bool committed;               /* this very point is committed here already */
+    struct fs_uuid base; /* zero: a first copy; the newest point that both hold otherwise */
+    /* n_volumes of the offer, in its order; where to go on. Borrowed for the callback. */
+    const struct fs_position *positions;
+    enum fs_refusal refusal;
+    struct fs_error err;
+};
+
+typedef void fs_sink_open_fn(void *arg, struct fs_sink_open_result *result);
+typedef void fs_sink_io_fn(void *arg, const struct fs_error *err);
+typedef void fs_sink_record_fn(void *arg, struct fs_record *record, const struct fs_error *err);
+
+/* Some extents of one volume and the contents of the DATA ones, in order, back to back. */
+struct fs_segment_data {
+    unsigned volume;                 /* index into the offer's volumes */
+    const struct fs_extent *extents; /* ascending, disjoint, inside the volume */
+    size_t n_extents;
+    const uint8_t *payload;
+    size_t payload_length; /* sum of the DATA extents' lengths */
+};
+
+struct fs_current { /* "group G was unchanged until ..." */
+    struct fs_uuid group;
+    struct fs_uuid point;     /* its newest committed point */
+    int64_t current_until_ns; /* wall clock of this site */
+};
+
+struct fs_sink_ops {
+    /*
+     * Accept or refuse an offer: check term and ownership, create what is missing, resize, lock.
+     * record is moved in; NULL for a group that this site does not know. offer and admission
+     * are borrowed until done.
+     */
+    void (*open)(struct fs_sink *sink, struct fs_record *record, const struct fs_offer *offer,
+                 const struct fs_admission *admission, fs_sink_open_fn *done, void *arg);
+
+    /* Apply a segment. Any number may be in flight, of disjoint ranges; the caller bounds them. */
+    void (*write)(struct fs_incoming *incoming, const struct fs_segment_data *segment,
+                  fs_sink_io_fn *done, void *arg);
+
+    /*
+     * Flush, then store positions (one per volume of the offer; copied) durably. The caller makes
+     * sure that everything below them was written. No commit at the same time.
+     */
+    void (*sync)(struct fs_incoming *incoming, const struct fs_position *positions,
+                 fs_sink_io_fn *done, void *arg);
+
+    /*
+     * Nothing is in flight and the digests agree: flush, store committing, snapshot every
+     * volume, store committed, prune by retention. chains: one per volume. done gets a copy of
+     * the record (its own to free); incoming stays until close.
+     */
+    void (*commit)(struct fs_incoming *incoming, const struct fs_position *finals, uint64_t bytes,
+                   fs_sink_record_fn *done, void *arg);
+
+    /* Drain, let go of the images (parked), free incoming; done gets the record back and never
+     * an error. */
+    void (*close)(struct fs_incoming *incoming, fs_sink_record_fn *done, void *arg);
+
+    /* Store moments durably, one write for all. Copied. */
+    void (*note_current)(struct fs_sink *sink, const struct fs_current *entries, size_t count,
+                         fs_sink_io_fn *done, void *arg);
+};
+
+struct fs_sink {
+    const struct fs_sink_ops *ops;
+};
+
+struct fs_incoming {
+    const struct fs_sink_ops *ops;
+};
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where points come from: one of the two tables through which ship/ and the daemon's state
+ * machines meet storage. snapshot/ implements it over Ceph; tests/scenario has one in memory.
+ *
+ * Every operation is called on the LOOP, returns at once, and calls done exactly once, later, on
+ * the LOOP (never from inside the call). Failures arrive through done. Buffers passed in belong
+ * to the operation until done. One record-changing operation per group at a time.
+ */
+#ifndef FARSHORE_SOURCE_H
+#define FARSHORE_SOURCE_H
+
+#include "farshore/error.h"
+#include "farshore/record.h"
+
+struct fs_source;  /* one site's storage as a source of points */
+struct fs_reading; /* a point opened for reading, against a base */
+
+enum fs_take_outcome {
+    FS_TAKE_FAILED = 0,
+    FS_TAKE_POINT,     /* the record's last point is new and FS_POINT_COMPLETE */
+    FS_TAKE_UNCHANGED, /* nothing was taken: see current_until_ns */
+};
+
+enum fs_take_reason { /* why a take failed, where it is a state of its own */
+                      FS_TAKE_REASON_NONE = 0,
+                      FS_TAKE_WRITER_SILENT,
+                      FS_TAKE_NOT_ONE_INSTANT, /* the policy refuses such points */
+                      FS_TAKE_BOUND_PASSED,    /* the helper was killed and blocklisted */
+                      FS_TAKE_FOREIGN_GROUP,   /* a volume is in an RBD group that is not ours */
+};
+
+struct fs_take_request {
+    struct fs_record *record;   /* moved in; as discovery and the record module left it */
+    const struct fs_uuid *base; /* newest point that the peer is known to hold, or NULL; read
+                                   during the call only */
+    bool force;                 /* take one even where nothing changed */
+    bool refuse_not_one_instant;
+    int64_t bound_ns; /* the longest that writers may be held (default 5 s) */
+};
+
+struct fs_take_result { /* valid during the callback */
+    enum fs_take_outcome outcome;
+    enum fs_take_reason reason;
+    struct fs_record *record; /* moved out to the callback; never NULL */
+    int64_t current_until_ns; /* wall: UNCHANGED: the moment before the check began */
+    int64_t pause_ns;         /* POINT: how long writers were held, as measured by the helper */
+    /* Why the unchanged check or the diffs of this group are slow, "" where they are fast. */
+    char slow_reason[128];
+    struct fs_error err;
+};
+
+typedef void fs_take_fn(void *arg, struct fs_take_result *result);
+typedef void fs_record_fn(void *arg, struct fs_record *record, const struct fs_error *err);
+typedef void fs_reading_fn(void *arg, struct fs_reading *reading, const struct fs_error *err);
+
+/* A batch of changed extents, ascending and disjoint, of the range [from, next). */
+struct fs_extent_list {
+    struct fs_extent *extents; /* caller's */
+    size_t capacity;
+    size_t count;  /* out */
+    uint64_t next; /* out: where the next batch starts; the volume's size at its end */
+};
+
+typedef void fs_list_fn(void *arg, struct fs_extent_list *list, const struct fs_error *err);
+typedef void fs_io_fn(void *arg, const struct fs_error *err);
+
+struct fs_source_ops {
+    /*
+     * Take a point of the record's present (not gone) volumes, or find that nothing changed.
+     * The seq is used up in the stored record before the first snapshot exists. Removes
+     * half-taken points that it finds in the record.
+     */
+    void (*take)(struct fs_source *source, const struct fs_take_request *request, fs_take_fn *done,
+                 void *arg);
+
+    /*
+     * The peer holds `committed` as a recovery point: store it, and remove older points and
+     * their marks here. agreed (n_contents digests in the order of the point's contents) is
+     * stored with the point; read during the call. current_until_ns likewise.
+     */
+    void (*settle)(struct fs_source *source, struct fs_record *record,
+                   const struct fs_uuid *committed, const struct fs_digest *agreed,
+                   int64_t current_until_ns, fs_record_fn *done, void *arg);
+
+    /* Store the record as it is now (role, pause, membership, name). */
+    void (*store)(struct fs_source *source, struct fs_record *record, fs_record_fn *done,
+                  void *arg);
+
+    /*
+     * Open a point for reading; base NULL or zero: everything that it holds (for a clone also
+     * what it has from its parent). The record is read during the call only.
+     */
+    void (*open)(struct fs_source *source, const struct fs_record *record,
+                 const struct fs_uuid *point, const struct fs_uuid *base, fs_reading_fn *done,
+                 void *arg);
+
+    /*
+     * Changed extents of volume (index into the point's contents) from `from` on; fills list.
+     * Exact; in time that grows with what changed. An empty batch with next < size is allowed.
+     * Extents may be of kind ZERO where the diff already knows it. One list at a time and volume.
+     */
+    void (*list)(struct fs_reading *reading, unsigned volume, uint64_t from,
+                 struct fs_extent_list *list, fs_list_fn *done, void *arg);
+
+    /* Read length bytes at offset of a volume at the point into buffer; holes read as zeroes.
+     * Any number may be in flight; the caller bounds them. */
+    void (*read)(struct fs_reading *reading, unsigned volume, uint64_t offset, uint64_t length,
+                 void *buffer, fs_io_fn *done, void *arg);
+
+    /* Waits for what is in flight, then frees reading; done may be NULL. Never fails. */
+    void (*close)(struct fs_reading *reading, fs_io_fn *done, void *arg);
+};
+
+/* First member of an implementation. */
+struct fs_source {
+    const struct fs_source_ops *ops;
+};
+
+struct fs_reading {
+    const struct fs_source_ops *ops;
+};
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS 1.3 transports over TCP: listening and dialing on libevent's loop with OpenSSL. Both sides
+ * show a certificate of the configured CA; who the peer may be is asked through peer_is. LOOP only.
+ */
+#ifndef FARSHORE_TLS_H
+#define FARSHORE_TLS_H
+
+#include "farshore/session.h"
+
+struct event_base;
+struct fs_tls; /* certificate, key and CA, loaded; shared by listener and dialers */
+
+/* Files are read now. Errors name the file and what is wrong (missing, no match of key and
+ * certificate, expired, not PEM). -errno. */
+int fs_tls_new(const char *cert, const char *key, const char *ca, struct fs_tls **ret_tls,
+               struct fs_error *err);
+/* References: listeners, dials and transports hold one each. */
+struct fs_tls *fs_tls_ref(struct fs_tls *tls);
+void fs_tls_unref(struct fs_tls *tls);
+/* When our own certificate ends: seconds since the epoch. */
+int64_t fs_tls_not_after(const struct fs_tls *tls);
+
+/* A transport whose TLS handshake is done; moved to the callback. */
+typedef void fs_tls_accepted_fn(void *arg, struct fs_transport *transport);
+
+struct fs_tls_listener;
+
+/*
+ * address is "host:port" or "[v6]:port". At most max_handshakes connections may be in the
+ * handshake at once and each has handshake_ns; more are closed. Failures of single handshakes
+ * are logged as peer_refused (rate-limited).
+ */
+int fs_tls_listen(struct event_base *base, struct fs_tls *tls, const char *address,
+                  unsigned max_handshakes, int64_t handshake_ns, fs_tls_accepted_fn *accepted,
+                  void *arg, struct fs_tls_listener **ret_listener, struct fs_error *err);
+/* The port that it listens on (for ":0"). */
+unsigned fs_tls_listener_port(const struct fs_tls_listener *listener);
+/* Use another certificate for connections from now on. */
+void fs_tls_listener_set(struct fs_tls_listener *listener, struct fs_tls *tls);
+void fs_tls_listener_free(struct fs_tls_listener *listener);
+
+struct fs_tls_dial;
+
+/* transport is NULL and err filled on failure. The dial is freed before the callback. */
+typedef void fs_tls_dialed_fn(void *arg, struct fs_transport *transport,
+                              const struct fs_error *err);
+
+/* Resolve (without blocking the loop), connect, handshake; bounded by timeout_ns in all. */
+struct fs_tls_dial *fs_tls_dial(struct event_base *base, struct fs_tls *tls, const char *address,
+                                int64_t timeout_ns, fs_tls_dialed_fn *dialed, void *arg);
+/* Gives up; no callback. */
+void fs_tls_dial_cancel(struct fs_tls_dial *dial);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two ends of shipping one point: the sender reads from a source, the receiver applies to a
+ * sink. State machines over the session, the tables and the CPU pool; LOOP only.
+ */
+#ifndef FARSHORE_TRANSFER_H
+#define FARSHORE_TRANSFER_H
+
+#include "farshore/pool.h"
+#include "farshore/session.h"
+#include "farshore/source.h"
+
+/* What a transfer has done so far; for status and metrics. */
+struct fs_transfer_stats {
+    uint64_t changed_bytes; /* found by the diff so far */
+    uint64_t read_bytes;
+    uint64_t wire_bytes;    /* payload of segments after compression, with their headers */
+    uint64_t written_bytes; /* applied at the target: DATA and ZERO extents */
+    uint64_t done_bytes;    /* of image size, for progress: sum of positions */
+    uint64_t total_bytes;   /* sum of the volumes' sizes */
+    uint64_t resumed_bytes; /* sum of the positions where it began */
+};
+
+/* --- sender --------------------------------------------------------------------------------- */
+
+struct fs_sender;
+
+enum fs_sender_outcome {
+    FS_SENT_COMMITTED = 0,
+    FS_SENT_REFUSED, /* refusal and err say why */
+    FS_SENT_FAILED,  /* err: the session, the source, ... */
+};
+
+struct fs_sender_result { /* valid during the callback */
+    enum fs_sender_outcome outcome;
+    enum fs_refusal refusal;
+    struct fs_error err;
+    const struct fs_digest *agreed; /* COMMITTED: chains, in the order of the point's contents */
+    size_t n_agreed;
+    struct fs_transfer_stats stats;
+};
+
+typedef void fs_sender_fn(void *arg, const struct fs_sender_result *result);
+
+struct fs_sender_options {
+    struct fs_source *source;
+    struct fs_session *session;
+    struct fs_pool *cpu;
+    const struct fs_clock *clock;
+    struct fs_budget *budget; /* shared by all senders of the daemon */
+    int zstd_level;           /* 0: do not compress */
+};
+
+/*
+ * Ship `point` of the record. The record is copied. offer is moved in (the caller fills everything
+ * from its record and discovery; volumes in the order of the point's contents). done is called
+ * once, not from inside; the sender is freed by it. NULL when out of memory (offer is freed).
+ */
+struct fs_sender *fs_sender_start(const struct fs_sender_options *options,
+                                  const struct fs_record *record, const struct fs_uuid *point,
+                                  struct fs_offer *offer, fs_sender_fn *done, void *arg);
+/* Sends ABORT; done follows with FS_ERR_CANCELLED. */
+void fs_sender_cancel(struct fs_sender *sender);
+void fs_sender_get_stats(const struct fs_sender *sender, struct fs_transfer_stats *ret_stats);
+
+/* --- receiver ------------------------------------------------------------------------------- */
+
+struct fs_receiver;
+
+struct fs_receiver_result {   /* valid during the callback */
+    struct fs_record *record; /* moved out: the group's record now; NULL: as it was passed in */
+    bool committed;
+    enum fs_refusal refusal;
+    struct fs_error err;
+    struct fs_transfer_stats stats;
+};
+
+typedef void fs_receiver_fn(void *arg, struct fs_receiver_result *result);
+
+struct fs_receiver_options {
+    struct fs_sink *sink;
+    struct fs_session *session;
+    struct fs_pool *cpu;
+    const struct fs_clock *clock;
+    int64_t sync_interval_ns; /* make positions durable at least as often (default 2 s) */
+    uint64_t sync_bytes;      /* ... and every so many bytes (default 32 MiB) */
+};
+
+/*
+ * Answer an offer that arrived on a stream. record (moved in) may be NULL; offer is moved in;
+ * admission is copied with its pools. done is called once, not from inside, after the record
+ * settled; the receiver is freed by it.
+ */
+struct fs_receiver *fs_receiver_start(const struct fs_receiver_options *options, uint32_t stream,
+                                      struct fs_record *record, struct fs_offer *offer,
+                                      const struct fs_admission *admission, fs_receiver_fn *done,
+                                      void *arg);
+/* Makes what was applied durable, refuses the rest as unavailable; done follows. */
+void fs_receiver_cancel(struct fs_receiver *receiver);
+void fs_receiver_get_stats(const struct fs_receiver *receiver, struct fs_transfer_stats *ret_stats);
+
+/* Refuse an offer without a receiver. */
+void fs_refuse_offer(struct fs_session *session, uint32_t stream, enum fs_refusal reason,
+                     const char *message);
+
+/* --- budget --------------------------------------------------------------------------------- */
+
+/* Bytes that all senders of a daemon may hold in buffers. LOOP only. */
+struct fs_budget {
+    uint64_t limit;
+    uint64_t used;
+    uint64_t peak;
+};
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wire: frames and messages. docs/man/farshore-protocol.5 specifies the bytes; a test keeps
+ * it and this file in step. Everything is little endian.
+ *
+ * Frame header, 32 bytes:
+ *    0  u32 magic "FSH1"          4  u16 type          6  u16 flags (bit 0: critical)
+ *    8  u32 payload length       12  u32 stream       16  u64 reserved, zero
+ *   24  u64 XXH3-64 of bytes 0 to 23 and the payload
+ *
+ * For each message one encode and one decode function; decode is the only door from bytes to a
+ * struct and checks everything that can be checked without state. No I/O. Any thread.
+ */
+#ifndef FARSHORE_WIRE_H
+#define FARSHORE_WIRE_H
+
+#include "farshore/buf.h"
+#include "farshore/sink.h"
+
+#define FS_WIRE_VERSION      1
+#define FS_FRAME_HEADER      32
+#define FS_FRAME_PAYLOAD_MAX (4u << 20)
+/* Uncompressed content of a segment. */
+#define FS_SEGMENT_MAX         (1u << 20)
+#define FS_SEGMENT_EXTENTS_MAX 4096
+#define FS_FRAME_CRITICAL      1u /* a receiver that does not know the type ends the session */
+
+enum fs_frame_type {
+    FS_FRAME_HELLO = 1,        /* stream 0, both sides, first */
+    FS_FRAME_BYE = 2,          /* stream 0: orderly end, with a reason */
+    FS_FRAME_PING = 3,         /* stream 0 */
+    FS_FRAME_PONG = 4,         /* stream 0 */
+    FS_FRAME_CREDIT = 5,       /* stream 0: T lets S send so many more bytes of segments */
+    FS_FRAME_OFFER = 16,       /* S, opens a stream */
+    FS_FRAME_ACCEPT = 17,      /* T */
+    FS_FRAME_REFUSE = 18,      /* T, ends the stream, at any moment */
+    FS_FRAME_SEGMENT = 19,     /* S */
+    FS_FRAME_PROGRESS = 20,    /* T: durable positions */
+    FS_FRAME_COMMIT = 21,      /* S: everything was sent; the final chains */
+    FS_FRAME_COMMITTED = 22,   /* T, ends the stream */
+    FS_FRAME_ABORT = 23,       /* S, ends the stream */
+    FS_FRAME_CURRENT = 32,     /* stream 0, S: groups unchanged until ... */
+    FS_FRAME_CURRENT_ACK = 33, /* stream 0, T: durably recorded */
+};
+
+const char *fs_frame_type_name(uint16_t type); /* "HELLO", ... or "unknown" */
+
+struct fs_frame {
+    uint16_t type;
+    uint16_t flags;
+    uint32_t stream;
+    uint32_t length;
+    const uint8_t *payload; /* borrowed */
+};
+
+/* Begin a frame at the end of buf (header space is left), then put the payload, then finish it:
+ * fills length and checksum. start is what begin returned. */
+size_t fs_frame_begin(struct fs_buf *buf, uint16_t type, uint16_t flags, uint32_t stream);
+void fs_frame_finish(struct fs_buf *buf, size_t start);
+
+/*
+ * Look for one frame at data. Returns the bytes that it occupies, 0 when more are needed, or
+ * -EPROTO (bad magic, length above the bound, wrong checksum) with err filled.
+ */
+long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_frame,
+                    struct fs_error *err);
+
+struct fs_hello {
+    uint16_t version_min, version_max;
+    uint64_t features; /* bits; none are defined yet */
+    char site[FS_NAME_SIZE];
+    struct fs_uuid site_uuid;
+    struct fs_uuid instance; /* of the daemon process */
+    uint64_t credit;         /* bytes of segments that the peer may send before a CREDIT */
+    int64_t wall_ns;         /* to show the clocks' offset; nothing computes with it */
+    char software[64];
+};
+
+struct fs_ping { /* PING; PONG returns it with wall_ns of its own */
+    uint64_t id;
+    uint64_t boot_ns; /* of the asking side; opaque to the other */
+    int64_t wall_ns;
+};
+
+struct fs_credit {
+    uint64_t bytes;
+};
+
+struct fs_accept {
+    struct fs_uuid base; /* zero: a first copy */
+    size_t n_positions;
+    struct fs_position *positions; /* owned; the offer's volumes in order */
+};
+
+struct fs_refuse {
+    enum fs_refusal reason;
+    char message[512];
+};
+
+struct fs_segment_extent {
+    struct fs_extent extent;
+    uint64_t hash; /* XXH3-64 of the content; 0 for ZERO */
+};
+
+enum fs_codec {
+    FS_CODEC_RAW = 0,
+    FS_CODEC_ZSTD = 1,
+};
+
+/*
+ * A run of changed extents of one volume. Everything changed in [start, end) is in it. Segments
+ * of a volume come in order: the next one's start is this one's end.
+ */
+struct fs_segment {
+    uint16_t volume; /* index into the offer's volumes */
+    enum fs_codec codec;
+    uint32_t raw_length; /* sum of the DATA extents' lengths, at most FS_SEGMENT_MAX */
+    uint64_t start, end;
+    size_t n_extents;
+    struct fs_segment_extent *extents; /* owned */
+    const uint8_t *payload;            /* borrowed; codec over the contents back to back */
+    uint32_t payload_length;
+};
+
+struct fs_progress {
+    size_t n_positions;
+    struct fs_position *positions; /* owned */
+};
+
+struct fs_commit {
+    uint64_t bytes; /* changed bytes (DATA and ZERO) in the whole transfer */
+    size_t n_finals;
+    struct fs_position *finals; /* owned; offset is the volume's size */
+};
+
+struct fs_committed {
+    struct fs_uuid point;
+};
+
+struct fs_text { /* BYE, ABORT */
+    char text[512];
+};
+
+struct fs_current_entry {
+    struct fs_uuid group, point;
+    uint64_t age_ns; /* how long ago the group was known to be unchanged */
+};
+
+#define FS_CURRENT_MAX 4096
+struct fs_current_list { /* CURRENT, CURRENT_ACK */
+    size_t count;
+    struct fs_current_entry *entries; /* owned */
+};
+
+/*
+ * encode puts the payload (without the frame). decode returns 0 or -EPROTO with err, and then
+ * leaves nothing to free; extents of a segment are checked to be ascending, disjoint, inside
+ * [start, end) and to add up to raw_length. fini frees what is owned.
+ */
+#define FS_WIRE_MESSAGES(X)                                                                        \
+    X(hello)                                                                                       \
+    X(ping) X(credit) X(offer) X(accept) X(refuse) X(segment) X(progress) X(commit) X(committed)   \
+        X(text) X(current_list)
+
+#define FS_WIRE_PROTOTYPES(name)                                                                   \
+    void fs_##name##_encode(const struct fs_##name *message, struct fs_buf *buf);                  \
+    int fs_##name##_decode(const uint8_t *payload, size_t length, struct fs_##name *ret_message,   \
+                           struct fs_error *err);
+FS_WIRE_MESSAGES(FS_WIRE_PROTOTYPES)
+#undef FS_WIRE_PROTOTYPES
+
+void fs_accept_fini(struct fs_accept *message);
+void fs_segment_fini(struct fs_segment *message);
+void fs_progress_fini(struct fs_progress *message);
+void fs_commit_fini(struct fs_commit *message);
+void fs_current_list_fini(struct fs_current_list *message);
+
+/*
+ * The chained digest of a volume and point: start is all zero; each segment gives
+ *   chain = XXH3-128(chain, then for each extent: offset u64, length u64, kind u8, hash u64)
+ * Segments without extents leave it as it is.
+ */
+void fs_chain_extend(struct fs_digest *chain, const struct fs_segment_extent *extents,
+                     size_t count);
+
+#endif
