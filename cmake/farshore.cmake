@@ -10,20 +10,16 @@ if(FARSHORE_WERROR)
 endif()
 if(FARSHORE_SANITIZE)
     target_compile_options(farshore_flags INTERFACE
-        -fsanitize=${FARSHORE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+        -fsanitize=${FARSHORE_SANITIZE} -fno-omit-frame-pointer)
     target_link_options(farshore_flags INTERFACE -fsanitize=${FARSHORE_SANITIZE})
 endif()
 
-# farshore_library(NAME sources...): a static library of one directory.
+# A static library of the sources of one directory, those named main_*.c left out.
 function(farshore_library name)
-    add_library(${name} STATIC ${ARGN})
+    file(GLOB sources CONFIGURE_DEPENDS *.c)
+    list(FILTER sources EXCLUDE REGEX "/main_[^/]*\\.c$")
+    add_library(${name} STATIC ${sources})
     target_link_libraries(${name} PUBLIC farshore_flags)
-endfunction()
-
-# farshore_unit_test(NAME [LIBS...]): tests/unit/NAME.c as a cmocka program with label unit.
-function(farshore_unit_test name)
-    add_executable(${name} ${name}.c)
-    target_link_libraries(${name} PRIVATE ${ARGN} cmocka)
-    add_test(NAME unit.${name} COMMAND ${name})
-    set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 60)
+    # Private headers of a directory are included as "snapshot/cluster.h", and only from inside.
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
 endfunction()

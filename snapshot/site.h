@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a struct fs_site, for this directory: what source, sink and discovery share. */
+#ifndef FARSHORE_SNAPSHOT_SITE_H
+#define FARSHORE_SNAPSHOT_SITE_H
+
+#include "farshore/site.h"
+#include "snapshot/cluster.h"
+#include "snapshot/state.h"
+
+struct fs_site {
+    struct fs_site_options options;
+    struct fs_cluster *cluster;
+    struct fs_state *state;
+    struct fs_uuid uuid;
+    struct fs_source *source; /* made by fs_site_source */
+    struct fs_sink *sink;     /* made by fs_site_sink */
+};
+
+/* snapshot/source.c and snapshot/sink.c */
+struct fs_source *fs_rbd_source_new(struct fs_site *site, struct fs_pool *blocking,
+                                    struct fs_mailbox *mailbox);
+void fs_rbd_source_free(struct fs_source *source); /* WORKER; nothing is in flight */
+struct fs_sink *fs_rbd_sink_new(struct fs_site *site, struct fs_pool *blocking,
+                                struct fs_mailbox *mailbox);
+void fs_rbd_sink_free(struct fs_sink *sink); /* WORKER */
+
+#endif
