@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * farshore: the command-line tool. Each command is one request on the daemon's control socket;
+ * what it may do and what the figures mean is the daemon's business.
+ */
+#include <argp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/tool/client.h"
+#include "daemon/tool/show.h"
+
+#define DEFAULT_SOCKET "/run/farshore/control.sock"
+
+enum { OPTION_WAIT = 256, OPTION_TIMEOUT };
+
+struct arguments {
+    const char *socket;
+    const char *command;
+    const char *group;
+    bool json;
+    bool wait;
+    double timeout_s;
+};
+
+struct command {
+    const char *name;
+    bool needs_group;
+    bool takes_group;
+    bool takes_output;
+    bool takes_wait;
+    void (*show)(const json_t *result, const struct arguments *arguments);
+};
+
+static void show_status(const json_t *result, const struct arguments *arguments)
+{
+    fs_show_status(result, arguments->group != NULL, stdout);
+}
+
+static void show_points(const json_t *result, const struct arguments *arguments)
+{
+    (void)arguments;
+    fs_show_points(result, stdout);
+}
+
+static const struct command commands[] = {
+    {"status", .takes_group = true, .takes_output = true, .show = show_status},
+    {"points", .needs_group = true, .takes_output = true, .show = show_points},
+    {"sync", .needs_group = true, .takes_wait = true},
+    {"pause", .needs_group = true},
+    {"resume", .needs_group = true},
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+const char *argp_program_version = "farshore " FARSHORE_VERSION;
+
+static const struct argp_option options[] = {
+    {"socket", 'S', "PATH", 0,
+     "The daemon's control socket (else FARSHORE_SOCKET, else " DEFAULT_SOCKET ")", 0},
+    {"output", 'o', "FORMAT", 0, "status, points: table (default) or json", 0},
+    {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
+    {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "sync --wait: wait no longer than that", 0},
+    {0},
+};
+
+static void parse_timeout(const char *text, struct arguments *arguments, struct argp_state *state)
+{
+    char *end;
+    arguments->timeout_s = strtod(text, &end);
+    if (*end || !(arguments->timeout_s > 0 && arguments->timeout_s < 1e9)) {
+        argp_error(state, "--timeout: \"%s\" is not a number of seconds", text);
+    }
+}
+
+static void check_arguments(const struct arguments *arguments, struct argp_state *state)
+{
+    const struct command *command = arguments->command ? find_command(arguments->command) : NULL;
+    if (!command) {
+        argp_error(state, "which command? status, points, sync, pause or resume");
+        return;
+    }
+    if (command->needs_group && !arguments->group) {
+        argp_error(state, "%s: which group? (farshore status lists them)", command->name);
+    }
+    if (arguments->json && !command->takes_output) {
+        argp_error(state, "%s: has no --output", command->name);
+    }
+    if ((arguments->wait || arguments->timeout_s > 0) && !command->takes_wait) {
+        argp_error(state, "%s: has no --wait and no --timeout", command->name);
+    }
+    if (arguments->timeout_s > 0 && !arguments->wait) {
+        argp_error(state, "--timeout goes with --wait");
+    }
+}
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    switch (key) {
+    case 'S':
+        arguments->socket = value;
+        return 0;
+    case 'o':
+        arguments->json = strcmp(value, "json") == 0;
+        if (!arguments->json && strcmp(value, "table") != 0) {
+            argp_error(state, "--output: \"%s\" is neither table nor json", value);
+        }
+        return 0;
+    case OPTION_WAIT:
+        arguments->wait = true;
+        return 0;
+    case OPTION_TIMEOUT:
+        parse_timeout(value, arguments, state);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num == 0) {
+            arguments->command = value;
+            if (!find_command(value)) {
+                argp_error(state, "no command \"%s\": status, points, sync, pause or resume",
+                           value);
+            }
+            return 0;
+        }
+        if (state->arg_num == 1) {
+            arguments->group = value;
+            return 0;
+        }
+        argp_error(state, "\"%s\" is one argument too many", value);
+        return 0;
+    case ARGP_KEY_END:
+        check_arguments(arguments, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp parser = {
+    .options = options,
+    .parser = parse_option,
+    .args_doc = "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP",
+    .doc = "Ask and steer the Farshore daemon of this site.\v"
+           "GROUP is a group's name or UUID. Exit status: 0 done, 1 failed, 2 usage, 3 refused and "
+           "nothing changed, 5 the daemon cannot be reached, 6 still running when the wait ended. "
+           "farshore(1) tells the rest.",
+};
+
+static void show_progress(void *arg, const json_t *sync)
+{
+    const bool *terminal = arg;
+    if (*terminal) {
+        fputs("\r\033[K", stderr);
+    }
+    fs_show_progress(sync, stderr);
+    if (!*terminal) {
+        fputc('\n', stderr);
+    }
+}
+
+static json_t *make_request(const struct arguments *arguments)
+{
+    json_t *request = json_pack("{s:s}", "command", arguments->command);
+    if (request && arguments->group) {
+        json_object_set_new(request, "group", json_string(arguments->group));
+    }
+    if (request && arguments->wait) {
+        json_object_set_new(request, "wait", json_true());
+    }
+    return request;
+}
+
+static void show_result(const struct arguments *arguments, const json_t *result)
+{
+    const struct command *command = find_command(arguments->command);
+    if (arguments->json) {
+        json_dumpf(result, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+        putchar('\n');
+    } else if (command->show) {
+        command->show(result, arguments);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    argp_err_exit_status = FS_EXIT_USAGE;
+    const char *socket = getenv("FARSHORE_SOCKET");
+    struct arguments arguments = {.socket = socket && *socket ? socket : DEFAULT_SOCKET};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    bool terminal = isatty(STDERR_FILENO);
+    struct fs_client_answer answer;
+    struct fs_error err = FS_ERROR_INIT;
+    json_t *request = make_request(&arguments);
+    if (!request) {
+        fputs("farshore: the group's name is not UTF-8\n", stderr);
+        return FS_EXIT_USAGE;
+    }
+    fs_client_ask(arguments.socket, request, arguments.timeout_s,
+                  arguments.wait ? show_progress : NULL, &terminal, &answer, &err);
+    json_decref(request);
+    if (arguments.wait && terminal) {
+        fputs("\r\033[K", stderr);
+    }
+    if (answer.result) {
+        show_result(&arguments, answer.result);
+    }
+    if (fs_error_is_set(&err)) {
+        fprintf(stderr, "farshore: %s\n", err.message);
+    }
+    json_decref(answer.result);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fputs("farshore: cannot write the output\n", stderr);
+        return FS_EXIT_FAILED;
+    }
+    return answer.exit;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/tool/show.h"
+
+#include <string.h>
+
+#include "daemon/tool/text.h"
+
+static const char *string_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static double number_of(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+static uint64_t bytes_of(const json_t *object, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static void show_site(const json_t *document, FILE *out)
+{
+    const json_t *site = json_object_get(document, "site");
+    fprintf(out, "site %s: cluster %s", string_of(site, "name"), string_of(site, "cluster"));
+    if (*string_of(site, "cluster_reason")) {
+        fprintf(out, " (%s)", string_of(site, "cluster_reason"));
+    }
+    if (strcmp(string_of(site, "lease"), "standby") == 0) {
+        fprintf(out, ", standby: another daemon works for this site");
+    }
+    fputc('\n', out);
+
+    size_t i;
+    json_t *peer;
+    json_array_foreach(json_object_get(document, "peers"), i, peer)
+    {
+        char rtt[FS_TEXT_SIZE];
+        fprintf(out, "peer %s: ", string_of(peer, "name"));
+        if (json_is_true(json_object_get(peer, "up"))) {
+            fprintf(out, "up at %s", string_of(peer, "address"));
+            if (json_is_number(json_object_get(peer, "rtt_seconds"))) {
+                fprintf(out, ", round trip %s",
+                        fs_text_duration(number_of(peer, "rtt_seconds"), rtt));
+            }
+            if (json_is_number(json_object_get(peer, "clock_offset_seconds"))) {
+                fprintf(out, ", its clock %+.3f s", number_of(peer, "clock_offset_seconds"));
+            }
+        } else {
+            fprintf(out, "down");
+            if (*string_of(peer, "reason")) {
+                fprintf(out, " (%s)", string_of(peer, "reason"));
+            }
+        }
+        fputc('\n', out);
+    }
+}
+
+static void put_progress(const json_t *sync, char *text, size_t size)
+{
+    const char *phase = string_of(sync, "phase");
+    double total = number_of(sync, "total_bytes");
+    if (strcmp(phase, "idle") == 0 || !*phase) {
+        snprintf(text, size, "-");
+        return;
+    }
+    int at = snprintf(text, size, "%s", phase);
+    if (total > 0 && (strcmp(phase, "shipping") == 0 || strcmp(phase, "receiving") == 0)) {
+        char rate[FS_TEXT_SIZE], eta[FS_TEXT_SIZE];
+        at += snprintf(text + at, size - (size_t)at, " %.0f %%",
+                       100.0 * number_of(sync, "done_bytes") / total);
+        if (json_is_number(json_object_get(sync, "rate_bytes_per_second"))) {
+            at += snprintf(text + at, size - (size_t)at, " %s/s",
+                           fs_text_bytes(bytes_of(sync, "rate_bytes_per_second"), rate));
+        }
+        if (json_is_number(json_object_get(sync, "eta_seconds"))) {
+            snprintf(text + at, size - (size_t)at, ", %s left",
+                     fs_text_duration(number_of(sync, "eta_seconds"), eta));
+        }
+    }
+}
+
+void fs_show_progress(const json_t *sync, FILE *out)
+{
+    char text[160];
+    put_progress(sync, text, sizeof(text));
+    fputs(text, out);
+}
+
+static void show_group_row(struct fs_table *table, const json_t *group)
+{
+    char text[FS_TEXT_SIZE], progress[160];
+    const json_t *point = json_object_get(group, "recovery_point");
+    fs_table_cell(table, "%s", string_of(group, "name"));
+    fs_table_cell(table, "%s", string_of(group, "role"));
+    fs_table_cell(table, "%s", string_of(group, "state"));
+    if (json_is_number(json_object_get(group, "rpo_lag_seconds"))) {
+        fs_table_cell(table, "%s", fs_text_duration(number_of(group, "rpo_lag_seconds"), text));
+    } else {
+        fs_table_cell(table, "never");
+    }
+    fs_table_cell(table, "%s", fs_text_duration(number_of(group, "interval_seconds"), text));
+    if (json_is_object(point)) {
+        fs_table_cell(table, "%s", fs_text_moment(number_of(point, "taken_timestamp"), text));
+    } else {
+        fs_table_cell(table, "-");
+    }
+    put_progress(json_object_get(group, "sync"), progress, sizeof(progress));
+    fs_table_cell(table, "%s", progress);
+    fs_table_cell(table, "%s", string_of(group, "peer"));
+}
+
+static void show_reason(const json_t *group, FILE *out)
+{
+    const char *reason = string_of(group, "reason"), *hint = string_of(group, "hint");
+    const char *slow = string_of(group, "slow_reason");
+    if (*reason) {
+        fprintf(out, "%s: %s%s%s\n", string_of(group, "name"), reason, *hint ? "; " : "", hint);
+    }
+    if (*slow) {
+        fprintf(out, "%s: slow diffs: %s\n", string_of(group, "name"), slow);
+    }
+}
+
+static void put_image(const json_t *volume, char *text, size_t size)
+{
+    const char *ns = string_of(volume, "namespace");
+    snprintf(text, size, "%s/%s%s%s", string_of(volume, "pool"), ns, *ns ? "/" : "",
+             string_of(volume, "image"));
+}
+
+static void show_volumes(const json_t *group, FILE *out)
+{
+    char text[FS_TEXT_SIZE], image[1024];
+    struct fs_table *table = fs_table_new(3);
+    fs_table_cell(table, "VOLUME");
+    fs_table_cell(table, "SIZE");
+    fs_table_cell(table, "PVC");
+    size_t i;
+    json_t *volume;
+    json_array_foreach(json_object_get(group, "volumes"), i, volume)
+    {
+        put_image(volume, image, sizeof(image));
+        fs_table_cell(table, "%s", image);
+        fs_table_cell(table, "%s", fs_text_bytes(bytes_of(volume, "size_bytes"), text));
+        const char *pvc = string_of(volume, "pvc");
+        fs_table_cell(table, "%s%s%s", string_of(volume, "pvc_namespace"), *pvc ? "/" : "",
+                      *pvc ? pvc : "-");
+    }
+    fputc('\n', out);
+    fs_table_print(table, out);
+    fs_table_free(table);
+}
+
+void fs_show_status(const json_t *document, bool detail, FILE *out)
+{
+    static const char *const head[] = {"GROUP",    "ROLE",         "STATE",    "RPO LAG",
+                                       "INTERVAL", "NEWEST POINT", "TRANSFER", "PEER"};
+    const json_t *groups = json_object_get(document, "groups");
+    show_site(document, out);
+    fputc('\n', out);
+    if (json_array_size(groups) == 0) {
+        fputs("no groups: no volume matches a policy (see policies.*.select.labels)\n", out);
+    } else {
+        struct fs_table *table = fs_table_new(sizeof(head) / sizeof(head[0]));
+        for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++) {
+            fs_table_cell(table, "%s", head[i]);
+        }
+        size_t i;
+        json_t *group;
+        json_array_foreach(groups, i, group)
+        {
+            show_group_row(table, group);
+        }
+        fs_table_print(table, out);
+        fs_table_free(table);
+        json_array_foreach(groups, i, group)
+        {
+            show_reason(group, out);
+            if (detail) {
+                show_volumes(group, out);
+            }
+        }
+    }
+    size_t i;
+    json_t *skipped;
+    json_array_foreach(json_object_get(document, "skipped"), i, skipped)
+    {
+        fprintf(out, "not protected: %s (policy %s): %s\n", string_of(skipped, "image"),
+                string_of(skipped, "policy"), string_of(skipped, "reason"));
+    }
+}
+
+static void put_flags(const json_t *flags, char *text, size_t size)
+{
+    size_t at = 0, i;
+    json_t *flag;
+    *text = '\0';
+    json_array_foreach(flags, i, flag)
+    {
+        const char *name = json_string_value(flag);
+        int n = snprintf(text + at, size - at, "%s%s", i ? "," : "", name ? name : "?");
+        at += n > 0 && (size_t)n < size - at ? (size_t)n : 0;
+    }
+}
+
+void fs_show_points(const json_t *document, FILE *out)
+{
+    char text[FS_TEXT_SIZE], flags[128];
+    const json_t *points = json_object_get(document, "points");
+    if (json_array_size(points) == 0) {
+        fprintf(out, "%s has no recovery point yet\n", string_of(document, "group"));
+        return;
+    }
+    struct fs_table *table = fs_table_new(6);
+    static const char *const head[] = {"POINT", "STATE", "TAKEN", "VOLUMES", "CHANGED", "FLAGS"};
+    for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++) {
+        fs_table_cell(table, "%s", head[i]);
+    }
+    size_t i;
+    json_t *point;
+    json_array_foreach(points, i, point)
+    {
+        fs_table_cell(table, "%s", string_of(point, "name"));
+        fs_table_cell(table, "%s", string_of(point, "state"));
+        fs_table_cell(table, "%s", fs_text_moment(number_of(point, "taken_timestamp"), text));
+        fs_table_cell(table, "%zu", json_array_size(json_object_get(point, "volumes")));
+        fs_table_cell(table, "%s", fs_text_bytes(bytes_of(point, "bytes"), text));
+        put_flags(json_object_get(point, "flags"), flags, sizeof(flags));
+        fs_table_cell(table, "%s", *flags ? flags : "-");
+    }
+    fs_table_print(table, out);
+    fs_table_free(table);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's JSON answers as tables for people. The documents are borrowed. */
+#ifndef FARSHORE_TOOL_SHOW_H
+#define FARSHORE_TOOL_SHOW_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* The site, its peers, a line a group, and for those that are not ok the reason and the hint. With
+ * detail each group also with its volumes. */
+void fs_show_status(const json_t *document, bool detail, FILE *out);
+void fs_show_points(const json_t *document, FILE *out);
+/* One line of progress of a group's "sync" object: "shipping 43 % 120.0 MiB/s, 3.1 s left". */
+void fs_show_progress(const json_t *sync, FILE *out);
+
+#endif
