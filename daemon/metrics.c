@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/metrics.h"
+
+#include <string.h>
+
+#include "daemon/state.h"
+
+static const char *string_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static void put_head(struct fs_buf *out, const char *name, const char *type, const char *help)
+{
+    fs_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* A label's value with the escapes of the text format: backslash, quote and newline. */
+static void put_label(struct fs_buf *out, const char *name, const char *value)
+{
+    fs_buf_printf(out, "%s=\"", name);
+    for (; *value; value++) {
+        if (*value == '\\' || *value == '"') {
+            fs_buf_printf(out, "\\%c", *value);
+        } else if (*value == '\n') {
+            fs_buf_printf(out, "\\n");
+        } else {
+            fs_buf_put_u8(out, (uint8_t)*value);
+        }
+    }
+    fs_buf_printf(out, "\"");
+}
+
+/* {group="",policy="",peer="",role="" and up to one more label. */
+static void put_group_labels(struct fs_buf *out, const json_t *group, const char *name,
+                             const char *value)
+{
+    static const char *const keys[] = {"policy", "peer", "role"};
+    fs_buf_printf(out, "{");
+    put_label(out, "group", string_of(group, "name"));
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        fs_buf_printf(out, ",");
+        put_label(out, keys[i], string_of(group, keys[i]));
+    }
+    if (name) {
+        fs_buf_printf(out, ",");
+        put_label(out, name, value);
+    }
+    fs_buf_printf(out, "}");
+}
+
+static void put_value(struct fs_buf *out, const json_t *value)
+{
+    if (json_is_integer(value)) {
+        fs_buf_printf(out, " %lld\n", (long long)json_integer_value(value));
+    } else {
+        fs_buf_printf(out, " %.9g\n", json_number_value(value));
+    }
+}
+
+/* One gauge of each group that has the figure; absent where it is absent (never synced). */
+static void put_group_gauge(struct fs_buf *out, const json_t *groups, const char *name,
+                            const char *help, const char *object, const char *key)
+{
+    put_head(out, name, "gauge", help);
+    size_t i;
+    json_t *group;
+    json_array_foreach(groups, i, group)
+    {
+        const json_t *from = object ? json_object_get(group, object) : group;
+        const json_t *value = json_object_get(from, key);
+        if (json_is_number(value)) {
+            fs_buf_printf(out, "%s", name);
+            put_group_labels(out, group, NULL, NULL);
+            if (json_is_real(value) && json_real_value(value) > 1e9) {
+                fs_buf_printf(out, " %.3f\n", json_real_value(value));
+            } else {
+                put_value(out, value);
+            }
+        }
+    }
+}
+
+static void put_states(struct fs_buf *out, const json_t *groups)
+{
+    put_head(out, "farshore_group_state", "gauge", "1 for the state that the group is in.");
+    size_t i;
+    json_t *group;
+    json_array_foreach(groups, i, group)
+    {
+        for (unsigned state = 0; state < FS_STATE_COUNT; state++) {
+            const char *name = fs_state_name(state);
+            fs_buf_printf(out, "farshore_group_state");
+            put_group_labels(out, group, "state", name);
+            fs_buf_printf(out, " %d\n", strcmp(name, string_of(group, "state")) == 0);
+        }
+    }
+}
+
+/* A counter whose series are the keys of an object of "counters". */
+static void put_counter(struct fs_buf *out, const json_t *groups, const char *name,
+                        const char *help, const char *key, const char *label)
+{
+    put_head(out, name, "counter", help);
+    size_t i;
+    json_t *group, *value;
+    json_array_foreach(groups, i, group)
+    {
+        json_t *counters = json_object_get(json_object_get(group, "counters"), key);
+        const char *stage;
+        json_object_foreach(counters, stage, value)
+        {
+            fs_buf_printf(out, "%s", name);
+            put_group_labels(out, group, label, stage);
+            put_value(out, value);
+        }
+    }
+}
+
+static void put_histogram(struct fs_buf *out, const json_t *groups, const char *name,
+                          const char *help, const char *key)
+{
+    put_head(out, name, "histogram", help);
+    size_t i, j;
+    json_t *group, *bucket;
+    json_array_foreach(groups, i, group)
+    {
+        const json_t *histogram = json_object_get(json_object_get(group, "histograms"), key);
+        if (!histogram) {
+            continue;
+        }
+        json_array_foreach(json_object_get(histogram, "buckets"), j, bucket)
+        {
+            char bound[32];
+            snprintf(bound, sizeof(bound), "%g", json_number_value(json_array_get(bucket, 0)));
+            fs_buf_printf(out, "%s_bucket", name);
+            put_group_labels(out, group, "le", bound);
+            put_value(out, json_array_get(bucket, 1));
+        }
+        fs_buf_printf(out, "%s_bucket", name);
+        put_group_labels(out, group, "le", "+Inf");
+        put_value(out, json_object_get(histogram, "count"));
+        fs_buf_printf(out, "%s_sum", name);
+        put_group_labels(out, group, NULL, NULL);
+        put_value(out, json_object_get(histogram, "sum"));
+        fs_buf_printf(out, "%s_count", name);
+        put_group_labels(out, group, NULL, NULL);
+        put_value(out, json_object_get(histogram, "count"));
+    }
+}
+
+static void put_peers(struct fs_buf *out, const json_t *peers)
+{
+    size_t i;
+    json_t *peer;
+    put_head(out, "farshore_peer_up", "gauge", "1 while there is a session with the peer.");
+    json_array_foreach(peers, i, peer)
+    {
+        fs_buf_printf(out, "farshore_peer_up{");
+        put_label(out, "peer", string_of(peer, "name"));
+        fs_buf_printf(out, "} %d\n", json_is_true(json_object_get(peer, "up")));
+    }
+    put_head(out, "farshore_peer_rtt_seconds", "gauge",
+             "Round trip to the peer's daemon, smoothed; absent while there is no session.");
+    json_array_foreach(peers, i, peer)
+    {
+        const json_t *rtt = json_object_get(peer, "rtt_seconds");
+        if (json_is_number(rtt)) {
+            fs_buf_printf(out, "farshore_peer_rtt_seconds{");
+            put_label(out, "peer", string_of(peer, "name"));
+            fs_buf_printf(out, "}");
+            put_value(out, rtt);
+        }
+    }
+}
+
+void fs_metrics_render(const json_t *document, struct fs_buf *out)
+{
+    const json_t *groups = json_object_get(document, "groups");
+    const json_t *site = json_object_get(document, "site");
+
+    put_group_gauge(out, groups, "farshore_rpo_lag_seconds",
+                    "Age of the newest committed recovery point; absent where there is none.", NULL,
+                    "rpo_lag_seconds");
+    put_group_gauge(out, groups, "farshore_rpo_interval_seconds",
+                    "Configured interval of the group's policy.", NULL, "interval_seconds");
+    put_group_gauge(out, groups, "farshore_recovery_point_timestamp_seconds",
+                    "When the newest committed recovery point was taken.", "recovery_point",
+                    "taken_timestamp");
+    put_states(out, groups);
+    put_counter(out, groups, "farshore_sync_bytes_total",
+                "Bytes found changed, read, sent on the wire and written at the target.",
+                "sync_bytes", "stage");
+    put_counter(out, groups, "farshore_sync_failures_total",
+                "Cycles that ended without a committed point.", "failures", "reason");
+    put_histogram(out, groups, "farshore_sync_duration_seconds",
+                  "From taking a point to its commit at the peer.", "sync_duration_seconds");
+    put_histogram(out, groups, "farshore_snapshot_pause_seconds",
+                  "How long taking a point held back the writers.", "snapshot_pause_seconds");
+    put_peers(out, json_object_get(document, "peers"));
+
+    put_head(out, "farshore_build_info", "gauge", "1, with the version of the daemon.");
+    fs_buf_printf(out, "farshore_build_info{");
+    put_label(out, "version", string_of(site, "version"));
+    fs_buf_printf(out, ",");
+    put_label(out, "site", string_of(site, "name"));
+    fs_buf_printf(out, "} 1\n");
+}
