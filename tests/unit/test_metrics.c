@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/metrics.h"
+#include "daemon/state.h"
+
+static const char document_text[] =
+    "{\"schema_version\": 1, \"site\": {\"name\": \"east\", \"version\": \"0.1.0\"},"
+    " \"peers\": [{\"name\": \"west\", \"up\": true, \"rtt_seconds\": 0.0012},"
+    "             {\"name\": \"north\", \"up\": false}],"
+    " \"groups\": ["
+    "  {\"name\": \"rbd/a\\\"b\\\\c\\nd\", \"policy\": \"gold\", \"peer\": \"west\","
+    "   \"role\": \"primary\", \"state\": \"ok\", \"interval_seconds\": 5,"
+    "   \"rpo_lag_seconds\": 1.25,"
+    "   \"recovery_point\": {\"taken_timestamp\": 1795410753.123},"
+    "   \"counters\": {\"sync_bytes\": {\"changed\": 8192, \"wire\": 4100},"
+    "                \"failures\": {\"transient\": 2}},"
+    "   \"histograms\": {\"sync_duration_seconds\":"
+    "       {\"buckets\": [[0.5, 1], [1, 3]], \"sum\": 2.5, \"count\": 4}}},"
+    "  {\"name\": \"rbd/new\", \"policy\": \"gold\", \"peer\": \"west\","
+    "   \"role\": \"primary\", \"state\": \"never_synced\", \"interval_seconds\": 60}]}";
+
+static char *render(void)
+{
+    json_error_t bad;
+    json_t *document = json_loads(document_text, 0, &bad);
+    assert_non_null(document);
+    struct fs_buf out = FS_BUF_INIT;
+    fs_metrics_render(document, &out);
+    json_decref(document);
+    fs_buf_put_u8(&out, 0);
+    assert_false(out.failed);
+    return (char *)out.data;
+}
+
+static void test_render_with_odd_names_escapes_labels(void **state)
+{
+    (void)state;
+    char *text = render();
+    assert_non_null(strstr(text, "farshore_rpo_lag_seconds{group=\"rbd/a\\\"b\\\\c\\nd\","
+                                 "policy=\"gold\",peer=\"west\",role=\"primary\"} 1.25\n"));
+    free(text);
+}
+
+static void test_render_never_synced_has_no_lag_series(void **state)
+{
+    (void)state;
+    char *text = render();
+    assert_null(strstr(text, "farshore_rpo_lag_seconds{group=\"rbd/new\""));
+    assert_non_null(strstr(text, "farshore_rpo_interval_seconds{group=\"rbd/new\""));
+    free(text);
+}
+
+static void test_render_states_exactly_one_is_set(void **state)
+{
+    (void)state;
+    char *text = render();
+    unsigned series = 0, set = 0;
+    for (const char *at = text; (at = strstr(at, "farshore_group_state{group=\"rbd/new\"")); at++) {
+        series++;
+        set += strncmp(strchr(at, '}'), "} 1\n", 4) == 0;
+    }
+    assert_int_equal(series, FS_STATE_COUNT);
+    assert_int_equal(set, 1);
+    free(text);
+}
+
+static void test_render_histogram_and_moment_keep_their_precision(void **state)
+{
+    (void)state;
+    char *text = render();
+    assert_non_null(strstr(text, "le=\"0.5\"} 1\n"));
+    assert_non_null(strstr(text, "le=\"+Inf\"} 4\n"));
+    assert_non_null(strstr(text, "} 1795410753.123\n"));
+    assert_non_null(strstr(text, "farshore_peer_up{peer=\"north\"} 0\n"));
+    assert_null(strstr(text, "farshore_peer_rtt_seconds{peer=\"north\"}"));
+    free(text);
+}
+
+static void test_render_passes_promtool(void **state)
+{
+    (void)state;
+    if (system("command -v promtool >/dev/null") != 0) {
+        skip();
+    }
+    char *text = render();
+    FILE *promtool = popen("promtool check metrics", "w");
+    assert_non_null(promtool);
+    fputs(text, promtool);
+    assert_int_equal(pclose(promtool), 0);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_render_with_odd_names_escapes_labels),
+        cmocka_unit_test(test_render_never_synced_has_no_lag_series),
+        cmocka_unit_test(test_render_states_exactly_one_is_set),
+        cmocka_unit_test(test_render_histogram_and_moment_keep_their_precision),
+        cmocka_unit_test(test_render_passes_promtool),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
