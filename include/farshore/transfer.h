@@ -15,7 +15,7 @@ struct fs_transfer_stats {
     uint64_t changed_bytes; /* found by the diff so far */
     uint64_t read_bytes;
     uint64_t wire_bytes;    /* payload of segments after compression, with their headers */
-    uint64_t written_bytes; /* applied at the target: DATA and ZERO extents */
+    uint64_t written_bytes; /* receiver: applied, DATA and ZERO extents */
     uint64_t done_bytes;    /* of image size, for progress: sum of positions */
     uint64_t total_bytes;   /* sum of the volumes' sizes */
     uint64_t resumed_bytes; /* sum of the positions where it began */
@@ -47,7 +47,7 @@ struct fs_sender_options {
     struct fs_session *session;
     struct fs_pool *cpu;
     const struct fs_clock *clock;
-    struct fs_budget *budget; /* shared by all senders of the daemon */
+    struct fs_budget *budget; /* shared by all senders of the daemon; borrowed */
     int zstd_level;           /* 0: do not compress */
 };
 
@@ -82,8 +82,14 @@ struct fs_receiver_options {
     struct fs_session *session;
     struct fs_pool *cpu;
     const struct fs_clock *clock;
-    int64_t sync_interval_ns; /* make positions durable at least as often (default 2 s) */
-    uint64_t sync_bytes;      /* ... and every so many bytes (default 32 MiB) */
+    /* Of decoded bytes, since credit bounds only what is compressed; borrowed. Shared by all
+     * receivers, but never with senders: two sites could wait for each other. NULL: a budget of
+     * its own of FS_BUDGET_MIN. */
+    struct fs_budget *budget;
+    /* Positions are made durable as often as this while segments arrive and are applied (0: 2 s);
+     * the clock is looked at on these events, so nobody has to tick a receiver. */
+    int64_t sync_interval_ns;
+    uint64_t sync_bytes; /* ... and every so many bytes (0: 32 MiB) */
 };
 
 /*
@@ -105,11 +111,36 @@ void fs_refuse_offer(struct fs_session *session, uint32_t stream, enum fs_refusa
 
 /* --- budget --------------------------------------------------------------------------------- */
 
-/* Bytes that all senders of a daemon may hold in buffers. LOOP only. */
+/*
+ * Bytes that all senders (or all receivers) of a daemon may hold in buffers. LOOP only. The owner
+ * sets limit, at least FS_BUDGET_MIN, and zeroes the rest; it outlives its clients. Waiters are
+ * served in the order in which they came; while others wait, nobody gets more than an equal share.
+ */
+struct fs_budget_client {
+    uint64_t held;
+    uint64_t wanted; /* while it waits */
+    bool waiting;
+    void (*granted)(struct fs_budget_client *client); /* wanted was added to held; take no more */
+    struct fs_budget_client *next;                    /* of the waiters */
+};
+
 struct fs_budget {
     uint64_t limit;
-    uint64_t used;
+    uint64_t used; /* never above limit */
     uint64_t peak;
+    size_t n_clients;
+    struct fs_budget_client *waiters; /* oldest first */
 };
+
+#define FS_BUDGET_MIN (8u << 20)
+
+void fs_budget_join(struct fs_budget *budget, struct fs_budget_client *client,
+                    void (*granted)(struct fs_budget_client *client));
+/* Gives back what the client holds; granted is not called any more. */
+void fs_budget_leave(struct fs_budget *budget, struct fs_budget_client *client);
+/* True: taken. False: granted follows, from inside a give or leave of anybody; one request of a
+ * client at a time. bytes is at most limit. */
+bool fs_budget_take(struct fs_budget *budget, struct fs_budget_client *client, uint64_t bytes);
+void fs_budget_give(struct fs_budget *budget, struct fs_budget_client *client, uint64_t bytes);
 
 #endif
