@@ -23,7 +23,15 @@
 /* Uncompressed content of a segment. */
 #define FS_SEGMENT_MAX         (1u << 20)
 #define FS_SEGMENT_EXTENTS_MAX 4096
-#define FS_FRAME_CRITICAL      1u /* a receiver that does not know the type ends the session */
+/* On the wire: what a segment has before its payload, and for each extent. */
+#define FS_SEGMENT_HEAD_SIZE   32
+#define FS_SEGMENT_EXTENT_SIZE 25
+/* The JSON text of a volume's labels. A longer one fails the buffer of the encoder. */
+#define FS_LABELS_MAX 32768
+/* What a hello may give as credit; at least two segments, or nobody could ever send. */
+#define FS_CREDIT_MIN     (4u << 20)
+#define FS_CREDIT_MAX     (UINT64_C(1) << 40)
+#define FS_FRAME_CRITICAL 1u /* a receiver that does not know the type ends the session */
 
 enum fs_frame_type {
     FS_FRAME_HELLO = 1,        /* stream 0, both sides, first */
@@ -153,14 +161,17 @@ struct fs_current_list { /* CURRENT, CURRENT_ACK */
 };
 
 /*
- * encode puts the payload (without the frame). decode returns 0 or -EPROTO with err, and then
- * leaves nothing to free; extents of a segment are checked to be ascending, disjoint, inside
- * [start, end) and to add up to raw_length. fini frees what is owned.
+ * encode puts the payload (without the frame). Texts for people (BYE, ABORT, REFUSE) are cleaned of
+ * what is not valid UTF-8 or is a control character; names are not: one that is not valid text is
+ * refused by the peer. decode returns 0, -EPROTO or -ENOMEM with err, and then leaves nothing to
+ * free; what is borrowed points into payload; extents of a segment are checked to be ascending,
+ * disjoint, inside [start, end) and to add up to raw_length. fini frees what is owned.
  */
 #define FS_WIRE_MESSAGES(X)                                                                        \
     X(hello)                                                                                       \
-    X(ping) X(credit) X(offer) X(accept) X(refuse) X(segment) X(progress) X(commit) X(committed)   \
-        X(text) X(current_list)
+    X(ping)                                                                                        \
+    X(credit) X(offer) X(accept) X(refuse) X(segment) X(progress) X(commit) X(committed) X(text)   \
+        X(current_list)
 
 #define FS_WIRE_PROTOTYPES(name)                                                                   \
     void fs_##name##_encode(const struct fs_##name *message, struct fs_buf *buf);                  \
@@ -168,6 +179,9 @@ struct fs_current_list { /* CURRENT, CURRENT_ACK */
                            struct fs_error *err);
 FS_WIRE_MESSAGES(FS_WIRE_PROTOTYPES)
 #undef FS_WIRE_PROTOTYPES
+
+/* Bytes that the encoded segment takes, without the frame header: what it costs in credit. */
+size_t fs_segment_size(const struct fs_segment *message);
 
 void fs_accept_fini(struct fs_accept *message);
 void fs_segment_fini(struct fs_segment *message);
