@@ -11,27 +11,17 @@
 #include "farshore/selector.h"
 #include "farshore/sink.h"
 
-struct fs_config_window {
-    unsigned days;        /* bit 0 is Monday */
-    unsigned from_minute; /* of the local day */
-    unsigned to_minute;   /* may be smaller than from: over midnight */
-    uint64_t bandwidth_bytes_per_s;
-};
-
 struct fs_config_peer {
     char *name;
     char *tls_name;   /* the name in the peer's certificate; default: the peer's name */
     char **endpoints; /* host:port; none: we wait for the peer to dial */
     size_t n_endpoints;
-    uint64_t bandwidth_bytes_per_s; /* 0: no limit */
-    struct fs_config_window *windows;
-    size_t n_windows;
 };
 
 struct fs_config_policy {
     char *name;
     char *peer;
-    int64_t interval_ns;
+    int64_t interval_ns;          /* 1 s to 31 d; 0 where select is NULL and it was not given */
     struct fs_selector *selector; /* NULL: this site is only a target for it */
     char *select_text;
     char *group_by; /* NULL: every volume is its own group */
@@ -53,7 +43,7 @@ struct fs_config {
     struct fs_config_peer *peers;
     size_t n_peers;
     bool discover_images;
-    int64_t discovery_interval_ns; /* of the images source; `interval`, default 10 s */
+    int64_t discovery_interval_ns; /* of the images source, default 10 s; 0 without one */
     struct fs_config_policy *policies;
     size_t n_policies;
     uint64_t memory_bytes; /* limits.memory, default 256 MiB */
@@ -63,12 +53,16 @@ struct fs_config {
 
 /*
  * Read and check a file. Every finding is one line "FILE:LINE:COLUMN: message" on errors (may
- * be NULL), all of them, not only the first; err says how many. Unknown and duplicate keys,
- * aliases, missing units, values out of range and references to unknown peers are findings.
- * Returns 0, or -errno and no configuration. Does no I/O but on the file itself.
+ * be NULL), all of them, not only the first; err holds the first and how many more. Unknown and
+ * duplicate keys, aliases, missing units, values out of range and references to unknown peers
+ * are findings. Returns 0, or -errno and no configuration. Does no I/O but on the file itself.
+ * Any thread; blocks on the file.
  */
 int fs_config_load(const char *path, FILE *errors, struct fs_config **ret_config,
                    struct fs_error *err);
+/* The same from memory; name stands for the file in messages. No I/O but on errors. */
+int fs_config_parse(const char *name, const void *text, size_t length, FILE *errors,
+                    struct fs_config **ret_config, struct fs_error *err);
 void fs_config_free(struct fs_config *config);
 
 /* Borrowed; NULL where there is none. */
@@ -76,8 +70,11 @@ const struct fs_config_policy *fs_config_find_policy(const struct fs_config *con
                                                      const char *name);
 const struct fs_config_peer *fs_config_find_peer(const struct fs_config *config, const char *name);
 
-/* The schema, for the manual's test: calls back with "policies.*.interval", its type and default
- * as text, in the order of the table. */
+/*
+ * The schema, for the manual's test: calls back for every key that holds a value (not for the
+ * sections around them) with "policies.*.interval", "duration from 1s to 31d", and
+ * "default 5m", "no default" or "required", in the order of the table. Valid during the call.
+ */
 typedef void fs_config_key_fn(void *arg, const char *path, const char *type,
                               const char *default_text);
 void fs_config_each_key(fs_config_key_fn *each, void *arg);
