@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+/* For hash states on the stack, whose size the library otherwise keeps to itself. */
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+#include "ship/codec.h"
+
+#define MAGIC       0x31485346u /* "FSH1" */
+#define AT_LENGTH   8
+#define AT_CHECKSUM 24
+
+const char *fs_frame_type_name(uint16_t type)
+{
+    switch (type) {
+    case FS_FRAME_HELLO:
+        return "HELLO";
+    case FS_FRAME_BYE:
+        return "BYE";
+    case FS_FRAME_PING:
+        return "PING";
+    case FS_FRAME_PONG:
+        return "PONG";
+    case FS_FRAME_CREDIT:
+        return "CREDIT";
+    case FS_FRAME_OFFER:
+        return "OFFER";
+    case FS_FRAME_ACCEPT:
+        return "ACCEPT";
+    case FS_FRAME_REFUSE:
+        return "REFUSE";
+    case FS_FRAME_SEGMENT:
+        return "SEGMENT";
+    case FS_FRAME_PROGRESS:
+        return "PROGRESS";
+    case FS_FRAME_COMMIT:
+        return "COMMIT";
+    case FS_FRAME_COMMITTED:
+        return "COMMITTED";
+    case FS_FRAME_ABORT:
+        return "ABORT";
+    case FS_FRAME_CURRENT:
+        return "CURRENT";
+    case FS_FRAME_CURRENT_ACK:
+        return "CURRENT_ACK";
+    default:
+        return "unknown";
+    }
+}
+
+static uint64_t checksum(const uint8_t *header, const uint8_t *payload, size_t length)
+{
+    XXH3_state_t state;
+    XXH3_INITSTATE(&state);
+    XXH3_64bits_reset(&state);
+    XXH3_64bits_update(&state, header, AT_CHECKSUM);
+    if (length > 0) {
+        XXH3_64bits_update(&state, payload, length);
+    }
+    return XXH3_64bits_digest(&state);
+}
+
+size_t fs_frame_begin(struct fs_buf *buf, uint16_t type, uint16_t flags, uint32_t stream)
+{
+    size_t start = buf->length;
+    fs_buf_put_u32(buf, MAGIC);
+    fs_buf_put_u16(buf, type);
+    fs_buf_put_u16(buf, flags);
+    fs_buf_put_u32(buf, 0);
+    fs_buf_put_u32(buf, stream);
+    fs_buf_put_u64(buf, 0);
+    fs_buf_put_u64(buf, 0);
+    return start;
+}
+
+void fs_frame_finish(struct fs_buf *buf, size_t start)
+{
+    if (buf->failed) {
+        return;
+    }
+    assert(buf->length >= start + FS_FRAME_HEADER);
+    size_t length = buf->length - start - FS_FRAME_HEADER;
+    if (length > FS_FRAME_PAYLOAD_MAX) {
+        buf->failed = true;
+        return;
+    }
+    uint8_t *header = buf->data + start;
+    fs_codec_store_u32(header + AT_LENGTH, (uint32_t)length);
+    fs_codec_store_u64(header + AT_CHECKSUM, checksum(header, header + FS_FRAME_HEADER, length));
+}
+
+long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_frame,
+                    struct fs_error *err)
+{
+    struct fs_cursor cursor = fs_cursor_of(data, length);
+    if (length < 4) {
+        return 0;
+    }
+    if (fs_cursor_get_u32(&cursor) != MAGIC) {
+        return fs_error_set(err, FS_ERR_PEER, EPROTO,
+                            "what arrived is not a Farshore frame; is the other end a Farshore "
+                            "of this protocol?");
+    }
+    if (length < FS_FRAME_HEADER) {
+        return 0;
+    }
+    struct fs_frame frame = {0};
+    frame.type = fs_cursor_get_u16(&cursor);
+    frame.flags = fs_cursor_get_u16(&cursor);
+    frame.length = fs_cursor_get_u32(&cursor);
+    frame.stream = fs_cursor_get_u32(&cursor);
+    uint64_t reserved = fs_cursor_get_u64(&cursor);
+    uint64_t expected = fs_cursor_get_u64(&cursor);
+    if (frame.length > FS_FRAME_PAYLOAD_MAX) {
+        return fs_error_set(err, FS_ERR_PEER, EPROTO,
+                            "a frame of %u bytes is above the bound of %u", frame.length,
+                            FS_FRAME_PAYLOAD_MAX);
+    }
+    if (length - FS_FRAME_HEADER < frame.length) {
+        return 0;
+    }
+    frame.payload = data + FS_FRAME_HEADER;
+    if (checksum(data, frame.payload, frame.length) != expected) {
+        return fs_error_set(err, FS_ERR_PEER, EPROTO, "a %s frame has the wrong checksum",
+                            fs_frame_type_name(frame.type));
+    }
+    if (reserved != 0) {
+        return fs_error_set(err, FS_ERR_PEER, EPROTO, "a %s frame uses the reserved field",
+                            fs_frame_type_name(frame.type));
+    }
+    *ret_frame = frame;
+    return FS_FRAME_HEADER + (long)frame.length;
+}
