@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A site of the lab as a test sees it: its cluster, its images, and fresh pools on demand."""
+import contextlib
+import json
+import pathlib
+import random
+import subprocess
+
+import rados
+import rbd
+
+from . import MIB, SOURCE
+
+LAB = SOURCE / "tests/lab/lab"
+POOLS = ("rbd", "rbd2", "rbd-data")
+LAYERING = rbd.RBD_FEATURE_LAYERING
+FEATURES = (LAYERING | rbd.RBD_FEATURE_EXCLUSIVE_LOCK | rbd.RBD_FEATURE_OBJECT_MAP |
+            rbd.RBD_FEATURE_FAST_DIFF)
+# As for the daemon: without a write-back cache, what a test wrote is in the cluster.
+CLIENT_OPTIONS = {"rbd_cache": "false", "rbd_skip_partial_discard": "false"}
+
+
+def lab(command, directory, *sites):
+    subprocess.run([LAB, command, "--dir", directory, *sites], check=True,
+                   stdin=subprocess.DEVNULL)
+
+
+class Site:
+    def __init__(self, lab_dir, name):
+        self.name = name
+        self.conf = pathlib.Path(lab_dir, name, "ceph.conf")
+        self.rados = self.connect()
+
+    def connect(self, user="admin"):
+        cluster = rados.Rados(conffile=str(self.conf), rados_id=user, conf=CLIENT_OPTIONS)
+        cluster.connect(timeout=30)
+        return cluster
+
+    def close(self):
+        self.rados.shutdown()
+
+    def command(self, **request):
+        code, out, message = self.rados.mon_command(json.dumps(request), b"", timeout=30)
+        if code != 0:
+            raise OSError(-code, f"{request['prefix']}: {message}")
+        return out
+
+    def renew_pools(self):
+        """Empty pools: no image, no lock and no record of an earlier test is left."""
+        for pool in POOLS:
+            self.command(prefix="osd pool delete", pool=pool, pool2=pool,
+                         yes_i_really_really_mean_it=True)
+        for pool in POOLS:
+            self.command(prefix="osd pool create", pool=pool)
+        self.rados.wait_for_latest_osdmap()
+        for pool in POOLS:
+            with self.ioctx(pool) as io:
+                rbd.RBD().pool_init(io, True)
+
+    @contextlib.contextmanager
+    def ioctx(self, pool="rbd", namespace=""):
+        with self.rados.open_ioctx(pool) as io:
+            if namespace:
+                io.set_namespace(namespace)
+            yield io
+
+    def create_namespace(self, name, pool="rbd"):
+        with self.ioctx(pool) as io:
+            rbd.RBD().namespace_create(io, name)
+
+    def create(self, name, size, pool="rbd", namespace="", labels=None, features=FEATURES, **more):
+        with self.ioctx(pool, namespace) as io:
+            rbd.RBD().create(io, name, size, old_format=False, features=features, **more)
+        if labels:
+            self.label(name, labels, pool, namespace)
+
+    def label(self, name, labels, pool="rbd", namespace=""):
+        with self.image(name, pool, namespace) as image:
+            for key, value in labels.items():
+                image.metadata_set(key, value)
+
+    def unlabel(self, name, key, pool="rbd", namespace=""):
+        with self.image(name, pool, namespace) as image:
+            image.metadata_remove(key)
+
+    @contextlib.contextmanager
+    def image(self, name, pool="rbd", namespace="", snap_id=None, read_only=False):
+        """Open for writing, or for reading, or at a snapshot."""
+        read_only = read_only or snap_id is not None
+        with self.ioctx(pool, namespace) as io:
+            with rbd.Image(io, name, read_only=read_only) as image:
+                if snap_id is not None:
+                    image.set_snap_by_id(snap_id)
+                yield image
+
+    def names(self, pool="rbd", namespace=""):
+        with self.ioctx(pool, namespace) as io:
+            return rbd.RBD().list(io)
+
+    def fill(self, name, pool="rbd", namespace="", seed=0, ranges=((0, 4 * MIB),)):
+        """Random bytes, the same for the same seed."""
+        source = random.Random(f"{name}/{seed}")
+        with self.image(name, pool, namespace) as image:
+            for offset, length in ranges:
+                done = 0
+                while done < length:
+                    step = min(4 * MIB, length - done)
+                    image.write(source.randbytes(step), offset + done)
+                    done += step
+
+    def farshore_snapshots(self, name, pool="rbd", namespace=""):
+        """(points, marks): the snapshot ids on an image that are Farshore's."""
+        points, marks = [], []
+        with self.image(name, pool, namespace, read_only=True) as image:
+            for snap in image.list_snaps():
+                if snap["name"].startswith("farshore.mark."):
+                    marks.append(snap["id"])
+                elif snap["name"].startswith("farshore."):
+                    points.append(snap["id"])
+                elif snap["namespace"] == rbd.RBD_SNAP_NAMESPACE_TYPE_GROUP:
+                    if snap["group"]["group_snap_name"].startswith("farshore."):
+                        points.append(snap["id"])
+        return points, marks
+
+    def watchers(self):
+        """Addresses of the clients that have an image open, by image."""
+        found = {}
+        for pool in POOLS:
+            with self.ioctx(pool) as io:
+                namespaces = ["", *rbd.RBD().namespace_list(io)]
+            for namespace in namespaces:
+                for name in self.names(pool, namespace):
+                    # Opening for reading makes no watcher of its own.
+                    with self.image(name, pool, namespace, read_only=True) as image:
+                        addresses = [w["addr"] for w in image.watchers_list()]
+                    if addresses:
+                        found[f"{pool}/{namespace}/{name}"] = addresses
+        return found

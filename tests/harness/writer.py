@@ -1,0 +1,112 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A client that keeps writing to images until SIGTERM, and then says how that went: one line of
+JSON with the number of writes, the failures and the longest that a write took.
+
+random    4 KiB at random places of every image
+sequence  the number n to block 0 of the first image, then of the second, ... then n + 1. At one
+          instant no image is ahead of the one before it, and the first is at most one ahead of the
+          last."""
+import argparse
+import json
+import random
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+BLOCK = 4096
+HEADER = struct.Struct("<8sQ")
+MAGIC = b"farshseq"
+
+
+class Writer:
+    """The process, as a test sees it."""
+
+    def __init__(self, site, images, mode="random", rate=100, seed=1):
+        self.process = subprocess.Popen(
+            ["/usr/bin/python3", __file__, "--conf", site.conf, "--mode", mode, "--rate", str(rate),
+             "--seed", str(seed), *images],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        started = self.process.stdout.readline()
+        assert started == "writing\n", f"the writer of {images} did not start"
+
+    def stop(self):
+        """Its result."""
+        self.process.send_signal(signal.SIGTERM)
+        out, _ = self.process.communicate(timeout=90)
+        return json.loads(out)
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def sequence_number(image):
+    """What `sequence` wrote last to an image, as it is opened; 0 before the first."""
+    magic, number = HEADER.unpack(image.read(0, HEADER.size))
+    return number if magic == MAGIC else 0
+
+
+def write_random(images, source):
+    image = source.choice(images)
+    offset = source.randrange(image.size() // BLOCK) * BLOCK
+    image.write(source.randbytes(BLOCK), offset)
+
+
+def write_sequence(images, number):
+    block = HEADER.pack(MAGIC, number).ljust(BLOCK, b"\0")
+    for image in images:
+        image.write(block, 0)
+
+
+def main():
+    import rados
+    import rbd
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--conf", required=True)
+    parser.add_argument("--mode", choices=("random", "sequence"), default="random")
+    parser.add_argument("--rate", type=float, default=100, help="writes a second")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("images", nargs="+", metavar="POOL/[NAMESPACE/]IMAGE")
+    args = parser.parse_args()
+    ended = []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+    cluster = rados.Rados(conffile=args.conf, rados_id="admin", conf={"rbd_cache": "false"})
+    cluster.connect()
+    images = []
+    for spec in args.images:
+        pool, *namespace, name = spec.split("/")
+        io = cluster.open_ioctx(pool)
+        io.set_namespace(namespace[0] if namespace else "")
+        images.append(rbd.Image(io, name))
+    source = random.Random(args.seed)
+    result = {"writes": 0, "failures": [], "longest_s": 0.0}
+    print("writing", flush=True)
+    while not ended:
+        begun = time.monotonic()
+        try:
+            if args.mode == "random":
+                write_random(images, source)
+            else:
+                write_sequence(images, result["writes"] + 1)
+            result["writes"] += 1
+        except (OSError, rbd.Error) as e:
+            result["failures"].append(f"{type(e).__name__}: {e}")
+            if len(result["failures"]) >= 5:
+                break
+        took = time.monotonic() - begun
+        result["longest_s"] = max(result["longest_s"], took)
+        time.sleep(max(0.0, 1 / args.rate - took))
+    print(json.dumps(result), flush=True)
+    for image in images:
+        image.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
