@@ -2,7 +2,8 @@
 /*
  * This site's Ceph cluster: connection, lease, records, discovery, and the source and the sink
  * over it. Functions marked WORKER block (bounded by op_timeout_ns for each RADOS operation) and
- * must not run on the loop; of one struct fs_site at most one of them at a time.
+ * must not run on the loop; of one struct fs_site at most one of them at a time, except that
+ * fs_site_renew may run beside fs_site_discover (a long discovery must not cost the lease).
  */
 #ifndef FARSHORE_SITE_H
 #define FARSHORE_SITE_H
