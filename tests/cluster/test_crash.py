@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Daemons that are stopped or killed at bad moments: replication goes on from where it was, and no
+writer pays for it."""
+import contextlib
+import os
+import signal
+import threading
+import time
+
+import pytest
+from harness import GIB, MIB, wait_for
+from harness.daemon import CommandFailed
+
+GOLD = {"farshore.io/policy": "gold"}
+# librbd itself breaks a dead owner's lock after some 28 s: less than this is our doing.
+STALL_S = 12
+
+
+def large_image(site, name="large", size=1 * GIB):
+    """Full of bytes that do not compress, made quickly."""
+    site.create(name, size, labels=GOLD)
+    block = os.urandom(4 * MIB)
+    with site.image(name) as image:
+        for at in range(0, size, len(block)):
+            image.write(at.to_bytes(8, "little") + block[8:], at)
+
+
+def under_way(pair, group, least=200 * MIB):
+    def check():
+        found = pair.east.group(group)
+        return found and found["sync"].get("done_bytes", 0) > least
+    wait_for(check, 60, lambda: f"{group} is being shipped: {pair.east.group(group)}", every_s=0.02)
+
+
+@pytest.mark.parametrize("who", ["east", "west"])
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_transfer_goes_on_after(east, daemons, same, who, how):
+    large_image(east)
+    pair = daemons()
+    victim = getattr(pair, who)
+    under_way(pair, "rbd/large")
+    if how == "SIGTERM":
+        assert victim.stop() < 5
+    else:
+        victim.kill()
+    victim.start()
+    # What had been acknowledged is not sent again.
+    wait_for(lambda: (pair.east.group("rbd/large") or {}).get("sync", {}).get("resumed_bytes", 0),
+             30, lambda: f"resumed: {pair.east.group('rbd/large')}", every_s=0.02)
+    resumed = pair.east.group("rbd/large")["sync"]["resumed_bytes"]
+    assert resumed > 50 * MIB
+    pair.ready("rbd/large", timeout_s=120)
+    same(pair, "rbd/large")
+    if who == "east":  # its counters began again with its second life
+        wire = pair.east.group("rbd/large")["counters"]["sync_bytes"]["wire"]
+        assert wire < 1 * GIB - resumed // 2
+
+
+def test_both_killed_again_and_again(east, daemons, same):
+    large_image(east, size=512 * MIB)
+    pair = daemons()
+    for least in (50 * MIB, 120 * MIB, 200 * MIB):
+        under_way(pair, "rbd/large", least)
+        pair.kill()
+        pair.west.start(wait=False)
+        pair.east.start()
+        wait_for(pair.west.answers, 20, "west answers")
+    pair.ready("rbd/large", timeout_s=120)
+    same(pair, "rbd/large")
+
+
+def taking(daemon):
+    """Process ids of the daemon's snapshot helper."""
+    found = []
+    for entry in os.listdir(f"/proc/{daemon.process.pid}/task"):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{daemon.process.pid}/task/{entry}/children", encoding="ascii") as f:
+                found += [int(child) for child in f.read().split()]
+    return found
+
+
+def sync_in_background(daemon, group):
+    def run():
+        with contextlib.suppress(OSError, ConnectionError, CommandFailed):
+            daemon.sync(group)
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("victim", ["daemon", "helper", "both"])
+def test_killed_while_a_point_is_taken_stalls_no_writer(east, daemons, same, writer, victim):
+    names = ["one", "two", "three"]
+    for name in names:
+        east.create(name, 64 * MIB, labels={**GOLD, "app": "trio"})
+        east.fill(name)
+    pair = daemons(policies={"gold": {"group_by": "app"}})
+    pair.ready("rbd/trio")
+    writing = writer(east, [f"rbd/{n}" for n in names], rate=200)
+    hits = 0
+    for attempt in range(6):
+        thread = sync_in_background(pair.east, "rbd/trio")
+        helpers = wait_for(lambda: taking(pair.east), 20, "a helper takes a point", every_s=0.001)
+        time.sleep(0.02 * attempt)
+        if victim != "daemon":
+            for helper in helpers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(helper, signal.SIGKILL)
+                    hits += 1
+        if victim != "helper":
+            pair.east.kill()
+            hits += 1
+            pair.east.start()
+        thread.join(60)
+    assert hits
+    pair.east.sync("rbd/trio")
+    result = writing.stop()
+    assert not result["failures"]
+    assert result["longest_s"] < STALL_S, result
+    pair.east.sync("rbd/trio")
+    same(pair, "rbd/trio")

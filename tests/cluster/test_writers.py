@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that write while points are taken: they wait a moment and go on, none ever fails, and a
+group's point is one instant."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from harness import MIB, wait_for
+from harness.writer import sequence_number
+
+GOLD = {"farshore.io/policy": "gold"}
+POINTS = 200
+# A take holds writers for a fraction of a second; this machine may be busy.
+PAUSE_S = 8
+
+
+def committed(pair):
+    return sum(g["counters"]["committed"] for g in pair.east.status()["groups"])
+
+
+@pytest.mark.sanitized
+def test_group_of_three_is_one_instant(east, west, daemons, writer, same):
+    names = ["a", "b", "c"]
+    for name in names:
+        east.create(name, 32 * MIB, labels={**GOLD, "app": "ordered"})
+    writing = writer(east, [f"rbd/{n}" for n in names], mode="sequence", rate=400)
+    pair = daemons(policies={"gold": {"group_by": "app", "interval": "1s",
+                                      "retain": {"latest": 50}}})
+    pair.ready("rbd/ordered")
+    wait_for(lambda: len(pair.west.committed("rbd/ordered")) >= 12, 60, "a dozen points")
+    pair.east.request("pause", group="rbd/ordered")
+    result = writing.stop()
+    assert not result["failures"] and result["longest_s"] < PAUSE_S
+    seen = []
+    for point in pair.west.committed("rbd/ordered"):
+        assert not point["flags"]
+        numbers = {}
+        for volume in point["volumes"]:
+            with west.image(volume["image"], volume["pool"], snap_id=volume["snap_id"]) as image:
+                numbers[volume["image"]] = sequence_number(image)
+        assert numbers["a"] >= numbers["b"] >= numbers["c"] >= numbers["a"] - 1, numbers
+        seen.append(numbers["a"])
+    assert seen == sorted(seen) and len(set(seen)) > 10
+
+
+def test_no_writer_fails_while_hundreds_of_points_are_taken(east, daemons, writer, same):
+    singles = [f"single{n}" for n in range(8)]
+    members = ["m0", "m1", "m2"]
+    for name in singles:
+        east.create(name, 32 * MIB, labels=GOLD)
+    for name in members:
+        east.create(name, 32 * MIB, labels={**GOLD, "app": "grouped"})
+    writing = [writer(east, [f"rbd/{n}" for n in names], rate=60, seed=seed)
+               for seed, names in enumerate((singles[:4], singles[4:], members))]
+    pair = daemons(policies={"gold": {"group_by": "app", "interval": "1s"}})
+    wait_for(lambda: committed(pair) >= POINTS, 150,
+             lambda: f"{POINTS} points, not {committed(pair)}\n{pair.east.log()}", every_s=1)
+    results = [one.stop() for one in writing]
+    assert not any(r["failures"] for r in results), results
+    assert max(r["longest_s"] for r in results) < PAUSE_S, results
+    groups = [g["name"] for g in pair.east.status()["groups"]]
+    assert len(groups) == 9
+    for group in groups:
+        pair.east.request("pause", group=group)
+    wait_for(lambda: all(g["sync"]["phase"] == "idle" for g in pair.east.status()["groups"]), 60,
+             "all are idle")
+    for group in groups:
+        same(pair, group)
+
+
+def test_fio_goes_on_at_full_speed(east, daemons, same, workdir):
+    east.create("fast", 128 * MIB, labels=GOLD)
+    pair = daemons(policies={"gold": {"interval": "1s"}})
+    pair.ready("rbd/fast")
+    done = subprocess.run(
+        ["fio", "--name=w", "--ioengine=rbd", "--clientname=admin", "--pool=rbd", "--rbdname=fast",
+         "--rw=randwrite", "--bs=4k", "--iodepth=8", "--time_based", "--runtime=12",
+         "--output-format=terse"],
+        env={**os.environ, "CEPH_CONF": str(east.conf)}, cwd=workdir, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert len(pair.west.events("point_committed")) >= 4
+    pair.east.request("pause", group="rbd/fast")
+    wait_for(lambda: pair.east.group("rbd/fast")["sync"]["phase"] == "idle", 60, "idle")
+    same(pair, "rbd/fast")
+
+
+def test_stopped_writer_is_not_killed_by_a_snapshot(east, daemons, writer, same):
+    east.create("hung", 32 * MIB, labels=GOLD)
+    pair = daemons(policies={"gold": {"interval": "1s"}})
+    pair.ready("rbd/hung")
+    writing = writer(east, ["rbd/hung"])
+    wait_for(lambda: len(pair.west.committed("rbd/hung")) >= 2, 20, "points of a live writer")
+    writing.process.send_signal(signal.SIGSTOP)
+    try:
+        wait_for(lambda: pair.east.group("rbd/hung")["state"] == "writer_silent", 30,
+                 lambda: f"writer_silent, not {pair.east.group('rbd/hung')}")
+        time.sleep(3)
+        assert pair.east.group("rbd/hung")["state"] == "writer_silent"
+    finally:
+        writing.process.send_signal(signal.SIGCONT)
+    before = pair.east.group("rbd/hung")["counters"]["committed"]
+    wait_for(lambda: pair.east.group("rbd/hung")["counters"]["committed"] > before + 1, 30,
+             "points of the writer that goes on")
+    result = writing.stop()
+    assert not result["failures"], result
+    pair.east.sync("rbd/hung")
+    same(pair, "rbd/hung")
