@@ -50,10 +50,12 @@ const struct fs_uuid *fs_site_uuid(const struct fs_site *site);
  * WORKER. Take the site's lease: record our instance and its address, after blocklisting the
  * instances (daemon and helper) that a dead predecessor recorded. -EBUSY while another daemon holds
  * it: call again at a third of lease_ns; it is taken over when it was not renewed for lease_ns of
- * our boot clock.
+ * our boot clock. May be called again after it was lost. -ESHUTDOWN: a successor blocklisted this
+ * connection; only a new one (close and open) can claim.
  */
 int fs_site_claim(struct fs_site *site, struct fs_error *err);
-/* WORKER. -ESTALE where it was lost: stop all work of the site at once. */
+/* WORKER. -ESTALE where it was lost, or could not be renewed for lease_ns: stop all work of the
+ * site at once, then claim again. Other errors: still held, try again soon. */
 int fs_site_renew(struct fs_site *site, struct fs_error *err);
 
 /* WORKER. All records of the site; array and records are the caller's (free each, then the
