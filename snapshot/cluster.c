@@ -205,6 +205,12 @@ void fs_cluster_close(struct fs_cluster *cluster)
     free(cluster);
 }
 
+void fs_cluster_hurry(struct fs_cluster *cluster)
+{
+    (void)rados_conf_set(cluster->rados, "rados_osd_op_timeout", "2");
+    (void)rados_conf_set(cluster->rados, "rados_mon_op_timeout", "2");
+}
+
 rados_t fs_cluster_rados(const struct fs_cluster *cluster)
 {
     return cluster->rados;

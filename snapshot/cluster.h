@@ -13,8 +13,7 @@
 #include "farshore/model.h"
 
 /* What the client needs, as `ceph auth caps client.NAME` takes it. */
-#define FS_CLUSTER_CAPS                                                                            \
-    "mon 'profile rbd, allow command \"osd blocklist\"' osd 'profile rbd'"
+#define FS_CLUSTER_CAPS "mon 'profile rbd, allow command \"osd blocklist\"' osd 'profile rbd'"
 
 struct fs_cluster;
 
@@ -30,6 +29,9 @@ const char *fs_cluster_fsid(const struct fs_cluster *cluster);
 const char *fs_cluster_user(const struct fs_cluster *cluster);
 /* Our own client address as `osd blocklist` wants it ("10.0.0.1:0/123456"). */
 const char *fs_cluster_address(const struct fs_cluster *cluster);
+
+/* WORKER. Before closing: operations that start from now on are given up after 2 s. */
+void fs_cluster_hurry(struct fs_cluster *cluster);
 
 /* WORKER. A new ioctx of the caller's (rados_ioctx_destroy). Errors name pool and namespace. */
 int fs_cluster_ioctx(struct fs_cluster *cluster, const char *pool, const char *ns,

@@ -5,12 +5,14 @@
 
 #include "farshore/site.h"
 #include "snapshot/cluster.h"
+#include "snapshot/lease.h"
 #include "snapshot/state.h"
 
 struct fs_site {
     struct fs_site_options options;
     struct fs_cluster *cluster;
     struct fs_state *state;
+    struct fs_lease *lease;
     struct fs_uuid uuid;
     struct fs_source *source; /* made by fs_site_source */
     struct fs_sink *sink;     /* made by fs_site_sink */
