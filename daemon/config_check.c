@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "daemon/config_table.h"
+
+static void check_peers(struct fs_schema_loader *loader, struct fs_config *config,
+                        yaml_node_t *root)
+{
+    yaml_node_t *peers = fs_schema_child(loader, root, "peers");
+
+    if (config->n_peers > 0 && !fs_schema_child(loader, root, "tls")) {
+        fs_schema_finding(loader, peers,
+                          "peers need a \"tls\" section: both sites show a certificate");
+    }
+    for (size_t i = 0; i < config->n_peers; i++) {
+        struct fs_config_peer *peer = &config->peers[i];
+
+        if (!peer->name) {
+            continue;
+        }
+
+        yaml_node_t *node = fs_schema_child(loader, peers, peer->name);
+
+        if (!fs_schema_child(loader, root, "listen") &&
+            !fs_schema_child(loader, node, "endpoints")) {
+            fs_schema_finding(loader, node,
+                              "peers.%s: the sites cannot meet: give the peer \"endpoints\" to "
+                              "dial, or give this site \"listen\"",
+                              peer->name);
+        }
+        if (config->site && strcmp(peer->name, config->site) == 0) {
+            fs_schema_finding(loader, node, "peers.%s: is this site itself", peer->name);
+        }
+        if (!peer->tls_name) {
+            peer->tls_name = strdup(peer->name);
+            loader->out_of_memory = loader->out_of_memory || !peer->tls_name;
+        }
+    }
+}
+
+static void check_policy(struct fs_schema_loader *loader, const struct fs_config *config,
+                         const struct fs_config_policy *policy, yaml_node_t *root,
+                         yaml_node_t *node)
+{
+    yaml_node_t *select = fs_schema_child(loader, node, "select");
+
+    if (policy->peer && !fs_config_find_peer(config, policy->peer)) {
+        fs_schema_finding(loader, fs_schema_child(loader, node, "peer"),
+                          "policies.%s.peer: there is no \"%s\" under \"peers\"", policy->name,
+                          policy->peer);
+    }
+    if (select && !fs_schema_child(loader, node, "interval")) {
+        fs_schema_finding(loader, node,
+                          "policies.%s: \"interval\" is missing: a policy with \"select\" needs it",
+                          policy->name);
+    }
+    if (select && !fs_schema_child(loader, root, "discovery")) {
+        fs_schema_finding(loader, select,
+                          "policies.%s.select: needs a \"discovery\" section, such as "
+                          "[{source: images}]",
+                          policy->name);
+    }
+    if (policy->alert_warn > 0 && policy->alert_critical > 0 &&
+        policy->alert_critical < policy->alert_warn) {
+        yaml_node_t *alert = fs_schema_child(loader, node, "alert");
+
+        fs_schema_finding(loader, alert,
+                          "policies.%s.alert: \"critical\" (%u) is below \"warn\" (%u)",
+                          policy->name, policy->alert_critical, policy->alert_warn);
+    }
+}
+
+void fs_config_check(struct fs_schema_loader *loader, void *base)
+{
+    struct fs_config *config = base;
+    yaml_node_t *root = yaml_document_get_root_node(&loader->document);
+    yaml_node_t *policies = fs_schema_child(loader, root, "policies");
+
+    check_peers(loader, config, root);
+    for (size_t i = 0; i < config->n_policies; i++) {
+        const struct fs_config_policy *policy = &config->policies[i];
+
+        if (policy->name) {
+            check_policy(loader, config, policy, root,
+                         fs_schema_child(loader, policies, policy->name));
+        }
+    }
+}

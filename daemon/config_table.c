@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/config_table.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void set_source(struct fs_schema_loader *loader, const struct fs_schema_key *key, void *base,
+                       yaml_node_t *node, const char *text)
+{
+    struct fs_config *config = base;
+
+    (void)key;
+    if (config->discover_images) {
+        fs_schema_finding(loader, node, "discovery: source \"%s\" is given twice", text);
+    }
+    config->discover_images = true;
+}
+
+static void set_selector(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                         void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config_policy *policy = base;
+    struct fs_error err = FS_ERROR_INIT;
+
+    (void)key;
+    if (!text) {
+        fs_schema_finding(loader, node,
+                          "select.labels: expected a label selector in quotes, such as "
+                          "\"farshore.io/policy=gold\"");
+        return;
+    }
+
+    int rc = fs_selector_parse(text, &policy->selector, &err);
+
+    if (rc == -EINVAL) {
+        fs_schema_finding(loader, node, "select.labels: %s", err.message);
+        return;
+    }
+    policy->select_text = strdup(text);
+    if (rc < 0 || !policy->select_text) {
+        loader->out_of_memory = true;
+    }
+}
+
+static void set_not_one_instant(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                                void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config_policy *policy = base;
+
+    (void)loader;
+    (void)key;
+    (void)node;
+    policy->refuse_not_one_instant = strcmp(text, "refuse") == 0;
+}
+
+/* Ceph's names of pools and namespaces hold nearly anything; '/' separates, '@' begins a snapshot.
+ */
+static bool is_pool_word(const char *text, size_t length)
+{
+    if (length == 0 || length >= FS_POOL_SIZE) {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        if (iscntrl((unsigned char)text[i]) || text[i] == '/' || text[i] == '@') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void parse_pool(struct fs_schema_loader *loader, const yaml_node_t *node,
+                       char ret_pool[FS_POOL_SIZE], char ret_ns[FS_POOL_SIZE])
+{
+    const char *text =
+        node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
+    const char *slash = text ? strchr(text, '/') : NULL;
+    size_t length = text ? slash ? (size_t)(slash - text) : strlen(text) : 0;
+
+    if (!text || !is_pool_word(text, length) ||
+        (slash && !is_pool_word(slash + 1, strlen(slash + 1)))) {
+        fs_schema_finding(loader, node,
+                          "pools: \"%.64s\" is not a pool: write pool or pool/namespace, each 1 to "
+                          "%d bytes",
+                          text ? text : "", FS_POOL_SIZE - 1);
+        return;
+    }
+    memcpy(ret_pool, text, length);
+    if (slash) {
+        memcpy(ret_ns, slash + 1, strlen(slash + 1));
+    }
+}
+
+static bool same_source(const struct fs_pool_map *a, const struct fs_pool_map *b)
+{
+    return strcmp(a->source_pool, b->source_pool) == 0 && strcmp(a->source_ns, b->source_ns) == 0;
+}
+
+static void set_pools(struct fs_schema_loader *loader, const struct fs_schema_key *key, void *base,
+                      yaml_node_t *node, const char *text)
+{
+    struct fs_config_policy *policy = base;
+
+    (void)key;
+    (void)text;
+    if (node->type != YAML_MAPPING_NODE) {
+        fs_schema_finding(loader, node,
+                          "pools: expected source pools and target pools, such as {rbd: rbd}");
+        return;
+    }
+
+    const yaml_node_pair_t *first = node->data.mapping.pairs.start;
+    size_t count = (size_t)(node->data.mapping.pairs.top - first);
+
+    if (count == 0 || count > FS_SCHEMA_CHILDREN_MAX) {
+        fs_schema_finding(loader, node, "pools: expected 1 to %d pools", FS_SCHEMA_CHILDREN_MAX);
+        return;
+    }
+    policy->pools = calloc(count, sizeof(*policy->pools));
+    if (!policy->pools) {
+        loader->out_of_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const yaml_node_t *source = yaml_document_get_node(&loader->document, first[i].key);
+        const yaml_node_t *target = yaml_document_get_node(&loader->document, first[i].value);
+        struct fs_pool_map *map = &policy->pools[i];
+
+        parse_pool(loader, source, map->source_pool, map->source_ns);
+        parse_pool(loader, target, map->target_pool, map->target_ns);
+        policy->n_pools = i + 1;
+        for (size_t j = 0; map->source_pool[0] && j < i; j++) {
+            if (same_source(map, &policy->pools[j])) {
+                fs_schema_finding(loader, source, "duplicate key \"%s\" in pools",
+                                  (const char *)source->data.scalar.value);
+            }
+        }
+    }
+}
+
+static const char *const sources[] = {"images", NULL};
+static const char *const not_one_instant[] = {"mark", "refuse", NULL};
+
+#define IN_CONFIG(member) .offset = offsetof(struct fs_config, member)
+#define IN_PEER(member)   .offset = offsetof(struct fs_config_peer, member)
+#define IN_POLICY(member) .offset = offsetof(struct fs_config_policy, member)
+
+/* clang-format off: a table reads as one. */
+const struct fs_schema_key fs_config_table[] = {
+    {"site", FS_SCHEMA_NAME, .required = true, IN_CONFIG(site)},
+
+    {.path = "ceph", .type = FS_SCHEMA_SECTION},
+    {"ceph.conf", FS_SCHEMA_PATH, .default_text = "/etc/ceph/ceph.conf", IN_CONFIG(ceph_conf)},
+    {"ceph.user", FS_SCHEMA_TEXT, .default_text = "farshore", IN_CONFIG(ceph_user)},
+    {"ceph.state_pool", FS_SCHEMA_TEXT, .default_text = "rbd", IN_CONFIG(state_pool)},
+
+    {"listen", FS_SCHEMA_ADDRESS, IN_CONFIG(listen)},
+    {"http", FS_SCHEMA_ADDRESS, IN_CONFIG(http)},
+    {"control", FS_SCHEMA_PATH, .default_text = "/run/farshore/control.sock", IN_CONFIG(control)},
+
+    {.path = "tls", .type = FS_SCHEMA_SECTION},
+    {"tls.cert", FS_SCHEMA_PATH, .required = true, IN_CONFIG(tls_cert)},
+    {"tls.key", FS_SCHEMA_PATH, .required = true, IN_CONFIG(tls_key)},
+    {"tls.ca", FS_SCHEMA_PATH, .required = true, IN_CONFIG(tls_ca)},
+
+    {"peers", FS_SCHEMA_NAMED, .element_size = sizeof(struct fs_config_peer), IN_CONFIG(peers),
+     .count_offset = offsetof(struct fs_config, n_peers)},
+    {"peers.*.endpoints", FS_SCHEMA_ADDRESSES, IN_PEER(endpoints),
+     .count_offset = offsetof(struct fs_config_peer, n_endpoints)},
+    {"peers.*.tls_name", FS_SCHEMA_TEXT, IN_PEER(tls_name)},
+
+    {.path = "discovery", .type = FS_SCHEMA_SECTIONS},
+    {"discovery[].source", FS_SCHEMA_CUSTOM, .type_text = "images", .required = true,
+     .choices = sources, .set = set_source},
+    {"discovery[].interval", FS_SCHEMA_DURATION, .default_text = "10s", .min = "1s", .max = "1d",
+     IN_CONFIG(discovery_interval_ns)},
+
+    {"policies", FS_SCHEMA_NAMED, .element_size = sizeof(struct fs_config_policy),
+     IN_CONFIG(policies), .count_offset = offsetof(struct fs_config, n_policies)},
+    {"policies.*.peer", FS_SCHEMA_NAME, .required = true, IN_POLICY(peer)},
+    {"policies.*.interval", FS_SCHEMA_DURATION, .min = "1s", .max = "31d", IN_POLICY(interval_ns)},
+    {.path = "policies.*.select", .type = FS_SCHEMA_SECTION},
+    {"policies.*.select.labels", FS_SCHEMA_CUSTOM, .type_text = "label selector", .required = true,
+     .set = set_selector},
+    {"policies.*.group_by", FS_SCHEMA_TEXT, IN_POLICY(group_by)},
+    {"policies.*.pools", FS_SCHEMA_CUSTOM, .required = true,
+     .type_text = "mapping of pool[/namespace] to pool[/namespace]", .set = set_pools},
+    {"policies.*.not_one_instant", FS_SCHEMA_CUSTOM, .type_text = "mark or refuse",
+     .default_text = "mark", .choices = not_one_instant, .set = set_not_one_instant},
+    {"policies.*.snapshot_timeout", FS_SCHEMA_DURATION, .default_text = "5s", .min = "500ms",
+     .max = "25s", IN_POLICY(snapshot_timeout_ns)},
+    {.path = "policies.*.retain", .type = FS_SCHEMA_SECTION},
+    {"policies.*.retain.latest", FS_SCHEMA_NUMBER, .default_text = "3", .min = "1", .max = "1000",
+     IN_POLICY(retain_latest)},
+    {.path = "policies.*.alert", .type = FS_SCHEMA_SECTION},
+    {"policies.*.alert.warn", FS_SCHEMA_NUMBER, .default_text = "2", .min = "1", .max = "1000",
+     IN_POLICY(alert_warn)},
+    {"policies.*.alert.critical", FS_SCHEMA_NUMBER, .default_text = "3", .min = "1", .max = "1000",
+     IN_POLICY(alert_critical)},
+
+    {.path = "limits", .type = FS_SCHEMA_SECTION},
+    {"limits.memory", FS_SCHEMA_SIZE, .default_text = "256 MiB", .min = "64 MiB", .max = "1 TiB",
+     IN_CONFIG(memory_bytes)},
+    {"limits.open_images", FS_SCHEMA_NUMBER, .default_text = "500", .min = "1", .max = "100000",
+     IN_CONFIG(open_images)},
+
+    {.path = "compression", .type = FS_SCHEMA_SECTION},
+    {"compression.level", FS_SCHEMA_NUMBER, .default_text = "3", .min = "0", .max = "19",
+     IN_CONFIG(zstd_level)},
+    {.path = NULL},
+};
+/* clang-format on */
