@@ -5,20 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void set_source(struct fs_schema_loader *loader, const struct fs_schema_key *key, void *base,
-                       yaml_node_t *node, const char *text)
+static void set_source(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                       const char *where, void *base, yaml_node_t *node, const char *text)
 {
     struct fs_config *config = base;
 
     (void)key;
     if (config->discover_images) {
-        fs_schema_finding(loader, node, "discovery: source \"%s\" is given twice", text);
+        fs_schema_finding(loader, node, "%s: \"%s\" is given twice", where, text);
     }
     config->discover_images = true;
 }
 
 static void set_selector(struct fs_schema_loader *loader, const struct fs_schema_key *key,
-                         void *base, yaml_node_t *node, const char *text)
+                         const char *where, void *base, yaml_node_t *node, const char *text)
 {
     struct fs_config_policy *policy = base;
     struct fs_error err = FS_ERROR_INIT;
@@ -26,15 +26,16 @@ static void set_selector(struct fs_schema_loader *loader, const struct fs_schema
     (void)key;
     if (!text) {
         fs_schema_finding(loader, node,
-                          "select.labels: expected a label selector in quotes, such as "
-                          "\"farshore.io/policy=gold\"");
+                          "%s: expected a label selector in quotes, such as "
+                          "\"farshore.io/policy=gold\"",
+                          where);
         return;
     }
 
     int rc = fs_selector_parse(text, &policy->selector, &err);
 
     if (rc == -EINVAL) {
-        fs_schema_finding(loader, node, "select.labels: %s", err.message);
+        fs_schema_finding(loader, node, "%s: %s", where, err.message);
         return;
     }
     policy->select_text = strdup(text);
@@ -44,12 +45,13 @@ static void set_selector(struct fs_schema_loader *loader, const struct fs_schema
 }
 
 static void set_not_one_instant(struct fs_schema_loader *loader, const struct fs_schema_key *key,
-                                void *base, yaml_node_t *node, const char *text)
+                                const char *where, void *base, yaml_node_t *node, const char *text)
 {
     struct fs_config_policy *policy = base;
 
     (void)loader;
     (void)key;
+    (void)where;
     (void)node;
     policy->refuse_not_one_instant = strcmp(text, "refuse") == 0;
 }
@@ -69,7 +71,7 @@ static bool is_pool_word(const char *text, size_t length)
     return true;
 }
 
-static void parse_pool(struct fs_schema_loader *loader, const yaml_node_t *node,
+static void parse_pool(struct fs_schema_loader *loader, const char *where, const yaml_node_t *node,
                        char ret_pool[FS_POOL_SIZE], char ret_ns[FS_POOL_SIZE])
 {
     const char *text =
@@ -80,9 +82,9 @@ static void parse_pool(struct fs_schema_loader *loader, const yaml_node_t *node,
     if (!text || !is_pool_word(text, length) ||
         (slash && !is_pool_word(slash + 1, strlen(slash + 1)))) {
         fs_schema_finding(loader, node,
-                          "pools: \"%.64s\" is not a pool: write pool or pool/namespace, each 1 to "
+                          "%s: \"%.64s\" is not a pool: write pool or pool/namespace, each 1 to "
                           "%d bytes",
-                          text ? text : "", FS_POOL_SIZE - 1);
+                          where, text ? text : "", FS_POOL_SIZE - 1);
         return;
     }
     memcpy(ret_pool, text, length);
@@ -96,8 +98,8 @@ static bool same_source(const struct fs_pool_map *a, const struct fs_pool_map *b
     return strcmp(a->source_pool, b->source_pool) == 0 && strcmp(a->source_ns, b->source_ns) == 0;
 }
 
-static void set_pools(struct fs_schema_loader *loader, const struct fs_schema_key *key, void *base,
-                      yaml_node_t *node, const char *text)
+static void set_pools(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                      const char *where, void *base, yaml_node_t *node, const char *text)
 {
     struct fs_config_policy *policy = base;
 
@@ -105,7 +107,7 @@ static void set_pools(struct fs_schema_loader *loader, const struct fs_schema_ke
     (void)text;
     if (node->type != YAML_MAPPING_NODE) {
         fs_schema_finding(loader, node,
-                          "pools: expected source pools and target pools, such as {rbd: rbd}");
+                          "%s: expected source pools and target pools, such as {rbd: rbd}", where);
         return;
     }
 
@@ -113,7 +115,8 @@ static void set_pools(struct fs_schema_loader *loader, const struct fs_schema_ke
     size_t count = (size_t)(node->data.mapping.pairs.top - first);
 
     if (count == 0 || count > FS_SCHEMA_CHILDREN_MAX) {
-        fs_schema_finding(loader, node, "pools: expected 1 to %d pools", FS_SCHEMA_CHILDREN_MAX);
+        fs_schema_finding(loader, node, "%s: expected 1 to %d pools", where,
+                          FS_SCHEMA_CHILDREN_MAX);
         return;
     }
     policy->pools = calloc(count, sizeof(*policy->pools));
@@ -126,12 +129,12 @@ static void set_pools(struct fs_schema_loader *loader, const struct fs_schema_ke
         const yaml_node_t *target = yaml_document_get_node(&loader->document, first[i].value);
         struct fs_pool_map *map = &policy->pools[i];
 
-        parse_pool(loader, source, map->source_pool, map->source_ns);
-        parse_pool(loader, target, map->target_pool, map->target_ns);
+        parse_pool(loader, where, source, map->source_pool, map->source_ns);
+        parse_pool(loader, where, target, map->target_pool, map->target_ns);
         policy->n_pools = i + 1;
         for (size_t j = 0; map->source_pool[0] && j < i; j++) {
             if (same_source(map, &policy->pools[j])) {
-                fs_schema_finding(loader, source, "duplicate key \"%s\" in pools",
+                fs_schema_finding(loader, source, "%s: duplicate key \"%s\"", where,
                                   (const char *)source->data.scalar.value);
             }
         }

@@ -59,8 +59,8 @@ struct fs_schema_key {
     const char *const *choices; /* CUSTOM with a scalar: NULL-terminated; others are refused */
     /* CUSTOM. node is NULL for the default, whose text is in text; text is NULL where node is
      * not a scalar. Complains through fs_schema_finding. */
-    void (*set)(struct fs_schema_loader *loader, const struct fs_schema_key *key, void *base,
-                yaml_node_t *node, const char *text);
+    void (*set)(struct fs_schema_loader *loader, const struct fs_schema_key *key, const char *where,
+                void *base, yaml_node_t *node, const char *text);
 };
 
 struct fs_schema_loader {

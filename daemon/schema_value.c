@@ -256,7 +256,7 @@ void fs_schema_set(struct fs_schema_loader *loader, const struct fs_schema_key *
     }
     if (key->type == FS_SCHEMA_CUSTOM) {
         if (!key->choices || is_choice(loader, key, where, node, text)) {
-            key->set(loader, key, base, node, text);
+            key->set(loader, key, where, base, node, text);
         }
         return;
     }
