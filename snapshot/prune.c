@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapshot/prune.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "farshore/log.h"
+#include "snapshot/image.h"
+#include "snapshot/probe.h"
+
+char *fs_rbd_group_name(const struct fs_uuid *group, char ret_name[FS_RBD_GROUP_SIZE])
+{
+    char text[FS_UUID_TEXT];
+
+    fs_uuid_format(group, text);
+    snprintf(ret_name, FS_RBD_GROUP_SIZE, "farshore.%s", text);
+    return ret_name;
+}
+
+/* What is looked for on one image. */
+struct wanted {
+    const char *group, *snap, *mark; /* names */
+    uint64_t snap_id, mark_id;       /* 0: not known, go by the names */
+};
+
+static bool is_wanted(const struct wanted *wanted, const struct fs_image *image,
+                      const struct fs_snap *snap)
+{
+    if (wanted->snap_id) {
+        return snap->id == wanted->snap_id || snap->id == wanted->mark_id;
+    }
+    if (snap->type == RBD_SNAP_NAMESPACE_TYPE_USER) {
+        return strcmp(snap->name, wanted->snap) == 0 || strcmp(snap->name, wanted->mark) == 0;
+    }
+    if (snap->type != RBD_SNAP_NAMESPACE_TYPE_GROUP) {
+        return false;
+    }
+
+    rbd_snap_group_namespace_t space = {0};
+
+    if (rbd_snap_get_group_namespace(image->handle, snap->id, &space, sizeof(space)) < 0) {
+        return false;
+    }
+
+    bool ours = strcmp(space.group_name, wanted->group) == 0 &&
+                strcmp(space.group_snap_name, wanted->snap) == 0;
+
+    rbd_snap_group_namespace_cleanup(&space, sizeof(space));
+    return ours;
+}
+
+static int remove_snap(const struct fs_image *image, const struct fs_snap *snap,
+                       struct fs_error *err)
+{
+    int rc = snap->type == RBD_SNAP_NAMESPACE_TYPE_USER
+                 ? rbd_snap_remove(image->handle, snap->name)
+                 : rbd_snap_remove_by_id(image->handle, snap->id);
+
+    if (rc < 0 && rc != -ENOENT) {
+        return fs_cluster_error(err, rc, "cannot remove snapshot %s (id %" PRIu64 ")%s", snap->name,
+                                snap->id,
+                                rc == -EBUSY ? "; is it protected, or does it have clones?" : "");
+    }
+    return 0;
+}
+
+/*
+ * Look for the wanted snapshots of one image. remove false: only probe its writer where there are
+ * some, and say whether one of them is a group's. An image that is gone has none.
+ */
+static int visit(struct fs_cluster *cluster, const struct fs_image_ref *ref,
+                 const struct wanted *wanted, bool remove, bool *ret_group_snap,
+                 struct fs_error *err)
+{
+    struct fs_error open_err = FS_ERROR_INIT;
+    struct fs_image image;
+    struct fs_snap_list snaps;
+    char spec[FS_IMAGE_SPEC_SIZE];
+    bool found = false;
+    int rc =
+        fs_image_open(cluster, ref, remove ? FS_IMAGE_WRITE : FS_IMAGE_READ, &image, &open_err);
+
+    if (rc == -ENOENT) {
+        return 0;
+    }
+    if (rc < 0) {
+        *err = open_err;
+        return rc;
+    }
+    rc = fs_snap_list_load(&image, &snaps, err);
+    for (size_t i = 0; rc == 0 && i < snaps.count; i++) {
+        const struct fs_snap *snap = &snaps.snaps[i];
+
+        if (is_wanted(wanted, &image, snap)) {
+            found = true;
+            *ret_group_snap = *ret_group_snap || snap->type == RBD_SNAP_NAMESPACE_TYPE_GROUP;
+            if (remove) {
+                rc = remove_snap(&image, snap, err);
+            }
+        }
+    }
+    if (rc == 0) {
+        fs_snap_list_fini(&snaps);
+        if (found && !remove) {
+            rc = fs_probe_owner(cluster, image.ioctx, ref, err);
+        }
+    }
+    fs_image_close(&image);
+    if (rc < 0) {
+        fs_error_context(err, "image %s", fs_image_spec(ref, spec));
+    }
+    return rc;
+}
+
+static int remove_group_snapshot(struct fs_cluster *cluster, const struct fs_record_point *point,
+                                 const struct wanted *wanted, struct fs_error *err)
+{
+    rados_ioctx_t ioctx;
+    int rc = fs_cluster_ioctx(cluster, point->group_pool, point->group_ns, &ioctx, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    rc = rbd_group_snap_remove(ioctx, wanted->group, wanted->snap);
+    rados_ioctx_destroy(ioctx);
+    /* -ENOENT: there is none, or one of its images is gone; the others are visited one by one. */
+    if (rc < 0 && rc != -ENOENT) {
+        return fs_cluster_error(err, rc, "cannot remove group snapshot %s of %s", wanted->snap,
+                                wanted->group);
+    }
+    return 0;
+}
+
+static int visit_all(struct fs_cluster *cluster, struct fs_record *record,
+                     const struct fs_record_point *point, struct wanted *wanted, bool remove,
+                     bool *ret_group_snap, struct fs_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < point->n_contents; i++) {
+        const struct fs_record_content *content = &point->contents[i];
+        const struct fs_record_volume *volume = fs_record_find_volume(record, &content->volume);
+
+        if (volume) {
+            wanted->snap_id = content->snap_id;
+            wanted->mark_id = content->mark_id;
+            rc = visit(cluster, &volume->volume.image, wanted, remove, ret_group_snap, err);
+        }
+    }
+    return rc;
+}
+
+int fs_prune_point(struct fs_cluster *cluster, struct fs_record *record,
+                   const struct fs_record_point *point, struct fs_error *err)
+{
+    char group[FS_RBD_GROUP_SIZE], snap[FS_SNAP_NAME_SIZE], mark[FS_SNAP_NAME_SIZE];
+    struct wanted wanted = {.group = fs_rbd_group_name(&record->group, group),
+                            .snap = fs_point_snap_name(&point->point, snap),
+                            .mark = fs_point_mark_name(&point->point, mark)};
+    bool group_snap = false;
+    int rc = visit_all(cluster, record, point, &wanted, false, &group_snap, err);
+
+    /* A half-taken one may exist in the group, and on no image yet. */
+    if (rc == 0 && (group_snap || (point->group_snapshot && point->state == FS_POINT_TAKING))) {
+        rc = remove_group_snapshot(cluster, point, &wanted, err);
+    }
+    if (rc == 0) {
+        rc = visit_all(cluster, record, point, &wanted, true, &group_snap, err);
+    }
+    if (rc < 0) {
+        fs_error_context(err, "point %s", snap);
+    }
+    return rc;
+}
+
+/* --- snapshots that no record knows ----------------------------------------------------------- */
+
+static bool record_names(const struct fs_record *record, const char *name)
+{
+    char own[FS_SNAP_NAME_SIZE];
+
+    for (size_t i = 0; i < record->n_points; i++) {
+        const struct fs_point_id *point = &record->points[i].point;
+
+        if (strcmp(fs_point_snap_name(point, own), name) == 0 ||
+            strcmp(fs_point_mark_name(point, own), name) == 0) {
+            return true;
+        }
+    }
+    return record->incoming.present &&
+           strcmp(fs_point_snap_name(&record->incoming.point, own), name) == 0;
+}
+
+/* Exactly farshore.<term>.<decimal>.<8 hex> or farshore.mark.<8 hex>. */
+static bool is_point_name(const char *name, uint64_t term)
+{
+    char again[FS_SNAP_NAME_SIZE];
+    uint64_t seq;
+    unsigned digits;
+
+    if (sscanf(name, "farshore.mark.%8x", &digits) == 1) {
+        snprintf(again, sizeof(again), "farshore.mark.%08x", digits);
+        return strcmp(again, name) == 0;
+    }
+    if (sscanf(name, "farshore.%*u.%" SCNu64 ".%8x", &seq, &digits) != 2) {
+        return false;
+    }
+    snprintf(again, sizeof(again), "farshore.%" PRIu64 ".%" PRIu64 ".%08x", term, seq, digits);
+    return strcmp(again, name) == 0;
+}
+
+struct records {
+    struct fs_record **all;
+    size_t count;
+    bool loaded;
+    bool incomplete; /* one could not be read: it may name anything */
+};
+
+static void bad_record(void *arg, const char *object, const struct fs_error *err)
+{
+    struct records *records = arg;
+
+    (void)object;
+    (void)err;
+    records->incomplete = true;
+}
+
+static int any_record_names(struct fs_site *site, struct records *records, const char *name,
+                            bool *ret_named, struct fs_error *err)
+{
+    if (!records->loaded) {
+        int rc = fs_state_load_all(site->state, &records->all, &records->count, bad_record, records,
+                                   err);
+
+        if (rc < 0) {
+            return rc;
+        }
+        records->loaded = true;
+    }
+    *ret_named = records->incomplete;
+    for (size_t i = 0; !*ret_named && i < records->count; i++) {
+        *ret_named = record_names(records->all[i], name);
+    }
+    return 0;
+}
+
+static int prune_listed(struct fs_site *site, const struct fs_record *record,
+                        const struct fs_image_ref *volume, const struct fs_image *image,
+                        const struct fs_snap_list *snaps, struct fs_error *err)
+{
+    struct records records = {0};
+    bool probed = false;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < snaps->count; i++) {
+        const struct fs_snap *snap = &snaps->snaps[i];
+        bool named = true;
+
+        if (snap->type == RBD_SNAP_NAMESPACE_TYPE_USER &&
+            is_point_name(snap->name, record->term.number) && !record_names(record, snap->name)) {
+            rc = any_record_names(site, &records, snap->name, &named, err);
+        }
+        if (rc == 0 && !named && !probed) {
+            rc = fs_probe_owner(site->cluster, image->ioctx, volume, err);
+            probed = true;
+        }
+        if (rc == 0 && !named) {
+            rc = remove_snap(image, snap, err);
+            fs_log(FS_EV_POINT_REMOVED, FS_S("group", record->name), FS_S("image", volume->name),
+                   FS_S("snapshot", snap->name), FS_S("reason", "no record knows it"));
+        }
+    }
+    for (size_t i = 0; i < records.count; i++) {
+        fs_record_free(records.all[i]);
+    }
+    free(records.all);
+    return rc;
+}
+
+int fs_prune_unknown(struct fs_site *site, const struct fs_record *record,
+                     const struct fs_image_ref *volume, struct fs_error *err)
+{
+    struct fs_image image;
+    struct fs_snap_list snaps;
+    int rc = fs_image_open(site->cluster, volume, FS_IMAGE_WRITE, &image, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    rc = fs_snap_list_load(&image, &snaps, err);
+    if (rc == 0) {
+        rc = prune_listed(site, record, volume, &image, &snaps, err);
+        fs_snap_list_fini(&snaps);
+    }
+    fs_image_close(&image);
+    return rc;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Removal of the snapshots of points at the source. By snapshot id where the record has one; of a
+ * half-taken point by its exact name, which holds random digits. Never touches a snapshot whose
+ * writer does not answer (that would kill the writer), nor any other snapshot. WORKER.
+ */
+#ifndef FARSHORE_SNAPSHOT_PRUNE_H
+#define FARSHORE_SNAPSHOT_PRUNE_H
+
+#include "farshore/record.h"
+#include "snapshot/site.h"
+
+/* The name of the RBD group of ours through which a group's snapshots are taken. */
+#define FS_RBD_GROUP_SIZE (sizeof("farshore.") + FS_UUID_TEXT)
+char *fs_rbd_group_name(const struct fs_uuid *group, char ret_name[FS_RBD_GROUP_SIZE]);
+
+/* 0: nothing of the point is left in the cluster (the record still has it). Otherwise some may
+ * be: try again later. */
+int fs_prune_point(struct fs_cluster *cluster, struct fs_record *record,
+                   const struct fs_record_point *point, struct fs_error *err);
+
+/*
+ * Remove snapshots of points of the record's term that no record knows (a record that was
+ * restored from an older copy has forgotten them) from one volume. Whatever a record of any group
+ * of this site names stays, and so does everything that is not a point's or a mark's exact name.
+ */
+int fs_prune_unknown(struct fs_site *site, const struct fs_record *record,
+                     const struct fs_image_ref *volume, struct fs_error *err);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* struct fs_source over Ceph: the table, and the jobs that carry its operations to a worker. */
+#include "farshore/source.h"
+
+#include <stdlib.h>
+
+#include "snapshot/alloc.h"
+#include "snapshot/helper.h"
+#include "snapshot/reading.h"
+#include "snapshot/site.h"
+#include "snapshot/take.h"
+
+struct source {
+    struct fs_source base;
+    struct fs_site *site;
+    struct fs_pool *blocking;
+    struct fs_helpers *helpers;
+    struct fs_reading_context reading;
+
+    /* loop only: groups that had a take since the start */
+    struct fs_uuid *seen; /* owned */
+    size_t n_seen;
+};
+
+static struct source *source_of(struct fs_source *base)
+{
+    return (struct source *)base; /* base is its first member */
+}
+
+/* Whether the group had a take before; remembers it. */
+static bool seen_before(struct source *source, const struct fs_uuid *group)
+{
+    struct fs_uuid *more;
+
+    for (size_t i = 0; i < source->n_seen; i++) {
+        if (fs_uuid_equal(&source->seen[i], group)) {
+            return true;
+        }
+    }
+    more = reallocarray(source->seen, source->n_seen + 1, sizeof(*more));
+    if (more) {
+        source->seen = more;
+        source->seen[source->n_seen++] = *group;
+    }
+    return false;
+}
+
+/* --- take ----------------------------------------------------------------------------------- */
+
+struct take_operation {
+    struct fs_job job;
+    struct fs_take_job take;
+    struct fs_take_result result;
+    fs_take_fn *done;
+    void *arg;
+};
+
+static void take_run(struct fs_job *job)
+{
+    struct take_operation *operation = (struct take_operation *)job; /* its first member */
+
+    fs_take_run(&operation->take, &operation->result);
+}
+
+static void take_done(struct fs_job *job)
+{
+    struct take_operation *operation = (struct take_operation *)job;
+
+    operation->result.record = operation->take.record;
+    operation->done(operation->arg, &operation->result);
+    free(operation);
+}
+
+static void source_take(struct fs_source *base, const struct fs_take_request *request,
+                        fs_take_fn *done, void *arg)
+{
+    static const struct fs_uuid no_base;
+    struct source *source = source_of(base);
+    struct take_operation *operation = fs_operation_new(sizeof(*operation));
+
+    operation->job = (struct fs_job){.run = take_run, .done = take_done};
+    operation->take =
+        (struct fs_take_job){.site = source->site,
+                             .helpers = source->helpers,
+                             .record = request->record,
+                             .base = request->base ? *request->base : no_base,
+                             .force = request->force,
+                             .refuse_not_one_instant = request->refuse_not_one_instant,
+                             .sweep = !seen_before(source, &request->record->group),
+                             .bound_ns = request->bound_ns};
+    operation->done = done;
+    operation->arg = arg;
+    fs_pool_submit(source->blocking, &operation->job);
+}
+
+/* --- settle and store ----------------------------------------------------------------------- */
+
+struct record_operation {
+    struct fs_job job;
+    struct fs_site *site;
+    struct fs_record *record;
+    bool settle; /* otherwise only store */
+    struct fs_uuid committed;
+    struct fs_digest agreed[FS_VOLUMES_MAX];
+    size_t n_agreed;
+    int64_t current_until_ns;
+    struct fs_error err;
+    fs_record_fn *done;
+    void *arg;
+};
+
+static void record_run(struct fs_job *job)
+{
+    struct record_operation *operation = (struct record_operation *)job; /* its first member */
+
+    if (operation->settle) {
+        fs_settle_run(operation->site, operation->record, &operation->committed, operation->agreed,
+                      operation->n_agreed, operation->current_until_ns, &operation->err);
+    } else {
+        fs_state_store(operation->site->state, operation->record, &operation->err);
+    }
+}
+
+static void record_done(struct fs_job *job)
+{
+    struct record_operation *operation = (struct record_operation *)job;
+
+    operation->done(operation->arg, operation->record, &operation->err);
+    free(operation);
+}
+
+static struct record_operation *record_operation_new(struct source *source,
+                                                     struct fs_record *record, fs_record_fn *done,
+                                                     void *arg)
+{
+    struct record_operation *operation = fs_operation_new(sizeof(*operation));
+
+    operation->job = (struct fs_job){.run = record_run, .done = record_done};
+    operation->site = source->site;
+    operation->record = record;
+    operation->done = done;
+    operation->arg = arg;
+    return operation;
+}
+
+static void source_settle(struct fs_source *base, struct fs_record *record,
+                          const struct fs_uuid *committed, const struct fs_digest *agreed,
+                          int64_t current_until_ns, fs_record_fn *done, void *arg)
+{
+    struct source *source = source_of(base);
+    struct record_operation *operation = record_operation_new(source, record, done, arg);
+    const struct fs_record_point *point = fs_record_find_point(record, committed);
+
+    operation->settle = true;
+    operation->committed = *committed;
+    operation->current_until_ns = current_until_ns;
+    for (size_t i = 0; point && i < point->n_contents && i < FS_VOLUMES_MAX; i++) {
+        operation->agreed[i] = agreed[i];
+        operation->n_agreed++;
+    }
+    fs_pool_submit(source->blocking, &operation->job);
+}
+
+static void source_store(struct fs_source *base, struct fs_record *record, fs_record_fn *done,
+                         void *arg)
+{
+    struct source *source = source_of(base);
+
+    fs_pool_submit(source->blocking, &record_operation_new(source, record, done, arg)->job);
+}
+
+static void source_open(struct fs_source *base, const struct fs_record *record,
+                        const struct fs_uuid *point, const struct fs_uuid *against,
+                        fs_reading_fn *done, void *arg)
+{
+    fs_reading_open(&source_of(base)->reading, record, point, against, done, arg);
+}
+
+static const struct fs_source_ops source_ops = {
+    .take = source_take,
+    .settle = source_settle,
+    .store = source_store,
+    .open = source_open,
+    .list = fs_reading_list,
+    .read = fs_reading_read,
+    .close = fs_reading_close,
+};
+
+struct fs_source *fs_rbd_source_new(struct fs_site *site, struct fs_pool *blocking,
+                                    struct fs_mailbox *mailbox)
+{
+    struct source *source = calloc(1, sizeof(*source));
+
+    if (!source) {
+        return NULL;
+    }
+    source->helpers = fs_helpers_new(site);
+    if (!source->helpers) {
+        free(source);
+        return NULL;
+    }
+    source->base.ops = &source_ops;
+    source->site = site;
+    source->blocking = blocking;
+    source->reading = (struct fs_reading_context){
+        .ops = &source_ops, .cluster = site->cluster, .blocking = blocking, .mailbox = mailbox};
+    return &source->base;
+}
+
+void fs_rbd_source_free(struct fs_source *base)
+{
+    if (!base) {
+        return;
+    }
+
+    struct source *source = source_of(base);
+
+    fs_helpers_free(source->helpers);
+    free(source->seen);
+    free(source);
+}

@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order of a take, and what a crash after each step leaves behind:
+ *   half-taken points of the record are removed     (they stay in the record until they are gone)
+ *   nothing changed? then no more
+ *   stamps                                          (harmless: they say what is so)
+ *   record: the point, TAKING, its seq used up      (half-taken)
+ *   the helper takes the snapshots                  (half-taken)
+ *   record: the point, COMPLETE, with snapshot ids  (a point that was not offered yet)
+ */
+#include "snapshot/take.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "farshore/log.h"
+#include "snapshot/image.h"
+#include "snapshot/probe.h"
+#include "snapshot/prune.h"
+#include "snapshot/stamp.h"
+#include "snapshot/unchanged.h"
+
+/* A present volume of the record, opened read-only for the length of the take. */
+struct volume {
+    struct fs_record_volume *known; /* borrowed from the record */
+    struct fs_image image;
+    struct fs_snap_list snaps;
+    struct fs_geometry geometry;
+};
+
+struct take {
+    const struct fs_take_job *job;
+    struct fs_record *record;
+    struct fs_take_result *result;
+    struct fs_error *err; /* the result's */
+    size_t n_volumes;
+    struct volume volumes[FS_VOLUMES_MAX];
+};
+
+static int no_memory(struct fs_error *err)
+{
+    return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory to take a point");
+}
+
+/* --- volumes -------------------------------------------------------------------------------- */
+
+static int read_geometry(const struct fs_image *image, struct fs_geometry *ret_geometry,
+                         struct fs_error *err)
+{
+    rbd_image_info_t info;
+    int rc = rbd_stat(image->handle, &info, sizeof(info));
+
+    if (rc == 0) {
+        rc = rbd_get_stripe_unit(image->handle, &ret_geometry->stripe_unit);
+    }
+    if (rc == 0) {
+        rc = rbd_get_stripe_count(image->handle, &ret_geometry->stripe_count);
+    }
+    if (rc < 0) {
+        return fs_cluster_error(err, rc, "cannot read its geometry");
+    }
+    ret_geometry->size = info.size;
+    ret_geometry->order = (uint8_t)info.order;
+    return 0;
+}
+
+static int open_volume(struct take *take, struct fs_record_volume *known)
+{
+    struct volume *volume = &take->volumes[take->n_volumes];
+    struct fs_image_ref *ref = &known->volume.image;
+    struct fs_error open_err = FS_ERROR_INIT;
+    char spec[FS_IMAGE_SPEC_SIZE];
+    int rc = fs_image_open(take->job->site->cluster, ref, FS_IMAGE_READ, &volume->image, &open_err);
+
+    if (rc == -ENOENT) { /* its id is there no more: the image was deleted */
+        known->gone = true;
+        return 0;
+    }
+    if (rc < 0) {
+        *take->err = open_err;
+        return rc;
+    }
+    volume->known = known;
+    take->n_volumes++;
+    rc = fs_image_refresh_name(&volume->image, ref, take->err);
+    if (rc == 0) {
+        rc = fs_snap_list_load(&volume->image, &volume->snaps, take->err);
+    }
+    if (rc == 0) {
+        rc = read_geometry(&volume->image, &volume->geometry, take->err);
+    }
+    if (rc < 0) {
+        fs_error_context(take->err, "image %s", fs_image_spec(ref, spec));
+    }
+    return rc;
+}
+
+static int open_volumes(struct take *take)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < take->record->n_volumes; i++) {
+        struct fs_record_volume *known = &take->record->volumes[i];
+
+        if (known->gone) {
+            continue;
+        }
+        if (take->n_volumes == FS_VOLUMES_MAX) {
+            return fs_error_set(take->err, FS_ERR_CONFIG, E2BIG,
+                                "the group has more than %d volumes; split it with group_by",
+                                FS_VOLUMES_MAX);
+        }
+        rc = open_volume(take, known);
+    }
+    if (rc == 0 && take->n_volumes == 0) {
+        rc = fs_error_set(take->err, FS_ERR_CONFIG, ENOENT,
+                          "none of the group's images exists any more");
+    }
+    return rc;
+}
+
+static void close_volumes(struct take *take)
+{
+    for (size_t i = 0; i < take->n_volumes; i++) {
+        fs_snap_list_fini(&take->volumes[i].snaps);
+        fs_image_close(&take->volumes[i].image);
+    }
+}
+
+/* --- half-taken and unknown ------------------------------------------------------------------ */
+
+static int prune_half_taken(struct take *take)
+{
+    struct fs_record *record = take->record;
+    bool changed = false;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < record->n_points;) {
+        struct fs_uuid id = record->points[i].point.id;
+
+        if (record->points[i].state != FS_POINT_TAKING) {
+            i++;
+            continue;
+        }
+        rc = fs_prune_point(take->job->site->cluster, record, &record->points[i], take->err);
+        if (rc == 0) {
+            fs_record_remove_point(record, &id);
+            changed = true;
+        }
+    }
+    if (changed) {
+        struct fs_error err = FS_ERROR_INIT;
+        int stored = fs_state_store(take->job->site->state, record, &err);
+
+        if (rc == 0 && stored < 0) {
+            *take->err = err;
+            rc = stored;
+        }
+    }
+    return rc;
+}
+
+/* A failure is only logged: the next start of the daemon tries again. */
+static void prune_unknown(const struct take *take)
+{
+    for (size_t i = 0; take->job->sweep && i < take->n_volumes; i++) {
+        const struct fs_image_ref *ref = &take->volumes[i].known->volume.image;
+        struct fs_error err = FS_ERROR_INIT;
+
+        if (fs_prune_unknown(take->job->site, take->record, ref, &err) < 0) {
+            fs_log(FS_EV_TAKE_FAILED, FS_S("group", take->record->name), FS_S("image", ref->name),
+                   FS_S("step", "removal of unknown snapshots"), FS_E(&err));
+        }
+    }
+}
+
+/* --- unchanged ------------------------------------------------------------------------------ */
+
+static int check_unchanged(struct take *take, bool *ret_unchanged)
+{
+    struct fs_record *record = take->record;
+    const struct fs_record_point *base = fs_record_find_point(record, &take->job->base);
+    bool unchanged = !take->job->force && base && base->n_contents == take->n_volumes;
+
+    for (size_t i = 0; i < take->n_volumes; i++) {
+        const struct volume *volume = &take->volumes[i];
+        const struct fs_image_ref *ref = &volume->known->volume.image;
+        const struct fs_record_content *content =
+            base ? fs_record_find_content(base, &volume->known->volume.uuid) : NULL;
+        char slow[64], spec[FS_IMAGE_SPEC_SIZE];
+        bool same;
+        int rc =
+            fs_unchanged_check(take->job->site->cluster, ref, &volume->image, &volume->snaps,
+                               unchanged ? content : NULL, &same, slow, sizeof(slow), take->err);
+
+        if (rc < 0) {
+            fs_error_context(take->err, "image %s", fs_image_spec(ref, spec));
+            return rc;
+        }
+        if (slow[0] != '\0' && take->result->slow_reason[0] == '\0') {
+            snprintf(take->result->slow_reason, sizeof(take->result->slow_reason), "%s: %.*s", slow,
+                     (int)(sizeof(take->result->slow_reason) - sizeof(slow) - 3),
+                     fs_image_spec(ref, spec));
+        }
+        unchanged = unchanged && content && same;
+    }
+    *ret_unchanged = unchanged;
+    return 0;
+}
+
+/* --- stamps --------------------------------------------------------------------------------- */
+
+static int stamp_volume(const struct take *take, const struct volume *volume)
+{
+    const struct fs_record *record = take->record;
+    const struct fs_image_ref *ref = &volume->known->volume.image;
+    struct fs_stamp wanted = {.group = record->group,
+                              .volume = volume->known->volume.uuid,
+                              .term = record->term,
+                              .role = FS_ROLE_PRIMARY};
+    struct fs_error read_err = FS_ERROR_INIT;
+    struct fs_stamp found;
+    struct fs_image image;
+    int rc = fs_stamp_read(volume->image.handle, ref->image_id, &found, &read_err);
+
+    if (rc < 0 && rc != -ENOENT) {
+        *take->err = read_err;
+        return rc;
+    }
+    if (rc == 0) {
+        if (!fs_uuid_equal(&found.group, &wanted.group) || found.role != FS_ROLE_PRIMARY) {
+            return fs_error_set(take->err, FS_ERR_CONFIG, EPERM,
+                                "it is stamped as %s of another group or role; a point of it is "
+                                "not taken",
+                                fs_role_name(found.role));
+        }
+        if (fs_uuid_equal(&found.volume, &wanted.volume) &&
+            found.term.number == wanted.term.number &&
+            fs_uuid_equal(&found.term.site, &wanted.term.site)) {
+            return 0;
+        }
+    }
+    /* Metadata is written under the exclusive lock, which is asked of a writer. */
+    rc = fs_probe_owner(take->job->site->cluster, volume->image.ioctx, ref, take->err);
+    if (rc < 0) {
+        take->result->reason = rc == -EHOSTDOWN ? FS_TAKE_WRITER_SILENT : FS_TAKE_REASON_NONE;
+        return rc;
+    }
+    rc = fs_image_open(take->job->site->cluster, ref, FS_IMAGE_WRITE, &image, take->err);
+    if (rc == 0) {
+        rc = fs_stamp_write(image.handle, ref->image_id, &wanted, take->err);
+        fs_image_close(&image);
+    }
+    return rc;
+}
+
+static int stamp_volumes(struct take *take)
+{
+    for (size_t i = 0; i < take->n_volumes; i++) {
+        char spec[FS_IMAGE_SPEC_SIZE];
+        int rc = stamp_volume(take, &take->volumes[i]);
+
+        if (rc < 0) {
+            fs_error_context(take->err, "image %s",
+                             fs_image_spec(&take->volumes[i].known->volume.image, spec));
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* --- the point ------------------------------------------------------------------------------ */
+
+/* Use up a seq and store the point before anything of it exists. */
+static int begin_point(struct take *take, struct fs_uuid *ret_id)
+{
+    struct fs_record *record = take->record;
+    struct fs_record_point *point;
+
+    if (record->n_points >= FS_POINTS_MAX) {
+        return fs_error_set(take->err, FS_ERR_PERMANENT, E2BIG,
+                            "the group has %d points already; older ones could not be removed",
+                            FS_POINTS_MAX);
+    }
+    point = fs_record_add_point(record, take->n_volumes);
+    if (!point) {
+        return no_memory(take->err);
+    }
+    if (record->next_seq == 0) {
+        record->next_seq = 1;
+    }
+    fs_uuid_random(&point->point.id);
+    point->point.term = record->term;
+    point->point.seq = record->next_seq++;
+    point->state = FS_POINT_TAKING;
+    *ret_id = point->point.id;
+    for (size_t i = 0; i < take->n_volumes; i++) {
+        point->contents[i] = (struct fs_record_content){
+            .volume = take->volumes[i].known->volume.uuid, .geometry = take->volumes[i].geometry};
+    }
+    if (take->n_volumes > 1) { /* the helper says later whether it was one */
+        const struct fs_image_ref *first = &take->volumes[0].known->volume.image;
+
+        point->group_snapshot = true;
+        snprintf(point->group_pool, sizeof(point->group_pool), "%s", first->pool);
+        snprintf(point->group_ns, sizeof(point->group_ns), "%s", first->ns);
+    }
+    return fs_state_store(take->job->site->state, record, take->err);
+}
+
+static json_t *make_request(const struct take *take, const struct fs_point_id *point)
+{
+    char group[FS_RBD_GROUP_SIZE], snap[FS_SNAP_NAME_SIZE], mark[FS_SNAP_NAME_SIZE];
+    json_t *volumes = json_array();
+
+    for (size_t i = 0; i < take->n_volumes; i++) {
+        const struct fs_image_ref *ref = &take->volumes[i].known->volume.image;
+
+        json_array_append_new(volumes, json_pack("{s:I, s:s, s:s, s:s, s:s}", "pool_id",
+                                                 (json_int_t)ref->pool_id, "pool", ref->pool, "ns",
+                                                 ref->ns, "id", ref->image_id, "name", ref->name));
+    }
+    return json_pack(
+        "{s:s, s:s, s:s, s:b, s:o}", "group", fs_rbd_group_name(&take->record->group, group),
+        "snap", fs_point_snap_name(point, snap), "mark", fs_point_mark_name(point, mark),
+        "refuse_not_one_instant", take->job->refuse_not_one_instant, "volumes", volumes);
+}
+
+/* A point's instant never decreases within a group, whatever the wall clock does. */
+static int64_t never_before(const struct fs_record *record, int64_t taken_ns)
+{
+    for (size_t i = 0; i < record->n_points; i++) {
+        if (record->points[i].taken_ns > taken_ns) {
+            taken_ns = record->points[i].taken_ns;
+        }
+    }
+    return taken_ns;
+}
+
+static int read_answer(struct take *take, const json_t *answer, struct fs_record_point *point)
+{
+    json_int_t pause_ns, age_ns, snap_id, mark_id, size;
+    int group_snapshot, not_one_instant;
+    json_t *contents;
+
+    if (json_unpack((json_t *)answer, "{s:b, s:b, s:I, s:I, s:o}", "group_snapshot",
+                    &group_snapshot, "not_one_instant", &not_one_instant, "pause_ns", &pause_ns,
+                    "age_ns", &age_ns, "contents", &contents) != 0 ||
+        json_array_size(contents) != point->n_contents) {
+        return fs_error_set(take->err, FS_ERR_BUG, EPROTO, "the helper's answer cannot be read");
+    }
+    for (size_t i = 0; i < point->n_contents; i++) {
+        if (json_unpack(json_array_get(contents, i), "{s:I, s:I, s:I}", "snap_id", &snap_id,
+                        "mark_id", &mark_id, "size", &size) != 0) {
+            return fs_error_set(take->err, FS_ERR_BUG, EPROTO,
+                                "the helper's answer cannot be read");
+        }
+        point->contents[i].snap_id = (uint64_t)snap_id;
+        point->contents[i].mark_id = (uint64_t)mark_id;
+        point->contents[i].geometry.size = (uint64_t)size;
+    }
+    point->group_snapshot = group_snapshot;
+    if (!group_snapshot) {
+        point->group_pool[0] = point->group_ns[0] = '\0';
+    }
+    point->flags = not_one_instant ? FS_POINT_NOT_ONE_INSTANT : 0;
+    point->taken_ns =
+        never_before(take->record, fs_clock_wall(take->job->site->options.clock) - (int64_t)age_ns);
+    take->result->pause_ns = (int64_t)pause_ns;
+    return 0;
+}
+
+static int ask_helper(struct take *take, struct fs_record_point *point)
+{
+    json_t *request = make_request(take, &point->point), *answer = NULL;
+    int rc;
+
+    if (!request) {
+        return no_memory(take->err);
+    }
+    rc = fs_helpers_take(take->job->helpers, request, take->job->bound_ns, &answer,
+                         &take->result->reason, take->err);
+    json_decref(request);
+    if (rc == 0) {
+        rc = read_answer(take, answer, point);
+        json_decref(answer);
+    }
+    return rc;
+}
+
+/* What cannot be removed now stays in the record as half-taken. */
+static void drop_point(struct take *take, const struct fs_uuid *id)
+{
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_record_point *point = fs_record_find_point(take->record, id);
+    int rc;
+
+    point->state = FS_POINT_TAKING;
+    rc = fs_prune_point(take->job->site->cluster, take->record, point, &err);
+    if (rc == 0) {
+        fs_record_remove_point(take->record, id);
+        rc = fs_state_store(take->job->site->state, take->record, &err);
+    }
+    if (rc < 0) {
+        fs_log(FS_EV_TAKE_FAILED, FS_S("group", take->record->name),
+               FS_S("step", "removal of a half-taken point"), FS_E(&err));
+    }
+}
+
+static int take_point(struct take *take)
+{
+    struct fs_uuid id;
+    struct fs_record_point *point;
+    int rc = begin_point(take, &id);
+
+    if (rc < 0) { /* a store that failed may have happened: if the point is there it is TAKING */
+        return rc;
+    }
+    point = fs_record_find_point(take->record, &id);
+    rc = ask_helper(take, point);
+    if (rc == 0) {
+        point->state = FS_POINT_COMPLETE;
+        rc = fs_state_store(take->job->site->state, take->record, take->err);
+    }
+    if (rc < 0) {
+        drop_point(take, &id);
+    }
+    return rc;
+}
+
+static int run(struct take *take)
+{
+    bool unchanged = false;
+    int rc = open_volumes(take);
+
+    if (rc == 0) {
+        rc = prune_half_taken(take);
+    }
+    if (rc == 0) {
+        prune_unknown(take);
+        rc = check_unchanged(take, &unchanged);
+    }
+    if (rc < 0) {
+        if (rc == -EHOSTDOWN) {
+            take->result->reason = FS_TAKE_WRITER_SILENT;
+        }
+        return rc;
+    }
+    if (unchanged) {
+        take->result->outcome = FS_TAKE_UNCHANGED;
+        return 0;
+    }
+    rc = stamp_volumes(take);
+    if (rc == 0) {
+        rc = take_point(take);
+    }
+    if (rc == 0) {
+        take->result->outcome = FS_TAKE_POINT;
+    }
+    return rc;
+}
+
+void fs_take_run(const struct fs_take_job *job, struct fs_take_result *ret_result)
+{
+    struct take *take = calloc(1, sizeof(*take));
+
+    ret_result->outcome = FS_TAKE_FAILED;
+    ret_result->current_until_ns = fs_clock_wall(job->site->options.clock);
+    if (!take) {
+        no_memory(&ret_result->err);
+        return;
+    }
+    take->job = job;
+    take->record = job->record;
+    take->result = ret_result;
+    take->err = &ret_result->err;
+    run(take);
+    close_volumes(take);
+    free(take);
+}
+
+/* --- settle --------------------------------------------------------------------------------- */
+
+/* Whether any was removed. */
+static bool prune_older(struct fs_site *site, struct fs_record *record, uint64_t seq)
+{
+    bool changed = false;
+
+    for (size_t i = 0; i < record->n_points;) {
+        struct fs_uuid id = record->points[i].point.id;
+        struct fs_error err = FS_ERROR_INIT;
+        char name[FS_SNAP_NAME_SIZE];
+        int rc;
+
+        if (record->points[i].point.seq >= seq) {
+            i++;
+            continue;
+        }
+        fs_point_snap_name(&record->points[i].point, name);
+        rc = fs_prune_point(site->cluster, record, &record->points[i], &err);
+        if (rc < 0) {
+            fs_log(FS_EV_POINT_REMOVED, FS_S("group", record->name), FS_S("snapshot", name),
+                   FS_E(&err));
+            i++;
+            continue;
+        }
+        fs_log(FS_EV_POINT_REMOVED, FS_S("group", record->name), FS_S("snapshot", name));
+        fs_record_remove_point(record, &id);
+        changed = true;
+    }
+    return changed;
+}
+
+int fs_settle_run(struct fs_site *site, struct fs_record *record, const struct fs_uuid *committed,
+                  const struct fs_digest *agreed, size_t n_agreed, int64_t current_until_ns,
+                  struct fs_error *err)
+{
+    struct fs_record_point *point = fs_record_find_point(record, committed);
+    int rc;
+
+    if (!point || point->n_contents != n_agreed || point->state == FS_POINT_TAKING) {
+        return fs_error_set(err, FS_ERR_BUG, EINVAL, "a point was settled that was not taken");
+    }
+    point->state = FS_POINT_COMMITTED;
+    for (size_t i = 0; i < n_agreed; i++) {
+        point->contents[i].chain = agreed[i];
+    }
+    record->current_until_ns = current_until_ns;
+
+    uint64_t seq = point->point.seq;
+
+    rc = fs_state_store(site->state, record, err);
+    if (rc == 0) {
+        struct fs_current current = {
+            .group = record->group, .point = *committed, .current_until_ns = current_until_ns};
+
+        rc = fs_state_note_current(site->state, &current, 1, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    return prune_older(site, record, seq) ? fs_state_store(site->state, record, err) : 0;
+}
