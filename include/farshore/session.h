@@ -28,13 +28,15 @@ struct fs_transport_ops {
 struct fs_transport_events { /* set by the session; called on the LOOP, never from inside send */
     /* Returns how many bytes were consumed; the rest is offered again with what comes next. */
     size_t (*received)(void *arg, const uint8_t *data, size_t length);
-    /* pending fell below FS_TRANSPORT_LOW. */
+    /* pending fell below FS_TRANSPORT_LOW, after it had been at or above it. */
     void (*drained)(void *arg);
     /* The connection is gone; the session closes the transport. */
     void (*closed)(void *arg, const struct fs_error *err);
 };
 
 #define FS_TRANSPORT_LOW (2u << 20)
+/* Streams of one session, of both sides together; the peer's offers beyond it are refused. */
+#define FS_SESSION_STREAMS_MAX 4096
 
 struct fs_transport { /* first member of an implementation */
     const struct fs_transport_ops *ops;
@@ -55,22 +57,28 @@ struct fs_session_options {
     const char *site;             /* our name */
     struct fs_uuid site_uuid, instance;
     const char *software;
-    uint64_t credit;      /* bytes of segments we take before we give more */
-    int64_t heartbeat_ns; /* ping as often; down after three without an answer */
+    uint64_t credit;      /* bytes of segments we take before we give more; >= FS_CREDIT_MIN */
+    int64_t heartbeat_ns; /* ping as often; down after three in a row without a byte heard */
     int64_t hello_ns;     /* the longest to wait for a hello */
-    uint64_t send_limit;  /* bytes the transport may hold before senders wait */
+    uint64_t send_limit;  /* bytes the transport may hold before senders wait;
+                             at least FS_TRANSPORT_LOW is used */
 };
 
+/*
+ * Called from the transport's events and from fs_session_tick, never from inside another function
+ * of the session. The callbacks may call everything here but fs_session_free.
+ */
 struct fs_session_events {
     /* The peer said hello: return NULL to accept, or static text why not (said in BYE). The owner
      * checks that the site is configured, that peer_is(name), and settles double sessions. */
     const char *(*hello)(void *arg, struct fs_session *session, const struct fs_hello *hello);
     void (*up)(void *arg, struct fs_session *session);
-    /* The session is over; the owner calls fs_session_free (not from inside). Streams got their
-     * `lost` before. */
+    /* The session is over, for the reason that err names (the peer's BYE text is in it); the owner
+     * calls fs_session_free (not from inside). Streams got their `lost` before. Not called when the
+     * owner frees the session itself. */
     void (*down)(void *arg, struct fs_session *session, const struct fs_error *err);
-    /* A peer offers a point: attach a handler with fs_session_attach or refuse by
-     * fs_session_send. offer is moved in (fs_offer_fini). */
+    /* A peer offers a point: attach a handler with fs_session_attach, now or later, or refuse by
+     * fs_session_send of a REFUSE. offer's content is moved in (copy the struct, fs_offer_fini). */
     void (*offer)(void *arg, struct fs_session *session, uint32_t stream, struct fs_offer *offer);
     /* CURRENT and CURRENT_ACK; borrowed. */
     void (*current)(void *arg, struct fs_session *session, const struct fs_current_list *list);
@@ -79,7 +87,9 @@ struct fs_session_events {
 
 /* One end of a stream: a sender or a receiver. */
 struct fs_stream_events {
-    /* Borrowed; a return other than 0 (with err) ends the session as a protocol error. */
+    /* Borrowed; a return other than 0 (with err) ends the session as a protocol error. Only frames
+     * of the other role come: to the stream's opener ACCEPT, REFUSE, PROGRESS and COMMITTED, to the
+     * other side SEGMENT, COMMIT and ABORT. Detach after one that ends the stream. */
     int (*frame)(void *arg, const struct fs_frame *frame, struct fs_error *err);
     /* There is credit and room in the transport again (senders). */
     void (*writable)(void *arg);
@@ -91,12 +101,13 @@ struct fs_stream_events {
 struct fs_session *fs_session_new(const struct fs_session_options *options,
                                   struct fs_transport *transport,
                                   const struct fs_session_events *events, void *arg);
-/* Closes the transport; streams get lost. */
+/* Closes the transport; streams get lost (from inside). NULL is allowed. */
 void fs_session_free(struct fs_session *session);
-/* Says BYE with text, then down is called soon. */
+/* Says BYE with text; down is called when the peer has hung up, a second later at the latest. */
 void fs_session_end(struct fs_session *session, const char *text);
 
-/* When tick wants to be called next, on the boot clock. */
+/* When tick wants to be called next, on the boot clock; earlier calls do no harm. Ask again after
+ * each tick and after fs_session_end and fs_session_attach. INT64_MAX: never. */
 int64_t fs_session_deadline(const struct fs_session *session);
 void fs_session_tick(struct fs_session *session);
 
@@ -110,25 +121,28 @@ int64_t fs_session_clock_offset_ns(const struct fs_session *session); /* peer's 
 uint64_t fs_session_bytes_sent(const struct fs_session *session);
 uint64_t fs_session_bytes_received(const struct fs_session *session);
 
-/* A new stream of ours: odd numbers for the side that dialed, even ones for the other. */
+/* A new stream of ours: odd numbers for the side that dialed, even ones for the other. 0 when the
+ * session is not up, has too many streams, or memory is short. */
 uint32_t fs_session_open_stream(struct fs_session *session, const struct fs_stream_events *events,
                                 void *arg);
-/* Handle a stream that the peer opened. */
-void fs_session_attach(struct fs_session *session, uint32_t stream,
+/* Handle a stream that the peer opened. False when the session is over: nothing will be called. */
+bool fs_session_attach(struct fs_session *session, uint32_t stream,
                        const struct fs_stream_events *events, void *arg);
 /* No further callbacks; late frames of the stream are dropped. */
 void fs_session_detach(struct fs_session *session, uint32_t stream);
 
 /*
- * Send the frames in buf (moved in, left empty). Segments count against the peer's credit by their
- * payload length and are only sent while fs_session_may_send is true.
+ * Send the frames in buf (moved in, left empty); dropped when the session is not up. A failed
+ * buffer ends the session. What a SEGMENT costs in credit is the length of its frame's payload,
+ * fs_segment_size; it is sent only after fs_session_take_credit said yes to that many bytes.
  */
 void fs_session_send(struct fs_session *session, struct fs_buf *buf);
-/* Sender: room for a segment of so many payload bytes, in credit and in the transport? Takes the
- * credit when it says yes. When it says no, writable follows. */
+/* Sender: room for a segment of so many bytes (fs_segment_size), in credit and in the transport?
+ * Takes the credit when it says yes; what is taken must be sent. When it says no, writable follows
+ * for the streams that have one, in turn, until one is told no again. */
 bool fs_session_take_credit(struct fs_session *session, uint64_t bytes);
-/* Receiver: so many payload bytes of segments were applied and freed: gives credit back, in
- * batches. */
+/* Receiver: segments of so many bytes (frame->length) were applied and freed: gives credit back, in
+ * batches. Owed for every SEGMENT that frame was called with, also after a detach. */
 void fs_session_release_credit(struct fs_session *session, uint64_t bytes);
 
 #endif

@@ -18,6 +18,7 @@
 #include "farshore/sink.h"
 
 #define FS_WIRE_VERSION      1
+#define FS_WIRE_VERSION_MIN  1 /* the oldest that is still spoken */
 #define FS_FRAME_HEADER      32
 #define FS_FRAME_PAYLOAD_MAX (4u << 20)
 /* Uncompressed content of a segment. */
@@ -170,7 +171,8 @@ struct fs_current_list { /* CURRENT, CURRENT_ACK */
 #define FS_WIRE_MESSAGES(X)                                                                        \
     X(hello)                                                                                       \
     X(ping)                                                                                        \
-    X(credit) X(offer) X(accept) X(refuse) X(segment) X(progress) X(commit) X(committed) X(text)   \
+    X(credit)                                                                                      \
+    X(offer) X(accept) X(refuse) X(segment) X(progress) X(commit) X(committed) X(text)             \
         X(current_list)
 
 #define FS_WIRE_PROTOTYPES(name)                                                                   \
