@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of a session, shared by its files: session.c (life, sending, credit),
+ * session_receive.c (what arrives) and session_streams.c (the table of streams). LOOP only.
+ */
+#ifndef FARSHORE_SHIP_SESSION_PRIVATE_H
+#define FARSHORE_SHIP_SESSION_PRIVATE_H
+
+#include "farshore/session.h"
+
+/* --- streams -------------------------------------------------------------------------------- */
+
+struct stream {
+    uint32_t id;
+    const struct fs_stream_events *events; /* NULL: offered by the peer, not yet attached */
+    void *arg;
+    struct fs_text *abort; /* owned; came before attach, and is handed over by the next tick */
+};
+
+struct streams { /* owned array, ascending id */
+    struct stream *at;
+    size_t count;
+    size_t capacity;
+};
+
+void streams_fini(struct streams *streams);
+/* Valid until the next add or remove; NULL where there is none. */
+struct stream *streams_find(const struct streams *streams, uint32_t id);
+/* The one with the smallest id above `after`, or NULL. */
+struct stream *streams_next(const struct streams *streams, uint32_t after);
+/* NULL when out of memory. id must not be there yet. */
+struct stream *streams_add(struct streams *streams, uint32_t id);
+void streams_remove(struct streams *streams, uint32_t id);
+
+/* --- session -------------------------------------------------------------------------------- */
+
+enum session_state {
+    SESSION_HELLO,  /* ours was said, the peer's is awaited */
+    SESSION_UP,     /* both were */
+    SESSION_ENDING, /* BYE was said; what arrives is dropped, until the peer hangs up */
+    SESSION_DOWN,   /* down was called */
+};
+
+struct fs_session {
+    /* set once */
+    const struct fs_clock *clock;
+    const struct fs_session_events *events;
+    void *arg;
+    struct fs_transport *transport; /* owned */
+    struct fs_uuid site_uuid, instance;
+    int64_t heartbeat_ns;
+    uint64_t send_limit; /* at least FS_TRANSPORT_LOW: see has_room */
+    uint64_t window;     /* credit that we give */
+
+    enum session_state state;
+    struct fs_error err;   /* why it ends */
+    int64_t deadline_ns;   /* of the hello, or of the peer's hanging up */
+    struct fs_hello peer;  /* from SESSION_UP on */
+    uint64_t bytes_queued; /* given to the transport */
+    uint64_t bytes_received;
+
+    /* heart-beat */
+    int64_t next_beat_ns;
+    unsigned missed; /* beats in a row without a byte from the peer */
+    bool heard;      /* a byte came since the last beat */
+    uint64_t last_ping;
+    int64_t rtt_ns; /* -1: unknown */
+    int64_t offset_ns;
+
+    /* credit */
+    uint64_t may_send;    /* bytes of segments that the peer still takes */
+    uint64_t may_receive; /* bytes of segments that the peer may still send */
+    uint64_t to_give;     /* released and not yet given back */
+    bool starved;         /* someone was told to wait: writable is due */
+    uint32_t turn;        /* the stream that was served last */
+    bool serving;         /* inside session_serve */
+
+    struct streams streams;
+    uint32_t next_stream; /* of ours */
+    uint32_t peer_stream; /* highest that the peer opened */
+    bool abort_due;       /* some stream is aborted and attached */
+};
+
+/* Give the frames to the transport (moved in). */
+void session_queue(struct fs_session *session, struct fs_buf *buf);
+/* PING or PONG. */
+void session_send_ping(struct fs_session *session, uint16_t type, const struct fs_ping *ping);
+/* Say BYE with text, then wait for the peer to hang up. The first error wins. */
+void session_fail(struct fs_session *session, const struct fs_error *err, const char *text);
+/* Streams get lost, then down is called. No effect when it is down already. */
+void session_finish(struct fs_session *session);
+/* writable for those who wait, in turn, while there is room. */
+void session_serve(struct fs_session *session);
+/* Hand over what came before attach. */
+void session_deliver_aborts(struct fs_session *session);
+/* Transport event; returns what was consumed. */
+size_t session_received(void *arg, const uint8_t *data, size_t length);
+
+#endif
