@@ -160,7 +160,7 @@ def test_unknown_group_is_an_error(daemons):
 
 
 @pytest.mark.parametrize("caps, missing", [
-    (["mon", "allow r", "osd", "profile rbd"], "osd blocklist"),
+    (["mon", "profile rbd", "osd", "profile rbd"], "osd blocklist"),
     (["mon", 'profile rbd, allow command "osd blocklist"', "osd", "profile rbd pool=rbd2"],
      "profile rbd"),
     (["mon", 'profile rbd, allow command "osd blocklist"'], "profile rbd"),
