@@ -29,7 +29,7 @@ class CommandFailed(Exception):
 
 def build_dir():
     """Where the programs are: FARSHORE_BUILD, or the debug preset's."""
-    return pathlib.Path(os.environ.get("FARSHORE_BUILD", SOURCE / "build/debug"))
+    return pathlib.Path(os.environ.get("FARSHORE_BUILD", SOURCE / "build/debug")).resolve()
 
 
 def program(name):
