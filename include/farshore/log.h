@@ -44,6 +44,8 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_POINT_UNCHANGED, "point_unchanged", FS_LOG_DEBUG, "nothing changed, none was taken")   \
     X(FS_EV_POINT_COMMITTED, "point_committed", FS_LOG_INFO, "a recovery point is at the target")  \
     X(FS_EV_POINT_REMOVED, "point_removed", FS_LOG_DEBUG, "a point's snapshots were removed")      \
+    X(FS_EV_PRUNE_FAILED, "prune_failed", FS_LOG_WARNING,                                          \
+      "an old point's snapshots could not be removed; it is tried again")                          \
     X(FS_EV_TAKE_FAILED, "take_failed", FS_LOG_WARNING, "no point could be taken")                 \
     X(FS_EV_TAKE_KILLED, "take_killed", FS_LOG_WARNING,                                            \
       "the snapshot helper passed its bound and was killed and blocklisted")                       \
