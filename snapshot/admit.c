@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapshot/admit.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+int fs_refuse(enum fs_refusal *refusal, enum fs_refusal reason, struct fs_error *err,
+              enum fs_error_class class, int code, const char *format, ...)
+{
+    char message[sizeof(err->message)];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    if (*refusal == FS_REFUSE_NONE) {
+        *refusal = reason;
+    }
+    return fs_error_set(err, class, code, "%s", message);
+}
+
+int fs_admit_term(const struct fs_record *record, const struct fs_offer *offer,
+                  enum fs_refusal *refusal, struct fs_error *err)
+{
+    if (!record) {
+        return 0;
+    }
+    if (offer->term.number < record->term.number) {
+        return fs_refuse(refusal, FS_REFUSE_STALE_TERM, err, FS_ERR_PEER, ESTALE,
+                         "group %s: the offer is of term %" PRIu64 ", this site knows term %" PRIu64
+                         ": the sender was superseded; `farshore status %s` at this site shows "
+                         "which site is primary",
+                         record->name, offer->term.number, record->term.number, record->name);
+    }
+    if (offer->term.number == record->term.number &&
+        !fs_uuid_equal(&offer->term.site, &record->term.site)) {
+        return fs_refuse(refusal, FS_REFUSE_SPLIT_BRAIN, err, FS_ERR_PEER, EEXIST,
+                         "group %s: both sites were promoted to term %" PRIu64
+                         " (split brain): nothing is applied; decide which site's data is to stay "
+                         "and stop the workload at the other",
+                         record->name, record->term.number);
+    }
+    if (record->role != FS_ROLE_SECONDARY) {
+        return fs_refuse(refusal, FS_REFUSE_NOT_SECONDARY, err, FS_ERR_PEER, EPERM,
+                         "group %s is %s at this site and takes no points; only a secondary does",
+                         record->name, fs_role_name(record->role));
+    }
+    return 0;
+}
+
+const struct fs_pool_map *fs_admit_pool(const struct fs_admission *admission, const char *pool,
+                                        const char *ns)
+{
+    for (size_t i = 0; i < admission->n_pools; i++) {
+        const struct fs_pool_map *map = &admission->pools[i];
+
+        if (strcmp(map->source_pool, pool) == 0 && strcmp(map->source_ns, ns) == 0) {
+            return map;
+        }
+    }
+    return NULL;
+}
+
+static bool is_held(const struct fs_offer *offer, const struct fs_uuid *id)
+{
+    for (size_t i = 0; i < offer->n_held; i++) {
+        if (fs_uuid_equal(&offer->held[i], id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int fs_admit_base(const struct fs_record *record, const struct fs_offer *offer,
+                  const struct fs_record_point **ret_base, enum fs_refusal *refusal,
+                  struct fs_error *err)
+{
+    const struct fs_record_point *base = NULL;
+    bool any = false;
+
+    for (size_t i = 0; record && i < record->n_points; i++) {
+        const struct fs_record_point *point = &record->points[i];
+
+        if (point->state != FS_POINT_COMMITTED) {
+            continue;
+        }
+        any = true;
+        if (is_held(offer, &point->point.id) && (!base || point->point.seq >= base->point.seq)) {
+            base = point;
+        }
+    }
+    *ret_base = base;
+    if (any && !base) {
+        return fs_refuse(refusal, FS_REFUSE_NO_BASE, err, FS_ERR_PERMANENT, ENOENT,
+                         "group %s: this site has recovery points, the sender holds none of them "
+                         "(its snapshots were removed, or its state was lost); bringing such a "
+                         "pair together comes in a later release. This site's points stay usable. "
+                         "To start over, move the volumes to a new group name at the source",
+                         record->name);
+    }
+    return 0;
+}
+
+size_t fs_admit_retain(struct fs_record *record, unsigned retain_latest, const struct fs_uuid *base)
+{
+    size_t kept = 0, dropped = 0;
+
+    if (retain_latest < 1) {
+        retain_latest = 1;
+    }
+    for (size_t i = record->n_points; i > 0; i--) { /* newest first */
+        struct fs_record_point *point = &record->points[i - 1];
+
+        if (point->state != FS_POINT_COMMITTED) {
+            continue;
+        }
+        kept++;
+        if (kept > retain_latest && !fs_uuid_equal(&point->point.id, base)) {
+            point->state = FS_POINT_TAKING;
+            dropped++;
+        }
+    }
+    return dropped;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a target decides about an offer without looking at Ceph: term, role, pool, base and which
+ * points retention lets go. Pure; any thread.
+ */
+#ifndef FARSHORE_SNAPSHOT_ADMIT_H
+#define FARSHORE_SNAPSHOT_ADMIT_H
+
+#include "farshore/sink.h"
+
+/* Fill *refusal (where it is FS_REFUSE_NONE) and err; returns -code. The first one wins. */
+int fs_refuse(enum fs_refusal *refusal, enum fs_refusal reason, struct fs_error *err,
+              enum fs_error_class class, int code, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* May the offer's sender write here? record NULL: a group that is not known yet. */
+int fs_admit_term(const struct fs_record *record, const struct fs_offer *offer,
+                  enum fs_refusal *refusal, struct fs_error *err);
+
+/* Where volumes of a source pool and namespace go; borrowed, NULL where nothing says so. */
+const struct fs_pool_map *fs_admit_pool(const struct fs_admission *admission, const char *pool,
+                                        const char *ns);
+
+/*
+ * The newest committed point of the record that the offer's sender can diff from; borrowed. NULL
+ * with 0: a first copy. -errno: there are points here, and none in common.
+ */
+int fs_admit_base(const struct fs_record *record, const struct fs_offer *offer,
+                  const struct fs_record_point **ret_base, enum fs_refusal *refusal,
+                  struct fs_error *err);
+
+/*
+ * Mark the committed points that retention lets go as FS_POINT_TAKING (not a point any more, its
+ * snapshots may or may not exist): the oldest beyond the retain_latest newest. Never the newest,
+ * and never base, which the other site may still have to start from. Returns how many.
+ */
+size_t fs_admit_retain(struct fs_record *record, unsigned retain_latest,
+                       const struct fs_uuid *base);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keeping other clients away from a target image, and knowing afterwards whether it worked. The
+ * essay is in hold.c. WORKER.
+ */
+#ifndef FARSHORE_SNAPSHOT_HOLD_H
+#define FARSHORE_SNAPSHOT_HOLD_H
+
+#include "snapshot/image.h"
+
+struct fs_hold {
+    bool taken;  /* librbd's exclusive lock is ours */
+    bool proven; /* nobody else can have written since Farshore last held or parked the image */
+    bool marked; /* a crash from now on proves itself to the successor */
+    char header[32 + FS_IMAGE_ID_SIZE]; /* the object that carries the lock */
+};
+
+/*
+ * Take the image's exclusive lock: from then on other clients' writes fail with EROFS. image is
+ * open for writing. -EBUSY (transient; the message names the client) where another live client
+ * has it; -EDEADLK (config) where somebody else's advisory lock is on it. Nothing is held then.
+ */
+int fs_hold_take(struct fs_cluster *cluster, const struct fs_image *image, const char *image_id,
+                 struct fs_hold *ret_hold, struct fs_error *err);
+
+/*
+ * The image's content is as the record says: let a successor believe it. Call it only when what
+ * an unproven hold makes suspect has been restored.
+ */
+int fs_hold_mark(const struct fs_image *image, struct fs_hold *hold, struct fs_error *err);
+
+/* -EBUSY where the lock is not ours any more. */
+int fs_hold_check(struct fs_cluster *cluster, const struct fs_image *image,
+                  const struct fs_hold *hold, struct fs_error *err);
+
+/*
+ * Before the image is closed. A marked hold becomes the persistent advisory lock without a gap:
+ * others wait. One that is not marked is given up with the close, and the next one is unproven.
+ */
+int fs_hold_park(struct fs_cluster *cluster, const struct fs_image *image, struct fs_hold *hold,
+                 struct fs_error *err);
+
+#endif
