@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of every shape: a first copy, then a change, and both points have the same bytes at both
 sites."""
+import time
+
 import pytest
 import rbd
-from harness import KIB, MIB, content, wait_for
+from harness import KIB, MIB, TIB, content, wait_for
 from harness.site import FEATURES, LAYERING
 
 GOLD = {"farshore.io/policy": "gold"}
@@ -180,6 +182,25 @@ def test_group_over_two_pools_with_pvc_names(east, daemons, same):
     volumes = pair.west.group("rbd/shop")["volumes"]
     assert sorted(v["pvc"] for v in volumes) == ["shop-data", "shop-log"]
     assert {v["pvc_namespace"] for v in volumes} == {"prod"}
+
+
+def test_time_grows_with_what_changed_and_not_with_the_image(east, daemons, same):
+    """Asking each of the 262,144 objects takes more than 10 s here."""
+    east.create("huge", 1 * TIB, labels=GOLD)
+    places = range(0, 1 * TIB, 1 * TIB // 400)
+    with east.image("huge") as image:
+        for at in places:
+            image.write(b"first" * 800, at)
+    pair = daemons()
+    pair.ready("rbd/huge", timeout_s=30)
+    with east.image("huge") as image:
+        for at in places[::10]:
+            image.write(b"again" * 800, at + 8192)
+    begun = time.monotonic()
+    pair.east.sync("rbd/huge")
+    assert time.monotonic() - begun < 5
+    assert pair.east.group("rbd/huge")["counters"]["sync_bytes"]["changed"] < 100 * MIB
+    same(pair, "rbd/huge")
 
 
 def test_image_is_renamed_under_way(east, daemons, same):

@@ -5,7 +5,7 @@ import pathlib
 import time
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 
 def wait_for(check, timeout_s, what, every_s=0.1):
