@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A group at this site, in either role: its record, its state, what it has done. One operation of
+ * a group runs at a time; each works on a copy of the record, whose successor replaces the
+ * group's. What a primary does is in primary.h, a secondary in replica.h. LOOP only.
+ */
+#ifndef FARSHORE_DAEMON_GROUP_H
+#define FARSHORE_DAEMON_GROUP_H
+
+#include "daemon/context.h"
+#include "daemon/schedule.h"
+#include "daemon/state.h"
+#include "daemon/stats.h"
+#include "farshore/site.h"
+
+enum fs_phase {
+    FS_PHASE_IDLE = 0,
+    FS_PHASE_STORING,  /* primary: the record */
+    FS_PHASE_TAKING,   /* primary */
+    FS_PHASE_SHIPPING, /* primary: sender is set */
+    FS_PHASE_SETTLING, /* primary: the record of a committed point */
+    FS_PHASE_RECEIVING /* secondary: receiver is set */
+};
+
+struct fs_group {
+    struct fs_context *ctx;
+    struct fs_record *record; /* owned; as last known to be stored; version 0: not stored yet */
+    enum fs_phase phase;
+    bool let_go; /* primary: no longer selected; secondary: nothing to keep: not shown */
+    struct fs_group_stats stats;
+    struct fs_rate rate;          /* of the transfer under way */
+    int64_t phase_since_ns;       /* boot */
+    enum fs_group_state reported; /* the state that the log was told last */
+
+    /* What the newest attempt ran into; state OK after a success. */
+    struct fs_verdict failure;
+    unsigned failures;  /* in a row */
+    int64_t retry_ns;   /* boot: no attempt before */
+    uint64_t failed_at; /* counts failures, for those who wait for one attempt's outcome */
+    enum fs_error_class failed_class;
+
+    /* --- where we are primary --- */
+    bool seen;         /* discovery found it since the site was opened */
+    char problem[256]; /* discovery: why it cannot be protected, or "" */
+    char slow_reason[128];
+    struct fs_volume *found; /* owned; membership to merge into the record when idle */
+    size_t n_found;
+    bool merge_pending;
+    char found_name[FS_NAME_SIZE];
+    char found_policy[FS_NAME_SIZE];
+    bool pause_pending; /* pause_wanted is not in the record yet */
+    bool pause_wanted;
+    bool requested;        /* an operator wants a point now */
+    int64_t not_before_ns; /* boot: staggered start */
+    int64_t checked_ns;    /* boot: when the newest point or unchanged check began */
+    bool take_requested;   /* the take under way is for that */
+    int64_t take_began_ns; /* boot */
+    int64_t sync_began_ns; /* boot: of the take, or of a re-offer */
+    struct fs_sender *sender;
+    bool cancelled; /* the sender was told to stop */
+    /* The moment until which the group is known unchanged: here, as sent, as acknowledged. */
+    int64_t unchanged_until_ns; /* wall */
+    int64_t sent_until_ns;      /* wall; 0: no message under way */
+    int64_t sent_ns;            /* boot */
+    struct fs_uuid sent_point;
+    int64_t current_until_ns; /* wall: durable at the peer; 0: never synced */
+
+    /* --- where we are secondary --- */
+    struct fs_receiver *receiver;
+    struct fs_point_id incoming;
+    size_t incoming_volumes;
+};
+
+/* record is moved in (also on failure); NULL when out of memory. */
+struct fs_group *fs_group_new(struct fs_context *ctx, struct fs_record *record);
+/* Nothing of it may be under way. */
+void fs_group_free(struct fs_group *group);
+
+bool fs_group_is_primary(const struct fs_group *group);
+/* The effective interval: the policy's at a primary, the source's at a secondary. */
+int64_t fs_group_interval_ns(const struct fs_group *group);
+/* NULL where the configuration has none. */
+const struct fs_config_policy *fs_group_policy(const struct fs_group *group);
+/* Nanoseconds of lag, never negative; -1: never synced. */
+int64_t fs_group_lag_ns(const struct fs_group *group);
+/* The worst of what applies now. */
+void fs_group_verdict(const struct fs_group *group, struct fs_verdict *ret_verdict);
+/* What the transfer under way has done; false where there is none. */
+bool fs_group_transfer(const struct fs_group *group, struct fs_transfer_stats *ret_stats);
+/* The point that is being taken care of: shipped here or received; NULL where none is. */
+const struct fs_point_id *fs_group_point_under_way(const struct fs_group *group);
+
+/* Note a failure: verdict, back-off, counters. label as fs_verdict_of_... gave it. */
+void fs_group_failed(struct fs_group *group, const char *label, const struct fs_verdict *verdict,
+                     const struct fs_error *err);
+void fs_group_succeeded(struct fs_group *group);
+/* Replace the record (moved in; NULL leaves the old one). */
+void fs_group_set_record(struct fs_group *group, struct fs_record *record);
+
+#endif
