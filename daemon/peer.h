@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The other sites: dialing with back-off, accepting, hello checks, and at most one session for
+ * each peer. It never touches the network itself: transports come from dial and from the
+ * listener's callback. LOOP only.
+ */
+#ifndef FARSHORE_DAEMON_PEER_H
+#define FARSHORE_DAEMON_PEER_H
+
+#include "daemon/context.h"
+#include "farshore/tls.h"
+
+struct fs_peers_options {
+    const char *software;
+    uint64_t credit;     /* bytes of segments that a session's peer may have on the way to us */
+    uint64_t send_limit; /* bytes that a session's transport may hold before senders wait */
+    int64_t heartbeat_ns;
+    int64_t hello_ns;
+    /* Begin to dial an endpoint; fs_tls_dialed_fn follows, also with a failure. NULL result: it
+     * could not begin. cancel: no callback will come. dial may be NULL: only accept. */
+    void *(*dial)(void *arg, const char *endpoint, fs_tls_dialed_fn *dialed, void *dialed_arg);
+    void (*cancel)(void *arg, void *dial);
+    void *arg;
+};
+
+/* NULL when out of memory. Peers are those of ctx->config. */
+struct fs_peers *fs_peers_new(struct fs_context *ctx, const struct fs_peers_options *options);
+/* Ends every session without further callbacks to groups. */
+void fs_peers_free(struct fs_peers *peers);
+
+/* Only the daemon that works for the site speaks with peers; others end what comes in. Turning
+ * it off ends every session, saying why. */
+void fs_peers_set_active(struct fs_peers *peers, bool active, const char *why);
+/* ctx->config was replaced: sessions of peers that it no longer has end. */
+void fs_peers_reconfigure(struct fs_peers *peers);
+
+/* A transport that a peer opened; moved in. Also fs_tls_accepted_fn (arg is the peers). */
+void fs_peers_accept(void *peers, struct fs_transport *transport);
+
+/* Timers and what is left to free; returns when it wants to be called again (boot clock). */
+int64_t fs_peers_run(struct fs_peers *peers);
+
+/* The session with a site where it is up, or NULL. */
+struct fs_session *fs_peers_session(const struct fs_peers *peers, const char *site);
+
+struct fs_peer_status { /* borrowed until the next event */
+    const char *name;
+    bool up;
+    const char *address; /* "" where not connected */
+    int64_t since_ns;    /* wall: of the present state */
+    int64_t rtt_ns;      /* -1: not known */
+    int64_t clock_offset_ns;
+    const char *reason; /* why it is down; "" when up */
+    uint64_t sent_bytes, received_bytes;
+};
+
+size_t fs_peers_count(const struct fs_peers *peers);
+void fs_peers_status(const struct fs_peers *peers, size_t i, struct fs_peer_status *ret_status);
+
+#endif
