@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the requests on the control socket do: status, points, sync, pause, resume. LOOP only. */
+#ifndef FARSHORE_DAEMON_COMMANDS_H
+#define FARSHORE_DAEMON_COMMANDS_H
+
+#include "daemon/control.h"
+
+struct fs_daemon;
+struct fs_commands;
+
+struct fs_commands *fs_commands_new(struct fs_daemon *daemon); /* NULL when out of memory */
+void fs_commands_free(struct fs_commands *commands);
+
+/* fs_control_fn and fs_call_gone_fn; arg is the commands. */
+void fs_commands_handle(void *commands, struct fs_call *call, const json_t *request);
+void fs_commands_gone(void *commands, struct fs_call *call);
+
+/* Those that wait: progress and ends. Returns when it wants to be called again (boot clock). */
+int64_t fs_commands_run(struct fs_commands *commands);
+
+#endif

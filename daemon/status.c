@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/status.h"
+
+#include <stdio.h>
+
+#include "daemon/daemon.h"
+#include "daemon/primary.h"
+
+static double seconds(int64_t ns)
+{
+    return (double)ns / (double)FS_SEC;
+}
+
+/* Names come from Ceph and need not be UTF-8, which JSON must be. */
+static json_t *text(const char *value)
+{
+    json_t *string = json_string(value);
+
+    if (string) {
+        return string;
+    }
+    char clean[FS_NAME_SIZE];
+    size_t n = 0;
+    for (; value[n] && n < sizeof(clean) - 1; n++) {
+        clean[n] = (unsigned char)value[n] < 0x80 ? value[n] : '?';
+    }
+    return json_stringn(clean, n);
+}
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+    (void)json_object_set_new(object, key, value);
+}
+
+static json_t *uuid_json(const struct fs_uuid *uuid)
+{
+    char formatted[FS_UUID_TEXT];
+
+    fs_uuid_format(uuid, formatted);
+    return json_string(formatted);
+}
+
+static json_t *bytes(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+/* --- points ---------------------------------------------------------------------------------- */
+
+static json_t *flags_json(unsigned flags)
+{
+    json_t *array = json_array();
+
+    if (flags & FS_POINT_NOT_ONE_INSTANT) {
+        json_array_append_new(array, json_string("not_one_instant"));
+    }
+    if (flags & FS_POINT_VOLUME_MISSING) {
+        json_array_append_new(array, json_string("volume_missing"));
+    }
+    return array;
+}
+
+static json_t *point_json(const struct fs_record_point *point)
+{
+    json_t *object = json_object();
+    char name[FS_SNAP_NAME_SIZE];
+
+    set(object, "id", uuid_json(&point->point.id));
+    set(object, "name", json_string(fs_point_snap_name(&point->point, name)));
+    set(object, "term", bytes(point->point.term.number));
+    set(object, "seq", bytes(point->point.seq));
+    set(object, "taken_timestamp", json_real(seconds(point->taken_ns)));
+    set(object, "flags", flags_json(point->flags));
+    return object;
+}
+
+static json_t *content_json(const struct fs_group *group, const struct fs_record_content *content)
+{
+    json_t *object = json_object();
+    char digest[FS_DIGEST_TEXT];
+    const struct fs_record_volume *volume = fs_record_find_volume(group->record, &content->volume);
+
+    set(object, "uuid", uuid_json(&content->volume));
+    set(object, "image", text(volume ? volume->volume.image.name : ""));
+    set(object, "pool", text(volume ? volume->volume.image.pool : ""));
+    set(object, "namespace", text(volume ? volume->volume.image.ns : ""));
+    set(object, "snap_id", bytes(content->snap_id));
+    set(object, "size_bytes", bytes(content->geometry.size));
+    fs_digest_format(&content->chain, digest);
+    set(object, "digest", json_string(digest));
+    return object;
+}
+
+json_t *fs_status_points(const struct fs_group *group)
+{
+    static const char *const states[] = {
+        [FS_POINT_TAKING] = "taking",
+        [FS_POINT_COMPLETE] = "complete",
+        [FS_POINT_COMMITTING] = "committing",
+        [FS_POINT_COMMITTED] = "committed",
+    };
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < group->record->n_points; i++) {
+        const struct fs_record_point *point = &group->record->points[i];
+        json_t *object = point_json(point);
+        json_t *volumes = json_array();
+        for (size_t k = 0; k < point->n_contents; k++) {
+            json_array_append_new(volumes, content_json(group, &point->contents[k]));
+        }
+        set(object, "state", json_string(states[point->state]));
+        set(object, "bytes", bytes(point->bytes));
+        set(object, "volumes", volumes);
+        json_array_append_new(array, object);
+    }
+    json_t *document = json_object();
+    set(document, "schema_version", json_integer(1));
+    set(document, "group", text(group->record->name));
+    set(document, "points", array);
+    return document;
+}
+
+/* --- the transfer ---------------------------------------------------------------------------- */
+
+static const char *phase_name(const struct fs_group *group, const struct fs_transfer_stats *stats)
+{
+    switch (group->phase) {
+    case FS_PHASE_TAKING:
+        return "taking";
+    case FS_PHASE_SHIPPING:
+        if (stats->total_bytes == 0) {
+            return "offering";
+        }
+        return stats->done_bytes >= stats->total_bytes ? "committing" : "shipping";
+    case FS_PHASE_SETTLING:
+        return "committing";
+    case FS_PHASE_RECEIVING:
+        return stats->total_bytes > 0 && stats->done_bytes >= stats->total_bytes ? "committing"
+                                                                                 : "receiving";
+    default:
+        return "idle";
+    }
+}
+
+json_t *fs_status_sync(const struct fs_group *group)
+{
+    struct fs_transfer_stats stats = {0};
+    bool moving = fs_group_transfer(group, &stats);
+    json_t *object = json_object();
+
+    set(object, "phase", json_string(phase_name(group, &stats)));
+    if (!moving) {
+        return object;
+    }
+    const struct fs_point_id *point = fs_group_point_under_way(group);
+    if (point) {
+        char name[FS_SNAP_NAME_SIZE];
+        set(object, "point", json_string(fs_point_snap_name(point, name)));
+    }
+    uint64_t remaining =
+        stats.total_bytes > stats.done_bytes ? stats.total_bytes - stats.done_bytes : 0;
+    set(object, "done_bytes", bytes(stats.done_bytes));
+    set(object, "total_bytes", bytes(stats.total_bytes));
+    set(object, "changed_bytes", bytes(stats.changed_bytes));
+    set(object, "wire_bytes", bytes(stats.wire_bytes));
+    set(object, "remaining_bytes", bytes(remaining));
+    set(object, "resumed_bytes", bytes(stats.resumed_bytes));
+    set(object, "rate_bytes_per_second", json_real(group->rate.bytes_per_s));
+    double eta = fs_rate_eta_s(&group->rate, remaining);
+    if (eta >= 0) {
+        set(object, "eta_seconds", json_real(eta));
+    }
+    return object;
+}
+
+/* --- a group --------------------------------------------------------------------------------- */
+
+static uint64_t volume_size(const struct fs_group *group, const struct fs_uuid *uuid)
+{
+    for (size_t i = group->record->n_points; i-- > 0;) {
+        const struct fs_record_content *content =
+            fs_record_find_content(&group->record->points[i], uuid);
+        if (content) {
+            return content->geometry.size;
+        }
+    }
+    return 0;
+}
+
+static json_t *volumes_json(const struct fs_group *group)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < group->record->n_volumes; i++) {
+        const struct fs_record_volume *volume = &group->record->volumes[i];
+        if (volume->gone) {
+            continue;
+        }
+        const struct fs_image_ref *image = &volume->volume.image;
+        json_t *object = json_object();
+        set(object, "uuid", uuid_json(&volume->volume.uuid));
+        set(object, "pool", text(image->pool));
+        set(object, "namespace", text(image->ns));
+        set(object, "image", text(image->name));
+        set(object, "image_id", text(image->image_id));
+        set(object, "pvc_namespace", text(volume->volume.pvc_namespace));
+        set(object, "pvc", text(volume->volume.pvc));
+        set(object, "vm", text(volume->volume.vm));
+        set(object, "size_bytes", bytes(volume_size(group, &volume->volume.uuid)));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *counters_json(const struct fs_group *group)
+{
+    const struct fs_group_stats *stats = &group->stats;
+    struct fs_group_stats sum = *stats;
+    struct fs_transfer_stats moving;
+    json_t *object = json_object(), *sync = json_object(), *failures = json_object();
+
+    /* What is under way counts too: a first copy of hours is not a flat line. */
+    if (fs_group_transfer(group, &moving)) {
+        fs_group_stats_add(&sum, &moving);
+    }
+    set(sync, "changed", bytes(sum.total.changed_bytes));
+    set(sync, "read", bytes(sum.total.read_bytes));
+    set(sync, "wire", bytes(sum.total.wire_bytes));
+    set(sync, "written", bytes(sum.total.written_bytes));
+    for (size_t i = 0; i < stats->n_failures; i++) {
+        set(failures, stats->failures[i].reason, bytes(stats->failures[i].count));
+    }
+    set(object, "sync_bytes", sync);
+    set(object, "committed", bytes(stats->committed));
+    set(object, "unchanged", bytes(stats->unchanged));
+    set(object, "failures", failures);
+    return object;
+}
+
+static json_t *histogram_json(const struct fs_histogram *histogram)
+{
+    json_t *object = json_object(), *buckets = json_array();
+
+    for (size_t i = 0; i < histogram->n_bounds; i++) {
+        json_array_append_new(buckets,
+                              json_pack("[f, I]", histogram->bounds[i],
+                                        (json_int_t)fs_histogram_cumulative(histogram, i)));
+    }
+    set(object, "buckets", buckets);
+    set(object, "sum", json_real(histogram->sum));
+    set(object, "count", bytes(histogram->count));
+    return object;
+}
+
+static void set_recovery_point(const struct fs_group *group, json_t *object)
+{
+    const struct fs_record_point *newest = fs_record_newest_committed(group->record);
+    int64_t lag = fs_group_lag_ns(group);
+    size_t committed = 0;
+
+    for (size_t i = 0; i < group->record->n_points; i++) {
+        committed += group->record->points[i].state == FS_POINT_COMMITTED;
+    }
+    if (newest && lag >= 0) {
+        json_t *point = point_json(newest);
+        set(point, "current_until_timestamp", json_real(seconds(group->current_until_ns)));
+        set(object, "rpo_lag_seconds", json_real(seconds(lag)));
+        set(object, "recovery_point", point);
+    }
+    set(object, "points", bytes(committed));
+}
+
+json_t *fs_status_group(const struct fs_group *group)
+{
+    const struct fs_record *record = group->record;
+    struct fs_verdict verdict;
+    json_t *object = json_object(), *histograms = json_object();
+
+    fs_group_verdict(group, &verdict);
+    set(object, "name", text(record->name));
+    set(object, "uuid", uuid_json(&record->group));
+    set(object, "policy", text(record->policy));
+    set(object, "peer", text(record->peer));
+    set(object, "role", json_string(fs_role_name(record->role)));
+    set(object, "state", json_string(fs_state_name(verdict.state)));
+    set(object, "reason", text(verdict.reason));
+    set(object, "hint", text(verdict.hint));
+    set(object, "paused", json_boolean(record->paused));
+    set(object, "interval_seconds", json_real(seconds(fs_group_interval_ns(group))));
+    int64_t next = fs_group_is_primary(group) ? fs_primary_next_ns(group) : INT64_MAX;
+    if (next != INT64_MAX) {
+        int64_t wait = next - fs_context_boot(group->ctx);
+        set(object, "next_point_seconds", json_real(wait > 0 ? seconds(wait) : 0));
+    }
+    set_recovery_point(group, object);
+    set(object, "sync", fs_status_sync(group));
+    set(object, "slow_reason", text(group->slow_reason));
+    set(object, "volumes", volumes_json(group));
+    set(object, "counters", counters_json(group));
+    set(histograms, "sync_duration_seconds", histogram_json(&group->stats.sync_duration));
+    set(histograms, "snapshot_pause_seconds", histogram_json(&group->stats.snapshot_pause));
+    set(object, "histograms", histograms);
+    return object;
+}
+
+/* --- the document ---------------------------------------------------------------------------- */
+
+static json_t *site_json(const struct fs_daemon *daemon)
+{
+    const struct fs_context *ctx = &daemon->ctx;
+    json_t *object = json_object();
+
+    set(object, "name", text(ctx->config->site));
+    set(object, "uuid", uuid_json(&ctx->site_uuid));
+    set(object, "fsid", json_string(ctx->fsid));
+    set(object, "version", json_string(FARSHORE_VERSION));
+    set(object, "instance", uuid_json(&ctx->instance));
+    set(object, "cluster", json_string(fs_work_cluster_is_up(daemon->work) ? "up" : "down"));
+    set(object, "cluster_reason", text(ctx->source ? "" : ctx->site_reason));
+    set(object, "lease", json_string(fs_work_holds_lease(daemon->work) ? "held" : "standby"));
+    set(object, "started_timestamp", json_real(seconds(daemon->started_ns)));
+    return object;
+}
+
+static json_t *peers_json(const struct fs_daemon *daemon)
+{
+    const struct fs_peers *peers = daemon->ctx.peers;
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < fs_peers_count(peers); i++) {
+        struct fs_peer_status status;
+        fs_peers_status(peers, i, &status);
+        if (!status.up && !fs_config_find_peer(daemon->config, status.name)) {
+            continue; /* it was taken out of the configuration */
+        }
+        json_t *object = json_object();
+        set(object, "name", text(status.name));
+        set(object, "up", json_boolean(status.up));
+        set(object, "address", text(status.address));
+        set(object, "since_timestamp", json_real(seconds(status.since_ns)));
+        if (status.up && status.rtt_ns >= 0) {
+            set(object, "rtt_seconds", json_real(seconds(status.rtt_ns)));
+            set(object, "clock_offset_seconds", json_real(seconds(status.clock_offset_ns)));
+        }
+        set(object, "reason", text(status.reason));
+        set(object, "sent_bytes", bytes(status.sent_bytes));
+        set(object, "received_bytes", bytes(status.received_bytes));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *skipped_json(const struct fs_groups *groups)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < groups->n_skipped; i++) {
+        char spec[FS_IMAGE_SPEC_SIZE];
+        json_t *object = json_object();
+        set(object, "image", text(fs_image_spec(&groups->skipped[i].image, spec)));
+        set(object, "policy", text(groups->skipped[i].policy));
+        set(object, "reason", text(groups->skipped[i].reason));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+json_t *fs_status_document_of(struct fs_daemon *daemon, const struct fs_group *only)
+{
+    const struct fs_groups *groups = daemon->ctx.groups;
+    const struct fs_budget *sending = &daemon->ctx.sending, *receiving = &daemon->ctx.receiving;
+    json_t *document = json_object(), *array = json_array(), *memory = json_object();
+
+    for (size_t i = 0; i < groups->count; i++) {
+        const struct fs_group *group = groups->list[i];
+        if (only ? group == only : !group->let_go) {
+            json_array_append_new(array, fs_status_group(group));
+        }
+    }
+    set(memory, "limit_bytes", bytes(daemon->config->memory_bytes));
+    set(memory, "used_bytes", bytes(sending->used + receiving->used));
+    set(memory, "peak_bytes", bytes(sending->peak + receiving->peak));
+    set(document, "schema_version", json_integer(1));
+    set(document, "site", site_json(daemon));
+    set(document, "memory", memory);
+    set(document, "peers", peers_json(daemon));
+    set(document, "groups", array);
+    set(document, "skipped", skipped_json(groups));
+    return document;
+}
+
+json_t *fs_status_document(struct fs_daemon *daemon)
+{
+    return fs_status_document_of(daemon, NULL);
+}
