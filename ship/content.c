@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ship/content.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+/* Compression must win at least a sixteenth, or the content goes RAW. */
+#define WORTH(length) ((length) - (length) / 16)
+/* Content from here on is sampled before it is compressed as a whole. */
+#define SAMPLE_FROM  (64u << 10)
+#define SAMPLE_SIZE  4096u
+#define SAMPLE_COUNT 4
+
+/* --- what a thread keeps --------------------------------------------------------------------- */
+
+struct tools {
+    ZSTD_CCtx *compress;
+    ZSTD_DCtx *decompress;
+    uint8_t scratch[]; /* ZSTD_COMPRESSBOUND(FS_SEGMENT_MAX) */
+};
+
+static pthread_key_t tools_key;
+static pthread_once_t tools_once = PTHREAD_ONCE_INIT;
+
+static void tools_free(void *memory)
+{
+    struct tools *tools = memory;
+    ZSTD_freeCCtx(tools->compress);
+    ZSTD_freeDCtx(tools->decompress);
+    free(tools);
+}
+
+static void tools_key_make(void)
+{
+    int r = pthread_key_create(&tools_key, tools_free);
+    assert(r == 0);
+    (void)r;
+}
+
+/* NULL when out of memory. */
+static struct tools *tools_get(void)
+{
+    pthread_once(&tools_once, tools_key_make);
+    struct tools *tools = pthread_getspecific(tools_key);
+    if (tools) {
+        return tools;
+    }
+    tools = malloc(sizeof(*tools) + ZSTD_COMPRESSBOUND(FS_SEGMENT_MAX));
+    if (!tools) {
+        return NULL;
+    }
+    tools->compress = ZSTD_createCCtx();
+    tools->decompress = ZSTD_createDCtx();
+    if (!tools->compress || !tools->decompress || pthread_setspecific(tools_key, tools) != 0) {
+        tools_free(tools);
+        return NULL;
+    }
+    return tools;
+}
+
+/* --- zeroes and hashes ----------------------------------------------------------------------- */
+
+bool fs_content_is_zero(const uint8_t *bytes, size_t length)
+{
+    /* Most blocks differ early; the rest is compared with itself, shifted by what is known to be
+     * zero, at memcmp's speed. */
+    size_t head = length < 16 ? length : 16;
+    for (size_t i = 0; i < head; i++) {
+        if (bytes[i] != 0) {
+            return false;
+        }
+    }
+    return length <= head || memcmp(bytes, bytes + head, length - head) == 0;
+}
+
+struct builder {
+    struct fs_segment_extent *extents;
+    size_t count;
+    uint8_t *content; /* of the segment: DATA extents back to back */
+    size_t length;
+    uint64_t changed;
+};
+
+static void add_extent(struct builder *builder, uint64_t offset, uint64_t length,
+                       enum fs_extent_kind kind, uint8_t *content)
+{
+    struct fs_segment_extent *last =
+        builder->count > 0 ? &builder->extents[builder->count - 1] : NULL;
+    builder->changed += length;
+    if (kind == FS_EXTENT_ZERO && last && last->extent.kind == FS_EXTENT_ZERO &&
+        last->extent.offset + last->extent.length == offset) {
+        last->extent.length += length;
+        return;
+    }
+    struct fs_segment_extent *extent = &builder->extents[builder->count++];
+    *extent = (struct fs_segment_extent){
+        .extent = {.offset = offset, .length = length, .kind = kind},
+    };
+    if (kind == FS_EXTENT_ZERO) {
+        return;
+    }
+    extent->hash = XXH3_64bits(content, length);
+    if (!builder->content) {
+        builder->content = content;
+    }
+    if (builder->content + builder->length != content) {
+        memmove(builder->content + builder->length, content, length);
+    }
+    builder->length += length;
+}
+
+/* From at on: how far the bytes are all zero, or all not, in blocks of the image. */
+static uint64_t run_end(const struct fs_piece *piece, uint64_t at, bool *ret_zero)
+{
+    uint64_t end = piece->extent.offset + piece->extent.length;
+    uint64_t from = at;
+    while (at < end) {
+        uint64_t stop = (at / FS_ZERO_BLOCK + 1) * FS_ZERO_BLOCK;
+        stop = stop < end ? stop : end;
+        bool zero = fs_content_is_zero(piece->content + (at - piece->extent.offset), stop - at);
+        if (at == from) {
+            *ret_zero = zero;
+        } else if (zero != *ret_zero) {
+            break;
+        }
+        at = stop;
+    }
+    return at;
+}
+
+static void add_data(struct builder *builder, const struct fs_piece *piece)
+{
+    uint64_t start = piece->extent.offset;
+    uint64_t end = start + piece->extent.length;
+    uint64_t data = start; /* where bytes begin that are not in an extent yet */
+    for (uint64_t at = start; at < end;) {
+        bool zero = false;
+        uint64_t stop = run_end(piece, at, &zero);
+        if (zero && (stop - at >= FS_ZERO_RUN || (at == start && stop == end))) {
+            if (at > data) {
+                add_extent(builder, data, at - data, FS_EXTENT_DATA,
+                           piece->content + (data - start));
+            }
+            add_extent(builder, at, stop - at, FS_EXTENT_ZERO, NULL);
+            data = stop;
+        }
+        at = stop;
+    }
+    if (end > data) {
+        add_extent(builder, data, end - data, FS_EXTENT_DATA, piece->content + (data - start));
+    }
+}
+
+/* --- compression ----------------------------------------------------------------------------- */
+
+/* Already compressed or encrypted content is recognised by a few samples, at a sixtieth of the
+ * cost; content that hides its compressible parts between them goes RAW. */
+static bool seems_compressible(struct tools *tools, const uint8_t *content, size_t length)
+{
+    if (length < SAMPLE_FROM) {
+        return true;
+    }
+    for (size_t i = 0; i < SAMPLE_COUNT; i++) {
+        size_t at = (length - SAMPLE_SIZE) / (SAMPLE_COUNT - 1) * i;
+        size_t r = ZSTD_compressCCtx(tools->compress, tools->scratch,
+                                     ZSTD_COMPRESSBOUND(SAMPLE_SIZE), content + at, SAMPLE_SIZE, 1);
+        if (!ZSTD_isError(r) && r < WORTH(SAMPLE_SIZE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The compressed length in scratch, or 0: send it RAW. */
+static size_t compress(struct tools *tools, const struct builder *builder, int level)
+{
+    if (level == 0 || builder->length == 0 ||
+        !seems_compressible(tools, builder->content, builder->length)) {
+        return 0;
+    }
+    size_t r =
+        ZSTD_compressCCtx(tools->compress, tools->scratch, ZSTD_COMPRESSBOUND(FS_SEGMENT_MAX),
+                          builder->content, builder->length, level);
+    return ZSTD_isError(r) || r >= WORTH(builder->length) ? 0 : r;
+}
+
+size_t fs_content_frame_bound(size_t n_pieces, uint64_t content_bytes)
+{
+    size_t extents = 3 * n_pieces + 2 * (size_t)(content_bytes / FS_ZERO_RUN);
+    struct fs_segment none = {.n_extents = extents};
+    return FS_FRAME_HEADER + fs_segment_size(&none) + (size_t)content_bytes;
+}
+
+int fs_content_encode(const struct fs_content_request *request,
+                      struct fs_content_result *ret_result, struct fs_error *err)
+{
+    struct tools *tools = tools_get();
+    struct builder builder = {0};
+    size_t most = 0;
+    *ret_result = (struct fs_content_result){0};
+    for (size_t i = 0; i < request->n_pieces; i++) {
+        const struct fs_extent *extent = &request->pieces[i].extent;
+        most += extent->kind == FS_EXTENT_DATA ? FS_PIECE_EXTENTS_MAX(extent->length) : 1;
+    }
+    builder.extents = malloc((most + 1) * sizeof(*builder.extents));
+    if (!tools || !builder.extents) {
+        free(builder.extents);
+        return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
+    }
+    for (size_t i = 0; i < request->n_pieces; i++) {
+        const struct fs_piece *piece = &request->pieces[i];
+        if (piece->extent.kind == FS_EXTENT_ZERO) {
+            add_extent(&builder, piece->extent.offset, piece->extent.length, FS_EXTENT_ZERO, NULL);
+        } else {
+            add_data(&builder, piece);
+        }
+    }
+    assert(builder.count <= FS_SEGMENT_EXTENTS_MAX && builder.length <= FS_SEGMENT_MAX);
+    size_t packed = compress(tools, &builder, request->zstd_level);
+    struct fs_segment segment = {
+        .volume = request->volume,
+        .codec = packed > 0 ? FS_CODEC_ZSTD : FS_CODEC_RAW,
+        .raw_length = (uint32_t)builder.length,
+        .start = request->start,
+        .end = request->end,
+        .n_extents = builder.count,
+        .extents = builder.extents,
+        .payload = packed > 0 ? tools->scratch : builder.content,
+        .payload_length = (uint32_t)(packed > 0 ? packed : builder.length),
+    };
+    /* Exactly as long as it is: what frames take is counted, and growing would double it. */
+    size_t size = FS_FRAME_HEADER + fs_segment_size(&segment);
+    struct fs_buf frame = {.data = malloc(size), .capacity = size};
+    frame.failed = !frame.data;
+    size_t start = fs_frame_begin(&frame, FS_FRAME_SEGMENT, FS_FRAME_CRITICAL, request->stream);
+    fs_segment_encode(&segment, &frame);
+    fs_frame_finish(&frame, start);
+    if (frame.failed) {
+        fs_buf_fini(&frame);
+        free(builder.extents);
+        return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
+    }
+    *ret_result = (struct fs_content_result){
+        .frame = frame,
+        .extents = builder.extents,
+        .n_extents = builder.count,
+        .changed_bytes = builder.changed,
+    };
+    return 0;
+}
+
+void fs_content_result_fini(struct fs_content_result *result)
+{
+    fs_buf_fini(&result->frame);
+    free(result->extents);
+    *result = (struct fs_content_result){0};
+}
+
+int fs_content_decompress(const uint8_t *payload, size_t length, uint8_t *raw, size_t raw_length,
+                          struct fs_error *err)
+{
+    struct tools *tools = tools_get();
+    if (!tools) {
+        return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
+    }
+    /* One frame that knows its size: nothing is decompressed of one that says something else. */
+    if (ZSTD_getFrameContentSize(payload, length) != raw_length ||
+        ZSTD_findFrameCompressedSize(payload, length) != length ||
+        ZSTD_decompressDCtx(tools->decompress, raw, raw_length, payload, length) != raw_length) {
+        return fs_error_set(err, FS_ERR_PEER, EPROTO,
+                            "the peer's SEGMENT does not decompress to the %zu bytes that it "
+                            "announces; do both sites run the same version of Farshore?",
+                            raw_length);
+    }
+    return 0;
+}
+
+int fs_content_verify(const struct fs_segment_extent *extents, size_t count, const uint8_t *raw,
+                      struct fs_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct fs_extent *extent = &extents[i].extent;
+        if (extent->kind == FS_EXTENT_ZERO) {
+            continue;
+        }
+        if (XXH3_64bits(raw, extent->length) != extents[i].hash) {
+            return fs_error_set(err, FS_ERR_DATA, EBADMSG,
+                                "the digest of %" PRIu64 " bytes at offset %" PRIu64
+                                " is not the one that the source sent: memory or network "
+                                "hardware corrupts data at one of the sites",
+                                extent->length, extent->offset);
+        }
+        raw += extent->length;
+    }
+    return 0;
+}

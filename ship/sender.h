@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of a sender, for sender*.c. LOOP only, but for the run function of segments.
+ *
+ *   list -> plan -> read -> encode -> send
+ *
+ * The lister keeps batches of changed extents ahead, across volumes. The planner cuts them into
+ * chunks: a chunk is what is reserved in the budget, read into one buffer and freed together; it
+ * holds a few segments, which are encoded by workers as soon as the chunk is read, and sent in
+ * order.
+ *
+ * Where bytes are copied: the source reads into the chunk's buffer; zstd, or for RAW one memcpy,
+ * makes the frame of it; the frame is moved to the transport. Compressed bytes are copied once
+ * more, from a worker's scratch into the frame, because the frame's header comes first and its
+ * size is not known before.
+ */
+#ifndef FARSHORE_SHIP_SENDER_H
+#define FARSHORE_SHIP_SENDER_H
+
+#include "farshore/transfer.h"
+#include "ship/content.h"
+
+/* Most that one read takes, and the alignment that it does not cross: the usual object size. */
+#define READ_MAX (UINT64_C(4) << 20)
+/*
+ * Neighbours with a gap of at most this are read as one. A small read of its own costs what about
+ * 115 KiB of reading on cost when measured (16.2, bluestore: 32,000 reads of 4 KiB over 2 GiB take
+ * 9.9 s, the 2 GiB as a whole 5.7 s); we stay below, since the gap also takes room in the budget.
+ */
+#define READ_GAP  (UINT64_C(64) << 10)
+#define READS_MAX 32 /* in flight */
+
+#define LIST_EXTENTS 4096 /* of a batch */
+#define LIST_BATCHES 2    /* listed ahead */
+
+#define CHUNK_PIECES   1024 /* with the zeroes found in them: below FS_SEGMENT_EXTENTS_MAX */
+#define CHUNK_SEGMENTS 8
+#define CHUNK_MIN      (UINT64_C(1) << 20) /* most bytes of a chunk's buffer in a small budget */
+
+struct chunk;
+
+struct chunk_read {
+    struct chunk *chunk;
+    uint64_t offset, length;
+    size_t at; /* in the chunk's buffer */
+};
+
+struct chunk_segment {
+    struct fs_job job;
+    struct chunk *chunk;
+    uint64_t start, end;
+    size_t first_piece, n_pieces;
+    uint64_t content; /* bytes of its DATA pieces */
+    bool encoded;
+    struct fs_content_result result; /* once encoded, until sent */
+    struct fs_error err;
+};
+
+struct chunk {
+    struct chunk *next; /* in the order of sending */
+    struct fs_sender *sender;
+    unsigned volume;
+    uint64_t start, end;
+    size_t n_pieces;
+    struct fs_piece *pieces; /* while it is planned, content is an offset into the buffer */
+    size_t *piece_at;
+    size_t n_reads, reads_started, reads_done;
+    struct chunk_read *reads;
+    size_t buffer_length;
+    uint8_t *buffer;   /* from the grant until all segments are encoded */
+    uint64_t reserved; /* in the budget */
+    size_t n_segments, segments_encoded, segments_sent;
+    struct chunk_segment segments[CHUNK_SEGMENTS];
+};
+
+struct batch {
+    unsigned volume;
+    size_t used;    /* extents that the planner has consumed */
+    uint64_t taken; /* bytes of extents[used] that it has */
+    struct fs_extent_list list;
+    struct fs_extent extents[LIST_EXTENTS];
+};
+
+struct sender_volume {
+    uint64_t size;
+    uint64_t planned;            /* up to here there are chunks */
+    struct fs_position position; /* sent */
+};
+
+enum sender_state {
+    SENDER_OFFERED,
+    SENDER_OPENING,
+    SENDER_SHIPPING,
+    SENDER_COMMITTING, /* COMMIT was sent */
+    SENDER_ENDING,     /* the outcome is known: drain, close, say so */
+};
+
+struct fs_sender {
+    struct fs_source *source;
+    struct fs_session *session; /* NULL once it is lost */
+    uint32_t stream;
+    struct fs_pool *cpu;
+    struct fs_budget *budget;
+    int zstd_level;
+    uint64_t chunk_max; /* bytes of a chunk's buffer */
+    struct fs_record *record;
+    struct fs_uuid point;
+    struct fs_offer offer;
+    fs_sender_fn *done;
+    void *arg;
+
+    enum sender_state state;
+    struct fs_sender_result result;
+    struct fs_digest agreed[FS_VOLUMES_MAX];
+    struct fs_reading *reading;
+    bool opening, closing;
+    struct fs_job end_job;
+
+    struct sender_volume volumes[FS_VOLUMES_MAX];
+    unsigned list_volume; /* the lister's */
+    uint64_t list_from;
+    bool listing;
+    size_t n_batches;
+    struct batch *batches[LIST_BATCHES];
+    struct batch *spare;
+
+    struct chunk *building;     /* the planner's; not in the queue yet */
+    struct chunk *first, *last; /* the queue */
+    struct chunk *waiting;      /* the last, while it waits for the budget */
+    size_t n_unread;            /* chunks of the queue that are not read yet */
+    size_t reads_in_flight, jobs_in_flight;
+    struct fs_budget_client client;
+    uint64_t changed_sent;
+    struct fs_transfer_stats stats;
+};
+
+/* sender.c: the outcome is known; err is copied. The first one wins. Tells the peer where it may
+ * still be told. */
+void fs_sender_fail(struct fs_sender *sender, const struct fs_error *err);
+/* sender.c: ends what has nothing in flight any more. */
+void fs_sender_check_drained(struct fs_sender *sender);
+/* sender_ship.c: do what can be done now. Only while shipping. */
+void fs_sender_pump(struct fs_sender *sender);
+/* sender_ship.c: the budget has granted what the waiting chunk needs. */
+void fs_sender_granted_cb(struct fs_budget_client *client);
+/* sender_ship.c: free all chunks; nothing is in flight. */
+void fs_sender_drop_chunks(struct fs_sender *sender);
+/* sender_plan.c: list ahead and cut chunks until one waits for the budget or for a list. */
+void fs_sender_plan(struct fs_sender *sender);
+/* sender_ship.c: take over a chunk that the planner has finished. */
+void fs_sender_queue_chunk(struct fs_sender *sender, struct chunk *chunk);
+void fs_chunk_free(struct chunk *chunk);
+/* sender_plan.c: everything of every volume is in chunks that were queued. */
+bool fs_sender_planned_all(const struct fs_sender *sender);
+
+#endif
