@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a mem_store, for mem_*.c. */
+#ifndef FARSHORE_SCENARIO_MEM_PRIVATE_H
+#define FARSHORE_SCENARIO_MEM_PRIVATE_H
+
+#include "tests/scenario/mem_store.h"
+
+/* --- contents: sparse, copied by reference --------------------------------------------------- */
+
+#define MEM_BLOCK 4096u
+
+struct mem_block {
+    unsigned refs;
+    uint8_t bytes[MEM_BLOCK];
+};
+
+struct mem_content {
+    uint64_t size;
+    size_t n_blocks;
+    struct mem_block **blocks; /* NULL: a hole */
+};
+
+void mem_content_init(struct mem_content *content, uint64_t size);
+void mem_content_fini(struct mem_content *content);
+void mem_content_copy(const struct mem_content *content, struct mem_content *ret_copy);
+void mem_content_resize(struct mem_content *content, uint64_t size);
+void mem_content_write(struct mem_content *content, uint64_t offset, const void *data,
+                       uint64_t length);
+void mem_content_zero(struct mem_content *content, uint64_t offset, uint64_t length);
+void mem_content_read(const struct mem_content *content, uint64_t offset, void *data,
+                      uint64_t length);
+bool mem_content_equal(const struct mem_content *a, const struct mem_content *b);
+/* The bytes of a block, zeroes for a hole or beyond the end. */
+const uint8_t *mem_content_block(const struct mem_content *content, size_t index);
+
+/* --- the store ------------------------------------------------------------------------------- */
+
+struct mem_snap {
+    uint64_t id;
+    struct mem_content content;
+    uint64_t generation; /* of the image when it was taken */
+};
+
+struct mem_image {
+    struct mem_store *store;
+    struct fs_image_ref ref;
+    struct fs_geometry geometry; /* its size is head.size */
+    struct mem_content head;
+    struct mem_content durable; /* of the head, at the last flush; targets only */
+    bool volatile_head;         /* head and durable may differ */
+    uint64_t generation;        /* one more with each change */
+    struct fs_uuid owner;       /* the stamp: group; zero: not ours */
+    size_t n_snaps;
+    struct mem_snap **snaps;
+    struct mem_image *next;
+};
+
+struct mem_fault {
+    uint64_t countdown; /* 0: none */
+    uint64_t times;
+    enum fs_error_class class;
+    int code;
+};
+
+struct mem_pool {
+    char name[FS_POOL_SIZE];
+    int64_t id;
+    struct mem_pool *next;
+};
+
+struct mem_store {
+    struct fs_source source;
+    struct fs_sink sink;
+    char fsid[FS_NAME_SIZE];
+    struct fs_mailbox *mailbox;
+    const struct fs_clock *clock;
+    uint64_t random;
+    uint64_t next_id;
+    struct mem_pool *pools;
+    struct mem_image *images;
+    size_t n_records;
+    struct fs_record **records;
+    struct mem_fault faults[MEM_OP_COUNT];
+    bool held[MEM_OP_COUNT];
+    struct mem_action *parked;
+    bool shuffle;
+    uint64_t started[MEM_OP_COUNT];
+    uint64_t in_flight[MEM_OP_COUNT];
+    uint64_t crash_countdown;
+    bool crashed;
+};
+
+/* One operation under way. finish does the work, calls done and frees the rest of the action's
+ * object; err is what it shall fail with. */
+struct mem_action {
+    struct fs_letter letter;
+    struct mem_store *store;
+    enum mem_op kind;
+    unsigned laps;
+    bool dying; /* a take or a commit in which the process dies: finish crashes the store */
+    struct fs_error err;
+    void (*finish)(struct mem_action *action);
+    struct mem_action *next;
+};
+
+/* calloc that cannot fail. */
+void *mem_alloc(size_t count, size_t size);
+uint64_t mem_random(struct mem_store *store);
+/* Counts, applies faults and the crash, and lets finish run later. */
+void mem_start(struct mem_store *store, enum mem_op kind, struct mem_action *action,
+               void (*finish)(struct mem_action *action));
+
+struct mem_image *mem_store_find_ref(struct mem_store *store, const struct fs_image_ref *ref);
+struct mem_snap *mem_image_snap(struct mem_image *image, uint64_t id);
+uint64_t mem_image_take_snap(struct mem_image *image);
+void mem_image_drop_snap(struct mem_image *image, uint64_t id);
+void mem_image_flush(struct mem_image *image);
+/* What a target's write does: not durable before the next flush. */
+void mem_image_soften(struct mem_image *image);
+
+/* Guarded by version; -ESTALE. On success record->version is the new one. */
+int mem_record_store(struct mem_store *store, struct fs_record *record, struct fs_error *err);
+struct fs_record **mem_record_slot(const struct mem_store *store, const struct fs_uuid *group);
+
+extern const struct fs_source_ops mem_source_ops;
+extern const struct fs_sink_ops mem_sink_ops;
+
+#endif

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/scenario/mem_private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define SECTOR      512u /* what diffs are exact to */
+#define SCAN_WINDOW (16u << 20)
+
+/* --- take ------------------------------------------------------------------------------------ */
+
+struct take {
+    struct mem_action action;
+    struct fs_record *record;
+    struct fs_uuid base;
+    bool has_base, force;
+    fs_take_fn *done;
+    void *arg;
+};
+
+static struct mem_image *image_of(struct mem_store *store, struct fs_record *record,
+                                  const struct fs_uuid *uuid)
+{
+    struct fs_record_volume *volume = fs_record_find_volume(record, uuid);
+    return volume ? mem_store_find_ref(store, &volume->volume.image) : NULL;
+}
+
+static void drop_point(struct mem_store *store, struct fs_record *record,
+                       const struct fs_record_point *point)
+{
+    struct fs_uuid id = point->point.id;
+    for (size_t i = 0; i < point->n_contents; i++) {
+        struct mem_image *image = image_of(store, record, &point->contents[i].volume);
+        if (image) {
+            mem_image_drop_snap(image, point->contents[i].snap_id);
+        }
+    }
+    fs_record_remove_point(record, &id);
+}
+
+static void drop_half_taken(struct mem_store *store, struct fs_record *record)
+{
+    for (size_t i = record->n_points; i-- > 0;) {
+        if (record->points[i].state == FS_POINT_TAKING) {
+            drop_point(store, record, &record->points[i]);
+        }
+    }
+}
+
+static bool unchanged(struct take *take)
+{
+    const struct fs_record_point *base =
+        take->has_base ? fs_record_find_point(take->record, &take->base) : NULL;
+    size_t members = 0;
+    if (!base || take->force) {
+        return false;
+    }
+    for (size_t i = 0; i < take->record->n_volumes; i++) {
+        const struct fs_record_volume *volume = &take->record->volumes[i];
+        const struct fs_record_content *content =
+            fs_record_find_content(base, &volume->volume.uuid);
+        struct mem_image *image = mem_store_find_ref(take->action.store, &volume->volume.image);
+        if (volume->gone) {
+            continue;
+        }
+        struct mem_snap *snap = image && content ? mem_image_snap(image, content->snap_id) : NULL;
+        if (!snap || snap->generation != image->generation) {
+            return false;
+        }
+        members++;
+    }
+    return members == base->n_contents;
+}
+
+/* stop: how many steps to get to before the process dies; steps are: the point is recorded, each
+ * snapshot, the point is complete. */
+static int take_point(struct take *take, uint64_t stop, struct fs_error *err)
+{
+    struct mem_store *store = take->action.store;
+    struct fs_record *record = take->record;
+    size_t members = 0, n = 0;
+    drop_half_taken(store, record);
+    for (size_t i = 0; i < record->n_volumes; i++) {
+        if (!record->volumes[i].gone) {
+            members++;
+            if (!mem_store_find_ref(store, &record->volumes[i].volume.image)) {
+                return fs_error_set(err, FS_ERR_TRANSIENT, ENOENT, "image %s is not there",
+                                    record->volumes[i].volume.image.name);
+            }
+        }
+    }
+    struct fs_record_point *point = fs_record_add_point(record, members);
+    if (!point) {
+        abort();
+    }
+    fs_uuid_random(&point->point.id);
+    point->point.term = record->term;
+    point->point.seq = record->next_seq++;
+    point->state = FS_POINT_TAKING;
+    point->taken_ns = fs_clock_wall(store->clock);
+    for (size_t i = 0; i < record->n_volumes; i++) {
+        if (!record->volumes[i].gone) {
+            point->contents[n++].volume = record->volumes[i].volume.uuid;
+        }
+    }
+    if (stop-- == 0 || mem_record_store(store, record, err) < 0) {
+        return fs_error_set(err, FS_ERR_TRANSIENT, EIO, "the take stopped");
+    }
+    for (size_t i = 0; i < point->n_contents; i++) {
+        struct mem_image *image = image_of(store, record, &point->contents[i].volume);
+        if (stop-- == 0) {
+            return fs_error_set(err, FS_ERR_TRANSIENT, EIO, "the take stopped");
+        }
+        point->contents[i].geometry = image->geometry;
+        point->contents[i].geometry.size = image->head.size;
+        point->contents[i].snap_id = mem_image_take_snap(image);
+        point->contents[i].mark_id = point->contents[i].snap_id;
+    }
+    point->state = FS_POINT_COMPLETE;
+    return stop == 0 ? fs_error_set(err, FS_ERR_TRANSIENT, EIO, "the take stopped")
+                     : mem_record_store(store, record, err);
+}
+
+static void take_finish(struct mem_action *action)
+{
+    struct take *take = (struct take *)action;
+    struct fs_take_result result = {.err = action->err};
+    result.current_until_ns = fs_clock_wall(action->store->clock);
+    if (fs_error_is_set(&action->err)) { /* it may have got anywhere */
+        struct fs_error ignored = FS_ERROR_INIT;
+        if (!action->store->crashed) {
+            take_point(take, mem_random(action->store) % 4, &ignored);
+            if (action->dying) {
+                mem_store_crash(action->store);
+            }
+        }
+    } else if (unchanged(take)) {
+        result.outcome = FS_TAKE_UNCHANGED;
+    } else if (take_point(take, UINT64_MAX, &result.err) == 0) {
+        result.outcome = FS_TAKE_POINT;
+        result.pause_ns = 50 * FS_MSEC;
+    }
+    result.record = take->record;
+    take->done(take->arg, &result);
+    free(take);
+}
+
+static void source_take(struct fs_source *source, const struct fs_take_request *request,
+                        fs_take_fn *done, void *arg)
+{
+    struct take *take = mem_alloc(1, sizeof(*take));
+    take->record = request->record;
+    take->has_base = request->base && !fs_uuid_is_zero(request->base);
+    if (take->has_base) {
+        take->base = *request->base;
+    }
+    take->force = request->force;
+    take->done = done;
+    take->arg = arg;
+    mem_start((struct mem_store *)source, MEM_OP_TAKE, &take->action, take_finish);
+}
+
+/* --- settle and store ------------------------------------------------------------------------ */
+
+struct keep {
+    struct mem_action action;
+    struct fs_record *record;
+    struct fs_uuid committed;
+    int64_t current_until_ns;
+    size_t n_agreed;
+    struct fs_digest agreed[FS_VOLUMES_MAX];
+    fs_record_fn *done;
+    void *arg;
+};
+
+static void settle_record(struct keep *keep)
+{
+    struct fs_record *record = keep->record;
+    struct fs_record_point *point = fs_record_find_point(record, &keep->committed);
+    if (!point) {
+        fs_error_set(&keep->action.err, FS_ERR_BUG, ENOENT, "no such point to settle");
+        return;
+    }
+    point->state = FS_POINT_COMMITTED;
+    for (size_t i = 0; i < point->n_contents; i++) {
+        point->contents[i].chain = keep->agreed[i];
+    }
+    for (size_t i = record->n_points; i-- > 0;) {
+        if (record->points[i].point.seq < point->point.seq) {
+            drop_point(keep->action.store, record, &record->points[i]);
+            point = fs_record_find_point(record, &keep->committed);
+        }
+    }
+    if (keep->current_until_ns > record->current_until_ns) {
+        record->current_until_ns = keep->current_until_ns;
+    }
+}
+
+static void keep_finish(struct mem_action *action)
+{
+    struct keep *keep = (struct keep *)action;
+    if (!fs_error_is_set(&action->err) && action->kind == MEM_OP_SETTLE) {
+        settle_record(keep);
+    }
+    if (!fs_error_is_set(&action->err)) {
+        mem_record_store(action->store, keep->record, &action->err);
+    }
+    keep->done(keep->arg, keep->record, fs_error_is_set(&action->err) ? &action->err : NULL);
+    free(keep);
+}
+
+static void source_settle(struct fs_source *source, struct fs_record *record,
+                          const struct fs_uuid *committed, const struct fs_digest *agreed,
+                          int64_t current_until_ns, fs_record_fn *done, void *arg)
+{
+    struct keep *keep = mem_alloc(1, sizeof(*keep));
+    const struct fs_record_point *point = fs_record_find_point(record, committed);
+    keep->record = record;
+    keep->committed = *committed;
+    keep->current_until_ns = current_until_ns;
+    keep->n_agreed = point ? point->n_contents : 0;
+    if (agreed) {
+        memcpy(keep->agreed, agreed, keep->n_agreed * sizeof(*agreed));
+    }
+    keep->done = done;
+    keep->arg = arg;
+    mem_start((struct mem_store *)source, MEM_OP_SETTLE, &keep->action, keep_finish);
+}
+
+static void source_store(struct fs_source *source, struct fs_record *record, fs_record_fn *done,
+                         void *arg)
+{
+    struct keep *keep = mem_alloc(1, sizeof(*keep));
+    keep->record = record;
+    keep->done = done;
+    keep->arg = arg;
+    mem_start((struct mem_store *)source, MEM_OP_STORE, &keep->action, keep_finish);
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+struct reading {
+    struct fs_reading reading;
+    struct mem_store *store;
+    size_t n_volumes;
+    struct {
+        struct mem_content point;
+        struct mem_content base; /* size 0: everything */
+        bool listing;
+    } * volumes;
+    size_t in_flight;
+};
+
+struct open {
+    struct mem_action action;
+    struct reading *reading;
+    fs_reading_fn *done;
+    void *arg;
+};
+
+static void reading_free(struct reading *reading)
+{
+    for (size_t i = 0; i < reading->n_volumes; i++) {
+        mem_content_fini(&reading->volumes[i].point);
+        mem_content_fini(&reading->volumes[i].base);
+    }
+    free(reading->volumes);
+    free(reading);
+}
+
+static void open_finish(struct mem_action *action)
+{
+    struct open *op = (struct open *)action;
+    if (fs_error_is_set(&action->err)) {
+        reading_free(op->reading);
+        op->done(op->arg, NULL, &action->err);
+    } else {
+        op->done(op->arg, &op->reading->reading, NULL);
+    }
+    free(op);
+}
+
+static void source_open(struct fs_source *source, const struct fs_record *record,
+                        const struct fs_uuid *point_id, const struct fs_uuid *base_id,
+                        fs_reading_fn *done, void *arg)
+{
+    struct mem_store *store = (struct mem_store *)source;
+    struct open *op = mem_alloc(1, sizeof(*op));
+    struct fs_record *copy = fs_record_copy(record);
+    const struct fs_record_point *point = fs_record_find_point(copy, point_id);
+    const struct fs_record_point *base = NULL;
+    struct reading *reading = mem_alloc(1, sizeof(*reading));
+    reading->reading.ops = source->ops;
+    reading->store = store;
+    op->reading = reading;
+    op->done = done;
+    op->arg = arg;
+    if (base_id && !fs_uuid_is_zero(base_id)) {
+        base = fs_record_find_point(copy, base_id);
+        if (!base) {
+            fs_error_set(&op->action.err, FS_ERR_PERMANENT, ENOENT, "the base is gone");
+        }
+    }
+    if (!point) {
+        fs_error_set(&op->action.err, FS_ERR_PERMANENT, ENOENT, "the point is gone");
+    }
+    reading->n_volumes = point ? point->n_contents : 0;
+    reading->volumes = mem_alloc(reading->n_volumes + 1, sizeof(reading->volumes[0]));
+    for (size_t i = 0; i < reading->n_volumes; i++) {
+        const struct fs_record_content *content = &point->contents[i];
+        const struct fs_record_content *old =
+            base ? fs_record_find_content(base, &content->volume) : NULL;
+        struct mem_image *image = image_of(store, copy, &content->volume);
+        struct mem_snap *snap = image ? mem_image_snap(image, content->snap_id) : NULL;
+        struct mem_snap *old_snap = image && old ? mem_image_snap(image, old->snap_id) : NULL;
+        if (!snap || (old && !old_snap)) {
+            fs_error_set(&op->action.err, FS_ERR_PERMANENT, ENOENT, "a snapshot is gone");
+            continue;
+        }
+        mem_content_copy(&snap->content, &reading->volumes[i].point);
+        if (old_snap) {
+            mem_content_copy(&old_snap->content, &reading->volumes[i].base);
+        }
+    }
+    fs_record_free(copy);
+    mem_start(store, MEM_OP_OPEN, &op->action, open_finish);
+}
+
+struct list {
+    struct mem_action action;
+    struct reading *reading;
+    unsigned volume;
+    uint64_t from;
+    struct fs_extent_list *list;
+    fs_list_fn *done;
+    void *arg;
+};
+
+static void list_add(struct fs_extent_list *list, uint64_t offset, uint64_t length,
+                     enum fs_extent_kind kind)
+{
+    struct fs_extent *last = list->count > 0 ? &list->extents[list->count - 1] : NULL;
+    if (last && last->kind == kind && last->offset + last->length == offset) {
+        last->length += length;
+    } else {
+        list->extents[list->count++] =
+            (struct fs_extent){.offset = offset, .length = length, .kind = kind};
+    }
+}
+
+/* Changed sectors of one block; now and then a neighbour that has not changed. */
+static void list_block(struct mem_store *store, struct fs_extent_list *list,
+                       const struct mem_content *point, const struct mem_content *base,
+                       size_t index, uint64_t from, uint64_t end)
+{
+    const uint8_t *now = mem_content_block(point, index);
+    const uint8_t *then = mem_content_block(base, index);
+    uint64_t start = (uint64_t)index * MEM_BLOCK;
+    bool hole = !point->blocks[index];
+    if (hole && mem_random(store) % 2 && from <= start && end >= start + MEM_BLOCK) {
+        list_add(list, start, MEM_BLOCK, FS_EXTENT_ZERO); /* the diff knows that it is gone */
+        return;
+    }
+    bool over = mem_random(store) % 4 == 0;
+    for (uint64_t at = start; at < start + MEM_BLOCK; at += SECTOR) {
+        uint64_t low = at < from ? from : at;
+        uint64_t high = at + SECTOR < end ? at + SECTOR : end;
+        bool differs = base->size == 0 || memcmp(now + (at - start), then + (at - start), SECTOR);
+        if (low < high && (over || differs)) {
+            list_add(list, low, high - low, FS_EXTENT_DATA);
+        }
+    }
+}
+
+static void list_finish(struct mem_action *action)
+{
+    struct list *op = (struct list *)action;
+    struct mem_content *point = &op->reading->volumes[op->volume].point;
+    struct mem_content *base = &op->reading->volumes[op->volume].base;
+    struct fs_extent_list *list = op->list;
+    op->reading->in_flight--;
+    op->reading->volumes[op->volume].listing = false;
+    list->count = 0;
+    list->next = op->from;
+    uint64_t end = point->size - op->from < SCAN_WINDOW ? point->size : op->from + SCAN_WINDOW;
+    while (!fs_error_is_set(&action->err) && list->next < end &&
+           list->count + MEM_BLOCK / SECTOR <= list->capacity) {
+        size_t index = list->next / MEM_BLOCK;
+        uint64_t stop = (uint64_t)(index + 1) * MEM_BLOCK;
+        const struct mem_block *was = index < base->n_blocks ? base->blocks[index] : NULL;
+        stop = stop < end ? stop : end;
+        if (point->blocks[index] != was) {
+            list_block(action->store, list, point, base, index, list->next, stop);
+        }
+        list->next = stop;
+    }
+    op->done(op->arg, list, fs_error_is_set(&action->err) ? &action->err : NULL);
+    free(op);
+}
+
+static void source_list(struct fs_reading *base, unsigned volume, uint64_t from,
+                        struct fs_extent_list *list, fs_list_fn *done, void *arg)
+{
+    struct reading *reading = (struct reading *)base;
+    struct list *op = mem_alloc(1, sizeof(*op));
+    assert(volume < reading->n_volumes && !reading->volumes[volume].listing);
+    assert(list->capacity >= MEM_BLOCK / SECTOR && from <= reading->volumes[volume].point.size);
+    reading->volumes[volume].listing = true;
+    reading->in_flight++;
+    op->reading = reading;
+    op->volume = volume;
+    op->from = from;
+    op->list = list;
+    op->done = done;
+    op->arg = arg;
+    mem_start(reading->store, MEM_OP_LIST, &op->action, list_finish);
+}
+
+struct read {
+    struct mem_action action;
+    struct reading *reading;
+    unsigned volume;
+    uint64_t offset, length;
+    void *buffer;
+    fs_io_fn *done;
+    void *arg;
+};
+
+static void read_finish(struct mem_action *action)
+{
+    struct read *op = (struct read *)action;
+    op->reading->in_flight--;
+    if (!fs_error_is_set(&action->err)) {
+        mem_content_read(&op->reading->volumes[op->volume].point, op->offset, op->buffer,
+                         op->length);
+    }
+    op->done(op->arg, fs_error_is_set(&action->err) ? &action->err : NULL);
+    free(op);
+}
+
+static void source_read(struct fs_reading *base, unsigned volume, uint64_t offset, uint64_t length,
+                        void *buffer, fs_io_fn *done, void *arg)
+{
+    struct reading *reading = (struct reading *)base;
+    struct read *op = mem_alloc(1, sizeof(*op));
+    assert(volume < reading->n_volumes && length > 0);
+    assert(offset + length <= reading->volumes[volume].point.size);
+    reading->in_flight++;
+    op->reading = reading;
+    op->volume = volume;
+    op->offset = offset;
+    op->length = length;
+    op->buffer = buffer;
+    op->done = done;
+    op->arg = arg;
+    mem_start(reading->store, MEM_OP_READ, &op->action, read_finish);
+}
+
+struct shut {
+    struct mem_action action;
+    struct reading *reading;
+    fs_io_fn *done;
+    void *arg;
+};
+
+static void close_finish(struct mem_action *action)
+{
+    struct shut *op = (struct shut *)action;
+    if (op->reading->in_flight > 0) {
+        mem_start(action->store, MEM_OP_CLOSE, action, close_finish);
+        return;
+    }
+    reading_free(op->reading);
+    if (op->done) {
+        op->done(op->arg, NULL);
+    }
+    free(op);
+}
+
+static void source_close(struct fs_reading *base, fs_io_fn *done, void *arg)
+{
+    struct reading *reading = (struct reading *)base;
+    struct shut *op = mem_alloc(1, sizeof(*op));
+    op->reading = reading;
+    op->done = done;
+    op->arg = arg;
+    mem_start(reading->store, MEM_OP_CLOSE, &op->action, close_finish);
+}
+
+const struct fs_source_ops mem_source_ops = {
+    .take = source_take,
+    .settle = source_settle,
+    .store = source_store,
+    .open = source_open,
+    .list = source_list,
+    .read = source_read,
+    .close = source_close,
+};
