@@ -11,8 +11,8 @@
 struct event_base;
 struct fs_tls; /* certificate, key and CA, loaded; shared by listener and dialers */
 
-/* Files are read now. Errors name the file and what is wrong (missing, no match of key and
- * certificate, expired, not PEM). -errno. */
+/* Files are read now. Makes the process ignore SIGPIPE, if that was at its default. Errors name the
+ * file and what is wrong (missing, no match of key and certificate, expired, not PEM). -errno. */
 int fs_tls_new(const char *cert, const char *key, const char *ca, struct fs_tls **ret_tls,
                struct fs_error *err);
 /* References: listeners, dials and transports hold one each. */
@@ -21,15 +21,17 @@ void fs_tls_unref(struct fs_tls *tls);
 /* When our own certificate ends: seconds since the epoch. */
 int64_t fs_tls_not_after(const struct fs_tls *tls);
 
-/* A transport whose TLS handshake is done; moved to the callback. */
+/* A transport whose TLS handshake is done; moved to the callback, which must give it to a session
+ * or close it before it returns. peer_is compares with the DNS names of the peer's certificate, or
+ * with its CN where it has none; wildcards do not count. */
 typedef void fs_tls_accepted_fn(void *arg, struct fs_transport *transport);
 
 struct fs_tls_listener;
 
 /*
- * address is "host:port" or "[v6]:port". At most max_handshakes connections may be in the
- * handshake at once and each has handshake_ns; more are closed. Failures of single handshakes
- * are logged as peer_refused (rate-limited).
+ * address is "ip:port", "[v6]:port", "localhost:port", or ":port" for all addresses. At most
+ * max_handshakes connections may be in the handshake at once and each has handshake_ns; more are
+ * closed. Failures of single handshakes are logged as peer_refused (rate-limited).
  */
 int fs_tls_listen(struct event_base *base, struct fs_tls *tls, const char *address,
                   unsigned max_handshakes, int64_t handshake_ns, fs_tls_accepted_fn *accepted,
@@ -42,11 +44,14 @@ void fs_tls_listener_free(struct fs_tls_listener *listener);
 
 struct fs_tls_dial;
 
-/* transport is NULL and err filled on failure. The dial is freed before the callback. */
+/* transport is NULL and err filled on failure: FS_ERR_TRANSIENT where nobody answers, FS_ERR_CONFIG
+ * where a certificate is refused, FS_ERR_PEER where it is no Farshore. That the peer refuses our
+ * own certificate may show only later, by closed. The dial is freed before the callback. */
 typedef void fs_tls_dialed_fn(void *arg, struct fs_transport *transport,
                               const struct fs_error *err);
 
-/* Resolve (without blocking the loop), connect, handshake; bounded by timeout_ns in all. */
+/* Resolve (without blocking the loop), connect, handshake; bounded by timeout_ns in all. dialed is
+ * never called from inside. NULL when out of memory. */
 struct fs_tls_dial *fs_tls_dial(struct event_base *base, struct fs_tls *tls, const char *address,
                                 int64_t timeout_ns, fs_tls_dialed_fn *dialed, void *arg);
 /* Gives up; no callback. */
