@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ship/tls_private.h"
+
+/* ALPN: the length and the name. A later protocol that cannot say hello to this one gets another.
+ */
+static const unsigned char alpn[] = "\x0a"
+                                    "farshore/1";
+#define ALPN_LENGTH (sizeof(alpn) - 1)
+
+struct fs_tls {
+    unsigned refs;
+    SSL_CTX *server;
+    SSL_CTX *client;
+    int64_t not_after; /* seconds since the epoch */
+};
+
+/* --- loading -------------------------------------------------------------------------------- */
+
+/* Never ask on a terminal. */
+static int no_password(char *buffer, int size, int writing, void *arg)
+{
+    (void)buffer, (void)size, (void)writing, (void)arg;
+    return -1;
+}
+
+static int check_readable(const char *what, const char *path, struct fs_error *err)
+{
+    if (access(path, R_OK) < 0) {
+        return fs_error_set(err, FS_ERR_CONFIG, errno, "%s: cannot read %s: %s", what, path,
+                            strerror(errno));
+    }
+    return 0;
+}
+
+static int bad_file(const char *what, const char *path, const char *problem, struct fs_error *err)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    return fs_error_set(err, FS_ERR_CONFIG, EINVAL, "%s: %s %s%s%s%s", what, path, problem,
+                        reason == NULL ? "" : " (", reason == NULL ? "" : reason,
+                        reason == NULL ? "" : ")");
+}
+
+static int load_files(SSL_CTX *ctx, const char *cert, const char *key, const char *ca,
+                      struct fs_error *err)
+{
+    ERR_clear_error();
+    if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1) {
+        return bad_file("tls.cert", cert, "is not a certificate in PEM form", err);
+    }
+    ERR_clear_error();
+    if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
+        bool mismatch = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH ||
+                        ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_TYPE_MISMATCH;
+        return bad_file("tls.key", key,
+                        mismatch ? "is not the key of the certificate in tls.cert"
+                                 : "is not a private key in PEM form without a password",
+                        err);
+    }
+    if (SSL_CTX_check_private_key(ctx) != 1) {
+        return bad_file("tls.key", key, "is not the key of the certificate in tls.cert", err);
+    }
+    ERR_clear_error();
+    if (SSL_CTX_load_verify_file(ctx, ca) != 1) {
+        return bad_file("tls.ca", ca, "holds no CA certificate in PEM form", err);
+    }
+    return 0;
+}
+
+static int select_alpn(SSL *ssl, const unsigned char **ret_out, unsigned char *ret_length,
+                       const unsigned char *in, unsigned length, void *arg)
+{
+    (void)ssl, (void)arg;
+    unsigned char *out;
+    if (SSL_select_next_proto(&out, ret_length, alpn, ALPN_LENGTH, in, length) !=
+        OPENSSL_NPN_NEGOTIATED) {
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    *ret_out = out;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *new_context(const SSL_METHOD *method)
+{
+    SSL_CTX *ctx = SSL_CTX_new(method);
+    if (ctx == NULL) {
+        return NULL;
+    }
+    static const unsigned char context[] = "farshore";
+    SSL_CTX_set_default_passwd_cb(ctx, no_password);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* Several records a system call. */
+    SSL_CTX_set_read_ahead(ctx, 1);
+    SSL_CTX_set_default_read_buffer_len(ctx, 128 * 1024);
+    bool ok = SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
+              SSL_CTX_set_num_tickets(ctx, 0) == 1 &&
+              SSL_CTX_set_session_id_context(ctx, context, sizeof(context) - 1) == 1 &&
+              SSL_CTX_set_alpn_protos(ctx, alpn, ALPN_LENGTH) == 0;
+    if (!ok) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+    return ctx;
+}
+
+static int check_validity(const SSL_CTX *ctx, const char *path, int64_t *ret_not_after,
+                          struct fs_error *err)
+{
+    const X509 *cert = SSL_CTX_get0_certificate(ctx);
+    struct tm tm = {0};
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1) {
+        return fs_error_set(err, FS_ERR_CONFIG, EINVAL, "tls.cert: %s has no valid end date", path);
+    }
+    *ret_not_after = timegm(&tm);
+    char date[32];
+    strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", &tm);
+    if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0) {
+        return fs_error_set(err, FS_ERR_CONFIG, EKEYEXPIRED,
+                            "tls.cert: %s expired on %s: renew the certificate", path, date);
+    }
+    if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
+        return fs_error_set(err, FS_ERR_CONFIG, EKEYREJECTED,
+                            "tls.cert: %s is not valid yet: check this machine's clock", path);
+    }
+    return 0;
+}
+
+/* OpenSSL writes to sockets by write(2): a peer that hangs up must not kill the program. */
+static void ignore_sigpipe(void)
+{
+    struct sigaction action;
+    if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL) {
+        action.sa_handler = SIG_IGN;
+        sigaction(SIGPIPE, &action, NULL);
+    }
+}
+
+int fs_tls_new(const char *cert, const char *key, const char *ca, struct fs_tls **ret_tls,
+               struct fs_error *err)
+{
+    *ret_tls = NULL;
+    int r = check_readable("tls.cert", cert, err);
+    if (r == 0) {
+        r = check_readable("tls.key", key, err);
+    }
+    if (r == 0) {
+        r = check_readable("tls.ca", ca, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    struct fs_tls *tls = calloc(1, sizeof(*tls));
+    if (tls == NULL) {
+        return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
+    }
+    tls->refs = 1;
+    tls->server = new_context(TLS_server_method());
+    tls->client = new_context(TLS_client_method());
+    if (tls->server == NULL || tls->client == NULL) {
+        r = fs_error_set(err, FS_ERR_PERMANENT, ENOTSUP, "OpenSSL offers no TLS 1.3: %s",
+                         ERR_reason_error_string(ERR_peek_last_error()));
+    }
+    if (r == 0) {
+        r = load_files(tls->server, cert, key, ca, err);
+    }
+    if (r == 0) {
+        r = load_files(tls->client, cert, key, ca, err);
+    }
+    if (r == 0) {
+        r = check_validity(tls->server, cert, &tls->not_after, err);
+    }
+    ERR_clear_error();
+    if (r < 0) {
+        fs_tls_unref(tls);
+        return r;
+    }
+    ignore_sigpipe();
+    *ret_tls = tls;
+    return 0;
+}
+
+struct fs_tls *fs_tls_ref(struct fs_tls *tls)
+{
+    tls->refs++;
+    return tls;
+}
+
+void fs_tls_unref(struct fs_tls *tls)
+{
+    if (tls == NULL || --tls->refs > 0) {
+        return;
+    }
+    SSL_CTX_free(tls->server);
+    SSL_CTX_free(tls->client);
+    free(tls);
+}
+
+int64_t fs_tls_not_after(const struct fs_tls *tls)
+{
+    return tls->not_after;
+}
+
+/* --- connections ---------------------------------------------------------------------------- */
+
+SSL *tls_new_ssl(struct fs_tls *tls, int fd, bool server)
+{
+    SSL *ssl = SSL_new(server ? tls->server : tls->client);
+    if (ssl == NULL) {
+        return NULL;
+    }
+    if (SSL_set_fd(ssl, fd) != 1) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    if (server) {
+        SSL_set_accept_state(ssl);
+    } else {
+        SSL_set_connect_state(ssl);
+    }
+    return ssl;
+}
+
+bool tls_alpn_agreed(const SSL *ssl)
+{
+    const unsigned char *name;
+    unsigned length;
+    SSL_get0_alpn_selected(ssl, &name, &length);
+    return length == ALPN_LENGTH - 1 && memcmp(name, alpn + 1, length) == 0;
+}
+
+bool tls_peer_is(const SSL *ssl, const char *name)
+{
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    /* To OpenSSL a leading dot means any name below. */
+    if (cert == NULL || name[0] == '\0' || name[0] == '.') {
+        return false;
+    }
+    return X509_check_host(cert, name, 0, X509_CHECK_FLAG_NO_WILDCARDS, NULL) == 1;
+}
