@@ -13,6 +13,10 @@ if(FARSHORE_SANITIZE)
         -fsanitize=${FARSHORE_SANITIZE} -fno-omit-frame-pointer)
     target_link_options(farshore_flags INTERFACE -fsanitize=${FARSHORE_SANITIZE})
 endif()
+if(FARSHORE_FUZZ)
+    # The libraries tell libFuzzer which branches were taken.
+    target_compile_options(farshore_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # A static library of the sources of one directory, those named main_*.c left out.
 function(farshore_library name)
