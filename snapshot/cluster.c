@@ -126,9 +126,17 @@ static int connect_error(rados_t rados, const char *conf, const char *user, int 
     case EACCES:
     case EPERM:
         return fs_error_set(err, FS_ERR_CONFIG, -rc,
-                            "the cluster of %s refused client.%s: its key in %s is not the "
-                            "cluster's; compare with `ceph auth get client.%s`",
-                            conf, user, keyring, user);
+                            "the cluster of %s refused client.%s: there is no such user, it has "
+                            "another key than the one in %s, or no mon cap; compare with `ceph "
+                            "auth get client.%s`, or make it with `ceph auth get-or-create "
+                            "client.%s " FS_CLUSTER_CAPS "`",
+                            conf, user, keyring, user, user);
+    case EIO:
+    case EINVAL:
+        return fs_error_set(err, FS_ERR_CONFIG, -rc,
+                            "the keyring of client.%s cannot be used: put what `ceph auth get "
+                            "client.%s` prints into %s",
+                            user, user, keyring);
     case ETIMEDOUT:
         return fs_error_set(err, FS_ERR_TRANSIENT, ETIMEDOUT,
                             "the monitors in %s did not answer in time: see whether they run and "
