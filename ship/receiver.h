@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of a receiver, for receiver*.c. LOOP only, but for the run function of arrivals.
+ *
+ * A segment that arrives is checked against the offer, extends its volume's chain and waits for its
+ * share of the budget; a worker decompresses it and verifies the hashes; then it is written.
+ * Workers and writes overtake each other freely: order matters only to the chain, which is extended
+ * on arrival, and to positions, which move over the longest run of written segments. What a
+ * verified segment's extents say is what the sink gets, so the chain is over what was applied.
+ *
+ * Where bytes are copied: once from the session's buffer, compressed as they are, since that buffer
+ * goes on; zstd writes what the sink takes. Credit is given back when a segment is written and
+ * freed.
+ */
+#ifndef FARSHORE_SHIP_RECEIVER_H
+#define FARSHORE_SHIP_RECEIVER_H
+
+#include "farshore/transfer.h"
+#include "ship/content.h"
+
+/* One segment from its arrival until it is written. */
+struct arrival {
+    struct fs_job job;
+    struct fs_receiver *receiver;
+    struct arrival *next;   /* of the volume, in order */
+    struct arrival *queued; /* the next that waits to be decoded */
+    unsigned volume;
+    bool written;
+    struct fs_position position; /* of the volume after it */
+    enum fs_codec codec;
+    uint32_t raw_length;
+    uint32_t payload_length;
+    uint64_t credit;
+    uint64_t reserved; /* in the budget */
+    uint8_t *payload;  /* as it came; the content itself where it came RAW */
+    uint8_t *raw;      /* decompressed, or NULL */
+    size_t n_extents;
+    struct fs_segment_extent *hashed; /* until verified */
+    struct fs_extent *extents;        /* then these */
+    struct fs_segment_data segment;   /* what the sink gets */
+    struct fs_error err;
+};
+
+struct receiver_volume {
+    uint64_t size;
+    struct fs_position received; /* segments that came */
+    struct fs_position applied;  /* the longest run of written ones */
+    struct arrival *first, *last;
+};
+
+enum receiver_state {
+    RECEIVER_OPENING,
+    RECEIVER_RECEIVING,
+    RECEIVER_FINALS,     /* COMMIT came: write what is left */
+    RECEIVER_COMMITTING, /* the sink commits: nothing stops it */
+    RECEIVER_ENDING,     /* drain, sync positions, close */
+};
+
+struct fs_receiver {
+    struct fs_sink *sink;
+    struct fs_session *session; /* NULL once it is lost or the stream was ended */
+    uint32_t stream;
+    struct fs_pool *cpu;
+    const struct fs_clock *clock;
+    struct fs_budget *budget;
+    struct fs_budget own_budget;
+    int64_t sync_interval_ns;
+    uint64_t sync_bytes;
+    struct fs_offer offer;
+    struct fs_admission admission;
+    struct fs_pool_map *pools; /* owned; what admission points to */
+    fs_receiver_fn *done;
+    void *arg;
+
+    enum receiver_state state;
+    struct fs_receiver_result result;
+    struct fs_incoming *incoming;
+    bool open_pending, closing;
+    bool keep_positions; /* make them durable once more at the end */
+
+    struct receiver_volume volumes[FS_VOLUMES_MAX];
+    struct arrival *queue, *queue_last; /* to be decoded */
+    struct arrival *waiting;            /* the queue's first, while it waits for the budget */
+    struct fs_budget_client client;
+    size_t jobs_in_flight, writes_in_flight;
+
+    bool syncing;
+    struct fs_position syncing_positions[FS_VOLUMES_MAX];
+    bool unsynced; /* applied moved since the last sync began */
+    uint64_t unsynced_bytes;
+    int64_t synced_at_ns;
+    struct fs_commit finals;
+    struct fs_transfer_stats stats;
+};
+
+/* receiver.c: end without a commit; tells the peer unless refusal is FS_REFUSE_NONE. err is copied.
+ * Once a commit runs, or the end was begun, it has no effect. */
+void fs_receiver_fail(struct fs_receiver *receiver, enum fs_refusal refusal,
+                      const struct fs_error *err);
+/* receiver.c: the refusal that says what an error of the sink or of memory means to the peer. */
+enum fs_refusal fs_receiver_refusal_of(const struct fs_error *err);
+/* receiver.c: something completed: go on with the commit or with the end, where they wait. */
+void fs_receiver_progress(struct fs_receiver *receiver);
+
+/* receiver_apply.c: a SEGMENT came. As the frame callback of streams. */
+int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *frame,
+                        struct fs_error *err);
+/* receiver_apply.c: drop what waits to be decoded, and what will never be written. */
+void fs_receiver_drop_queue(struct fs_receiver *receiver);
+void fs_receiver_free_arrivals(struct fs_receiver *receiver); /* nothing is in flight */
+void fs_receiver_granted_cb(struct fs_budget_client *client);
+
+/* receiver_sync.c: make positions durable where it is due, or now. */
+void fs_receiver_sync_due(struct fs_receiver *receiver);
+void fs_receiver_sync_now(struct fs_receiver *receiver);
+
+#endif

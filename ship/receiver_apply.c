@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Segments from their arrival to the sink. */
+#include "ship/receiver.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+/* --- one arrival ------------------------------------------------------------------------------ */
+
+/* Its credit and its share of the budget go back. */
+static void arrival_free(struct arrival *arrival)
+{
+    struct fs_receiver *receiver = arrival->receiver;
+    uint64_t reserved = arrival->reserved;
+    if (receiver->session) {
+        fs_session_release_credit(receiver->session, arrival->credit);
+    }
+    free(arrival->payload);
+    free(arrival->raw);
+    free(arrival->hashed);
+    free(arrival->extents);
+    free(arrival);
+    fs_budget_give(receiver->budget, &receiver->client, reserved);
+}
+
+/* The buffers of a written segment; the rest stays until those before it are written too. */
+static void arrival_release(struct arrival *arrival)
+{
+    struct fs_receiver *receiver = arrival->receiver;
+    uint64_t reserved = arrival->reserved;
+    free(arrival->payload);
+    free(arrival->raw);
+    free(arrival->extents);
+    arrival->payload = arrival->raw = NULL;
+    arrival->extents = NULL;
+    arrival->reserved = 0;
+    if (receiver->session) {
+        fs_session_release_credit(receiver->session, arrival->credit);
+    }
+    arrival->credit = 0;
+    fs_budget_give(receiver->budget, &receiver->client, reserved);
+}
+
+/* --- positions ------------------------------------------------------------------------------- */
+
+static void move_position(struct fs_receiver *receiver, unsigned index,
+                          const struct fs_position *position)
+{
+    struct receiver_volume *volume = &receiver->volumes[index];
+    receiver->stats.done_bytes += position->offset - volume->applied.offset;
+    volume->applied = *position;
+    receiver->unsynced = true;
+}
+
+static void advance(struct fs_receiver *receiver, unsigned index)
+{
+    struct receiver_volume *volume = &receiver->volumes[index];
+    while (volume->first && volume->first->written) {
+        struct arrival *arrival = volume->first;
+        volume->first = arrival->next;
+        volume->last = volume->first ? volume->last : NULL;
+        move_position(receiver, index, &arrival->position);
+        arrival_free(arrival);
+    }
+}
+
+/* --- write ----------------------------------------------------------------------------------- */
+
+static void written_cb(void *arg, const struct fs_error *err)
+{
+    struct arrival *arrival = arg;
+    struct fs_receiver *receiver = arrival->receiver;
+    uint64_t bytes = 0;
+    receiver->writes_in_flight--;
+    if (err && fs_error_is_set(err)) {
+        struct fs_error failed = *err;
+        fs_error_context(&failed, "write %s",
+                         receiver->offer.volumes[arrival->volume].volume.image.name);
+        fs_receiver_fail(receiver, fs_receiver_refusal_of(&failed), &failed);
+        fs_receiver_progress(receiver);
+        return;
+    }
+    for (size_t i = 0; i < arrival->n_extents; i++) {
+        bytes += arrival->extents[i].length;
+    }
+    receiver->stats.written_bytes += bytes;
+    receiver->unsynced_bytes += bytes;
+    arrival->written = true;
+    unsigned volume = arrival->volume;
+    arrival_release(arrival);
+    advance(receiver, volume);
+    fs_receiver_sync_due(receiver);
+    fs_receiver_progress(receiver);
+}
+
+/* --- decode ---------------------------------------------------------------------------------- */
+
+/* WORKER */
+static void decode_run(struct fs_job *job)
+{
+    struct arrival *arrival = (struct arrival *)((char *)job - offsetof(struct arrival, job));
+    const uint8_t *content = arrival->payload;
+    arrival->extents = malloc(arrival->n_extents * sizeof(*arrival->extents));
+    if (arrival->codec == FS_CODEC_ZSTD) {
+        arrival->raw = malloc(arrival->raw_length);
+        content = arrival->raw;
+    }
+    if (!arrival->extents || (arrival->codec == FS_CODEC_ZSTD && !arrival->raw)) {
+        fs_error_set(&arrival->err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
+        return;
+    }
+    if (arrival->codec == FS_CODEC_ZSTD &&
+        fs_content_decompress(arrival->payload, arrival->payload_length, arrival->raw,
+                              arrival->raw_length, &arrival->err) < 0) {
+        return;
+    }
+    if (fs_content_verify(arrival->hashed, arrival->n_extents, content, &arrival->err) < 0) {
+        return;
+    }
+    for (size_t i = 0; i < arrival->n_extents; i++) {
+        arrival->extents[i] = arrival->hashed[i].extent;
+    }
+    free(arrival->hashed);
+    arrival->hashed = NULL;
+    if (arrival->raw) {
+        free(arrival->payload);
+        arrival->payload = NULL;
+    }
+    arrival->segment = (struct fs_segment_data){
+        .volume = arrival->volume,
+        .extents = arrival->extents,
+        .n_extents = arrival->n_extents,
+        .payload = content,
+        .payload_length = arrival->raw_length,
+    };
+}
+
+static void decode_done(struct fs_job *job)
+{
+    struct arrival *arrival = (struct arrival *)((char *)job - offsetof(struct arrival, job));
+    struct fs_receiver *receiver = arrival->receiver;
+    receiver->jobs_in_flight--;
+    if (fs_error_is_set(&arrival->err)) {
+        struct fs_error failed = arrival->err;
+        fs_error_context(&failed, "%s", receiver->offer.volumes[arrival->volume].volume.image.name);
+        fs_receiver_fail(receiver, fs_receiver_refusal_of(&failed), &failed);
+    }
+    if (receiver->state == RECEIVER_ENDING) {
+        fs_receiver_progress(receiver); /* not written: positions stay below it */
+        return;
+    }
+    receiver->writes_in_flight++;
+    receiver->incoming->ops->write(receiver->incoming, &arrival->segment, written_cb, arrival);
+}
+
+static void decode(struct fs_receiver *receiver, uint64_t reserved)
+{
+    struct arrival *arrival = receiver->queue;
+    receiver->queue = arrival->queued;
+    receiver->queue_last = receiver->queue ? receiver->queue_last : NULL;
+    arrival->reserved = reserved;
+    arrival->job.run = decode_run;
+    arrival->job.done = decode_done;
+    receiver->jobs_in_flight++;
+    fs_pool_submit(receiver->cpu, &arrival->job);
+}
+
+/* What comes RAW is in memory already, within the credit. */
+static void pump(struct fs_receiver *receiver)
+{
+    while (receiver->queue && !receiver->waiting) {
+        uint64_t bytes = receiver->queue->codec == FS_CODEC_ZSTD ? receiver->queue->raw_length : 0;
+        receiver->waiting = receiver->queue;
+        if (bytes > 0 && !fs_budget_take(receiver->budget, &receiver->client, bytes)) {
+            return;
+        }
+        receiver->waiting = NULL;
+        decode(receiver, bytes);
+    }
+}
+
+void fs_receiver_granted_cb(struct fs_budget_client *client)
+{
+    struct fs_receiver *receiver =
+        (struct fs_receiver *)((char *)client - offsetof(struct fs_receiver, client));
+    receiver->waiting = NULL;
+    if (!receiver->queue) { /* dropped meanwhile */
+        fs_budget_give(receiver->budget, client, client->wanted);
+        return;
+    }
+    decode(receiver, client->wanted);
+    pump(receiver);
+}
+
+/* --- arrival --------------------------------------------------------------------------------- */
+
+static int check(const struct fs_receiver *receiver, const struct fs_segment *segment,
+                 struct fs_error *err)
+{
+    if (receiver->state != RECEIVER_RECEIVING) {
+        return fs_error_set(err, FS_ERR_PEER, EPROTO,
+                            "the peer sent a SEGMENT before ACCEPT or after COMMIT");
+    }
+    if (segment->volume >= receiver->offer.n_volumes) {
+        return fs_error_set(err, FS_ERR_PEER, EPROTO,
+                            "the peer sent a SEGMENT of volume %u, but offered %zu",
+                            segment->volume, receiver->offer.n_volumes);
+    }
+    const struct receiver_volume *volume = &receiver->volumes[segment->volume];
+    if (segment->start != volume->received.offset || segment->end > volume->size) {
+        return fs_error_set(err, FS_ERR_PEER, EPROTO,
+                            "the peer sent [%" PRIu64 ", %" PRIu64
+                            ") of volume %u; next is %" PRIu64 " of %" PRIu64,
+                            segment->start, segment->end, segment->volume, volume->received.offset,
+                            volume->size);
+    }
+    return 0;
+}
+
+static struct arrival *arrival_new(struct fs_receiver *receiver, struct fs_segment *segment,
+                                   uint64_t credit)
+{
+    struct arrival *arrival = calloc(1, sizeof(*arrival));
+    uint8_t *payload = arrival ? malloc(segment->payload_length + 1) : NULL;
+    if (!payload) {
+        free(arrival);
+        return NULL;
+    }
+    memcpy(payload, segment->payload, segment->payload_length);
+    arrival->receiver = receiver;
+    arrival->volume = segment->volume;
+    arrival->codec = segment->codec;
+    arrival->raw_length = segment->raw_length;
+    arrival->payload_length = segment->payload_length;
+    arrival->payload = payload;
+    arrival->n_extents = segment->n_extents;
+    arrival->hashed = segment->extents;
+    segment->extents = NULL;
+    arrival->credit = credit;
+    return arrival;
+}
+
+/* A segment in which nothing changed only moves the position: that of what is before it. */
+static void skip(struct fs_receiver *receiver, unsigned index)
+{
+    struct receiver_volume *volume = &receiver->volumes[index];
+    if (volume->last) {
+        volume->last->position = volume->received;
+    } else {
+        move_position(receiver, index, &volume->received);
+    }
+}
+
+static void enqueue(struct fs_receiver *receiver, struct arrival *arrival)
+{
+    struct receiver_volume *volume = &receiver->volumes[arrival->volume];
+    arrival->position = volume->received;
+    if (volume->last) {
+        volume->last->next = arrival;
+    } else {
+        volume->first = arrival;
+    }
+    volume->last = arrival;
+    if (receiver->queue_last) {
+        receiver->queue_last->queued = arrival;
+    } else {
+        receiver->queue = arrival;
+    }
+    receiver->queue_last = arrival;
+    pump(receiver);
+}
+
+int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *frame,
+                        struct fs_error *err)
+{
+    struct fs_segment segment;
+    int r = fs_segment_decode(frame->payload, frame->length, &segment, err);
+    if (r < 0) {
+        return r;
+    }
+    r = check(receiver, &segment, err);
+    if (r < 0) {
+        fs_segment_fini(&segment);
+        return r;
+    }
+    struct receiver_volume *volume = &receiver->volumes[segment.volume];
+    unsigned index = segment.volume;
+    struct arrival *arrival = NULL;
+    if (segment.n_extents > 0) {
+        arrival = arrival_new(receiver, &segment, frame->length);
+        if (!arrival) {
+            fs_segment_fini(&segment);
+            return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
+        }
+    }
+    volume->received.offset = segment.end;
+    fs_chain_extend(&volume->received.chain, arrival ? arrival->hashed : NULL, segment.n_extents);
+    fs_segment_fini(&segment);
+    receiver->stats.wire_bytes += frame->length;
+    if (arrival) {
+        for (size_t i = 0; i < arrival->n_extents; i++) {
+            receiver->stats.changed_bytes += arrival->hashed[i].extent.length;
+        }
+        enqueue(receiver, arrival);
+    } else {
+        skip(receiver, index);
+        fs_session_release_credit(receiver->session, frame->length);
+    }
+    fs_receiver_sync_due(receiver);
+    return 0;
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+void fs_receiver_drop_queue(struct fs_receiver *receiver)
+{
+    /* They stay on their volumes' lists, unwritten, and are freed with those. */
+    receiver->queue = receiver->queue_last = NULL;
+}
+
+void fs_receiver_free_arrivals(struct fs_receiver *receiver)
+{
+    for (size_t i = 0; i < receiver->offer.n_volumes; i++) {
+        while (receiver->volumes[i].first) {
+            struct arrival *arrival = receiver->volumes[i].first;
+            receiver->volumes[i].first = arrival->next;
+            arrival_free(arrival);
+        }
+        receiver->volumes[i].last = NULL;
+    }
+}
