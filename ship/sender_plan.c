@@ -258,6 +258,9 @@ static void finish_chunk(struct fs_sender *sender, uint64_t end)
     }
     chunk->end = end;
     chunk->segments[chunk->n_segments - 1].end = end;
+    if (chunk->segments[chunk->n_segments - 1].start == end) {
+        chunk->n_segments--; /* it was begun, and then the chunk had no room for its content */
+    }
     sender->volumes[chunk->volume].planned = end;
     shrink(chunk);
     fs_sender_queue_chunk(sender, chunk);
