@@ -15,6 +15,21 @@ struct owner {
     char tag[64];
 };
 
+/* "v1:10.0.0.1:0/123" as locks have it is "10.0.0.1:0/123" to `osd blocklist`. */
+static void strip_type(char *address)
+{
+    static const char *const types[] = {"v1:", "v2:", "any:"};
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        size_t length = strlen(types[i]);
+
+        if (strncmp(address, types[i], length) == 0) {
+            memmove(address, address + length, strlen(address + length) + 1);
+            return;
+        }
+    }
+}
+
 /* 1: somebody holds the lock; 0: nobody. */
 static int read_owner(rados_ioctx_t ioctx, const char *object, struct owner *ret_owner)
 {
@@ -30,7 +45,11 @@ static int read_owner(rados_ioctx_t ioctx, const char *object, struct owner *ret
     if (count == 0 || count == -ENOENT) {
         return 0;
     }
-    return count < 0 ? (int)count : 1;
+    if (count < 0) {
+        return (int)count;
+    }
+    strip_type(ret_owner->address);
+    return 1;
 }
 
 /* Ask all watchers; whether the client with this global id was among those that answered. */

@@ -120,6 +120,25 @@ static void create_image(const struct disk *disk, const struct disk_options *opt
     rbd_image_options_destroy(with);
 }
 
+static void disk_forget(struct disk *disk)
+{
+    rbd_snap_info_t infos[256];
+    int capacity = 256, count;
+
+    if (rbd_open(disk->ioctx, disk->name, &disk->handle, NULL) == 0) {
+        count = rbd_snap_list(disk->handle, infos, &capacity);
+        for (int i = 0; i < count; i++) {
+            CEPH(rbd_snap_remove_by_id(disk->handle, infos[i].id));
+        }
+        if (count > 0) {
+            rbd_snap_list_end(infos);
+        }
+        rbd_close(disk->handle);
+        CEPH(rbd_remove(disk->ioctx, disk->name));
+    }
+    disk->handle = NULL;
+}
+
 void disk_create(struct lab *lab, const struct disk_options *options, struct disk *ret_disk)
 {
     struct disk *disk = ret_disk;
@@ -141,6 +160,7 @@ void disk_create(struct lab *lab, const struct disk_options *options, struct dis
         }
         rados_ioctx_set_namespace(disk->ioctx, options->ns);
     }
+    disk_forget(disk); /* of a run that failed */
     create_image(disk, options);
     CEPH(rbd_open(disk->ioctx, options->name, &disk->handle, NULL));
     if (options->mirrored) {
@@ -173,24 +193,10 @@ size_t disk_count_snaps(struct disk *disk)
 
 void disk_remove(struct disk *disk)
 {
-    rbd_snap_info_t infos[256];
-    int capacity = 256, count;
-
     if (disk->handle) {
         rbd_close(disk->handle);
     }
-    if (rbd_open(disk->ioctx, disk->name, &disk->handle, NULL) == 0) {
-        count = rbd_snap_list(disk->handle, infos, &capacity);
-        for (int i = 0; i < count; i++) {
-            CEPH(rbd_snap_remove_by_id(disk->handle, infos[i].id));
-        }
-        if (count > 0) {
-            rbd_snap_list_end(infos);
-        }
-        rbd_close(disk->handle);
-        CEPH(rbd_remove(disk->ioctx, disk->name));
-    }
-    disk->handle = NULL;
+    disk_forget(disk);
     rados_ioctx_destroy(disk->ioctx);
     free(disk->content);
     disk->content = NULL;

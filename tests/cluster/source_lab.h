@@ -87,7 +87,7 @@ size_t disk_count_snaps(struct disk *disk);
 
 /* A stored record of a primary group of these disks. */
 struct fs_record *lab_group(struct lab *lab, const char *name, struct disk *disks, size_t count);
-/* Remove the group's snapshots as the source does, through points that are settled away. */
+/* The record moves in and, with what became of it, out. */
 struct fs_record *lab_take(struct lab *lab, struct fs_record *record, const struct fs_uuid *base,
                            bool force, struct fs_take_result *ret_result);
 struct fs_record *lab_take_bounded(struct lab *lab, struct fs_record *record, int64_t bound_ns,
