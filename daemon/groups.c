@@ -458,7 +458,8 @@ int64_t fs_groups_run(struct fs_groups *groups)
     }
     for (size_t i = 0; i < groups->count; i++) {
         sample(groups->list[i], now);
-        if (!groups->list[i]->let_go) {
+        /* While the site's work stops one event tells it for all groups. */
+        if (!groups->list[i]->let_go && !groups->stopping) {
             report_state(groups->list[i]);
         }
     }

@@ -17,6 +17,8 @@
 #define DIAL_TIMEOUT_NS (10 * FS_SEC)
 #define DIAL_FIRST_NS   (500 * FS_MSEC)
 #define DIAL_LONGEST_NS (10 * FS_SEC)
+/* A session that lasted so long was a good one: the next is dialed at once. */
+#define GOOD_SESSION_NS (10 * FS_SEC)
 /* Sessions whose peer is not known yet, and those that end. */
 #define LINKS_MAX 64
 
@@ -30,6 +32,7 @@ struct peer {
     unsigned attempts;   /* in a row without a session */
     int64_t dial_ns;     /* boot: not before */
     int64_t since_ns;    /* wall */
+    int64_t up_ns;       /* boot: of the newest session */
     char reason[600];
     uint64_t sent_before, received_before; /* of sessions that ended */
 };
@@ -163,7 +166,7 @@ static void on_up(void *arg, struct fs_session *session)
     if (!peer) {
         return;
     }
-    peer->attempts = 0;
+    peer->up_ns = fs_context_boot(ctx);
     peer->reason[0] = '\0';
     peer->since_ns = fs_context_wall(ctx);
     fs_log(FS_EV_PEER_UP, FS_S("peer", peer->name),
@@ -196,6 +199,9 @@ static void on_down(void *arg, struct fs_session *session, const struct fs_error
         peer->received_before += fs_session_bytes_received(session);
         peer->since_ns = fs_context_wall(peers->ctx);
         (void)snprintf(peer->reason, sizeof(peer->reason), "%s", err->message);
+        if (fs_context_boot(peers->ctx) - peer->up_ns >= GOOD_SESSION_NS) {
+            peer->attempts = 0;
+        }
         schedule_dial(peer);
         fs_log(FS_EV_PEER_DOWN, FS_S("peer", peer->name), FS_E(err));
         fs_groups_peer_changed(peers->ctx->groups, peer->name);

@@ -368,6 +368,9 @@ static void drain(struct fs_work *work)
     ctx->source = NULL;
     ctx->sink = NULL;
     work->phase = WORK_DRAINING;
+    if (work->stopping) {
+        (void)snprintf(ctx->site_reason, sizeof(ctx->site_reason), "the daemon stops");
+    }
     /* Receivers make durable what they have before the sessions go. */
     fs_groups_stop(ctx->groups);
     fs_peers_set_active(ctx->peers, false,
