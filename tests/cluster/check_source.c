@@ -218,7 +218,7 @@ static void check_unchanged_group(struct lab *lab, size_t count)
     struct fs_take_result result;
     struct fs_record *record;
     struct disk disks[2];
-    char name[32];
+    char name[64];
 
     for (size_t i = 0; i < count; i++) {
         snprintf(name, sizeof(name), "check.unchanged%zu", i);
