@@ -274,12 +274,16 @@ static void start_job(struct record_job *job)
     fs_pool_submit(job->owner->blocking, &job->job);
 }
 
-/* The loop has the record again. */
+/* Before done is called, which may start the next one from inside. */
+static void leave_record(struct record_job *job)
+{
+    job->owner->job_running = false;
+}
+
 static void end_job(struct record_job *job)
 {
     struct fs_rbd_incoming *in = job->owner;
 
-    in->job_running = false;
     free(job->positions);
     free(job);
     close_when_idle(in);
@@ -341,6 +345,7 @@ static void sync_finished(struct fs_job *letter)
 {
     struct record_job *job = (struct record_job *)letter;
 
+    leave_record(job);
     job->sync_done(job->arg, error_of(job));
     end_job(job);
 }
@@ -380,6 +385,7 @@ static void commit_finished(struct fs_job *letter)
     struct record_job *job = (struct record_job *)letter;
     struct fs_record *copy = fs_record_copy(job->owner->record);
 
+    leave_record(job);
     job->record_done(job->arg, copy, error_of(job));
     end_job(job);
 }
