@@ -1,0 +1,689 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "farshore/wire.h"
+
+static const struct fs_uuid uuid_a = {.b = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
+static const struct fs_uuid uuid_b = {.b = {0xff, 0xee}};
+
+/* --- any message, by its payload ------------------------------------------------------------ */
+
+typedef int decode_fn(const uint8_t *payload, size_t length, struct fs_error *err);
+
+/* Decodes and frees; the struct's content does not matter here. */
+#define DECODER(name, fini)                                                                        \
+    static int decode_##name(const uint8_t *payload, size_t length, struct fs_error *err)          \
+    {                                                                                              \
+        struct fs_##name message;                                                                  \
+        int r = fs_##name##_decode(payload, length, &message, err);                                \
+        if (r == 0) {                                                                              \
+            fini(&message);                                                                        \
+        }                                                                                          \
+        return r;                                                                                  \
+    }
+
+static void no_fini(const void *message)
+{
+    (void)message;
+}
+
+DECODER(hello, no_fini)
+DECODER(ping, no_fini)
+DECODER(credit, no_fini)
+DECODER(offer, fs_offer_fini)
+DECODER(accept, fs_accept_fini)
+DECODER(refuse, no_fini)
+DECODER(segment, fs_segment_fini)
+DECODER(progress, fs_progress_fini)
+DECODER(commit, fs_commit_fini)
+DECODER(committed, no_fini)
+DECODER(text, no_fini)
+DECODER(current_list, fs_current_list_fini)
+
+/* From a heap copy of exactly that length, so that a sanitizer sees what is read too far. */
+static int decode_copy(decode_fn *decode, const uint8_t *payload, size_t length)
+{
+    struct fs_error err = FS_ERROR_INIT;
+    uint8_t *copy = malloc(length == 0 ? 1 : length);
+    memcpy(copy, payload, length);
+    int r = decode(length == 0 ? copy + 1 : copy, length, &err);
+    free(copy);
+    assert_int_equal(fs_error_is_set(&err), r != 0);
+    assert_true(r == 0 || r == -EPROTO);
+    return r;
+}
+
+/* The payload decodes; no shorter one does; nor a longer one, but for a HELLO's. */
+static void check_bounds(decode_fn *decode, struct fs_buf *buf)
+{
+    assert_false(buf->failed);
+    assert_int_equal(decode_copy(decode, buf->data, buf->length), 0);
+    for (size_t length = 0; length < buf->length; length++) {
+        assert_int_equal(decode_copy(decode, buf->data, length), -EPROTO);
+    }
+    fs_buf_put_u8(buf, 0);
+    assert_int_equal(decode_copy(decode, buf->data, buf->length),
+                     decode == decode_hello ? 0 : -EPROTO);
+    fs_buf_fini(buf);
+}
+
+/* --- stream 0 ------------------------------------------------------------------------------- */
+
+static struct fs_hello a_hello(void)
+{
+    return (struct fs_hello){
+        .version_min = 1,
+        .version_max = 3,
+        .features = 5,
+        .site = "öst-1",
+        .site_uuid = uuid_a,
+        .instance = uuid_b,
+        .credit = 8 << 20,
+        .wall_ns = -77,
+        .software = "farshore 0.1",
+    };
+}
+
+static void test_hello_round_trip(void **state)
+{
+    (void)state;
+    struct fs_hello hello = a_hello();
+    struct fs_buf buf = FS_BUF_INIT;
+    fs_hello_encode(&hello, &buf);
+    struct fs_hello got;
+    struct fs_error err = FS_ERROR_INIT;
+    assert_int_equal(fs_hello_decode(buf.data, buf.length, &got, &err), 0);
+    assert_int_equal(got.version_min, 1);
+    assert_int_equal(got.version_max, 3);
+    assert_int_equal(got.features, 5);
+    assert_string_equal(got.site, "öst-1");
+    assert_true(fs_uuid_equal(&got.site_uuid, &uuid_a));
+    assert_true(fs_uuid_equal(&got.instance, &uuid_b));
+    assert_int_equal(got.credit, 8 << 20);
+    assert_int_equal(got.wall_ns, -77);
+    assert_string_equal(got.software, "farshore 0.1");
+    check_bounds(decode_hello, &buf);
+}
+
+static void check_hello_refused(const struct fs_hello *hello)
+{
+    struct fs_buf buf = FS_BUF_INIT;
+    fs_hello_encode(hello, &buf);
+    assert_int_equal(decode_copy(decode_hello, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+}
+
+static void test_hello_impossible_fields_are_refused(void **state)
+{
+    (void)state;
+    const char *bad_names[] = {
+        "",           "a\nb",     "\x7f",         "\xc2\x85",
+        "\xff",       "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+        "ab\xe2\x82",
+    };
+    for (size_t i = 0; i < sizeof(bad_names) / sizeof(bad_names[0]); i++) {
+        struct fs_hello hello = a_hello();
+        snprintf(hello.site, sizeof(hello.site), "%s", bad_names[i]);
+        check_hello_refused(&hello);
+    }
+    struct fs_hello hello = a_hello();
+    hello.version_min = 4;
+    check_hello_refused(&hello);
+    hello = a_hello();
+    hello.version_min = 0;
+    check_hello_refused(&hello);
+    hello = a_hello();
+    hello.instance = (struct fs_uuid){0};
+    check_hello_refused(&hello);
+    hello = a_hello();
+    hello.credit = FS_CREDIT_MIN - 1;
+    check_hello_refused(&hello);
+    hello.credit = FS_CREDIT_MAX + 1;
+    check_hello_refused(&hello);
+}
+
+static void test_ping_credit_round_trip(void **state)
+{
+    (void)state;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    struct fs_ping ping = {.id = 9, .boot_ns = UINT64_MAX, .wall_ns = INT64_MIN}, ping_got;
+    fs_ping_encode(&ping, &buf);
+    assert_int_equal(fs_ping_decode(buf.data, buf.length, &ping_got, &err), 0);
+    assert_memory_equal(&ping_got, &ping, sizeof(ping));
+    check_bounds(decode_ping, &buf);
+
+    struct fs_credit credit = {.bytes = 12345}, credit_got;
+    fs_credit_encode(&credit, &buf);
+    assert_int_equal(fs_credit_decode(buf.data, buf.length, &credit_got, &err), 0);
+    assert_int_equal(credit_got.bytes, 12345);
+    check_bounds(decode_credit, &buf);
+
+    credit.bytes = 0;
+    fs_credit_encode(&credit, &buf);
+    assert_int_equal(decode_copy(decode_credit, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+}
+
+static void test_text_is_cleaned_when_sent(void **state)
+{
+    (void)state;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    struct fs_text text = {.text = "two\nlines, \xff and é"}, got;
+    fs_text_encode(&text, &buf);
+    assert_int_equal(fs_text_decode(buf.data, buf.length, &got, &err), 0);
+    assert_string_equal(got.text, "two?lines, ? and é");
+    check_bounds(decode_text, &buf);
+}
+
+/* A message that was cut by its buffer in the middle of a character still arrives. */
+static void test_refuse_longest_message_arrives(void **state)
+{
+    (void)state;
+    struct fs_refuse refuse = {.reason = FS_REFUSE_NO_SPACE}, got;
+    memset(refuse.message, 'x', sizeof(refuse.message) - 2);
+    refuse.message[sizeof(refuse.message) - 2] = '\xc3';
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    fs_refuse_encode(&refuse, &buf);
+    assert_int_equal(fs_refuse_decode(buf.data, buf.length, &got, &err), 0);
+    assert_int_equal(got.reason, FS_REFUSE_NO_SPACE);
+    assert_int_equal(strlen(got.message), sizeof(got.message) - 1);
+    assert_int_equal(got.message[sizeof(got.message) - 2], '?');
+    check_bounds(decode_refuse, &buf);
+}
+
+static void test_refuse_reasons_of_later_versions_are_understood(void **state)
+{
+    (void)state;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    struct fs_refuse refuse = {.reason = (enum fs_refusal)4711, .message = "new"}, got;
+    fs_refuse_encode(&refuse, &buf);
+    assert_int_equal(fs_refuse_decode(buf.data, buf.length, &got, &err), 0);
+    assert_int_equal(got.reason, FS_REFUSE_BROKEN);
+    assert_string_equal(got.message, "new");
+    fs_buf_fini(&buf);
+
+    refuse.reason = FS_REFUSE_NONE;
+    fs_refuse_encode(&refuse, &buf);
+    assert_int_equal(decode_copy(decode_refuse, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+}
+
+static void test_current_list_round_trip(void **state)
+{
+    (void)state;
+    struct fs_current_entry entries[] = {{uuid_a, uuid_b, 5}, {uuid_b, uuid_a, INT64_MAX}};
+    struct fs_current_list list = {.count = 2, .entries = entries}, got;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    fs_current_list_encode(&list, &buf);
+    assert_int_equal(fs_current_list_decode(buf.data, buf.length, &got, &err), 0);
+    assert_int_equal(got.count, 2);
+    assert_memory_equal(got.entries, entries, sizeof(entries));
+    fs_current_list_fini(&got);
+    check_bounds(decode_current_list, &buf);
+
+    list.count = 0;
+    fs_current_list_encode(&list, &buf);
+    assert_int_equal(decode_copy(decode_current_list, buf.data, buf.length), 0);
+    fs_buf_fini(&buf);
+
+    fs_buf_put_u32(&buf, UINT32_MAX); /* a promise of 160 GiB */
+    assert_int_equal(decode_copy(decode_current_list, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+}
+
+/* --- offers --------------------------------------------------------------------------------- */
+
+static void fill_offer(struct fs_offer *offer, struct fs_offer_volume *volumes, size_t n_volumes,
+                       struct fs_uuid *held)
+{
+    held[0] = uuid_a;
+    held[1] = uuid_b;
+    *offer = (struct fs_offer){
+        .group = uuid_a,
+        .name = "shop/db",
+        .policy = "gold",
+        .term = {.number = 2, .site = uuid_b},
+        .point = {.id = uuid_b, .term = {.number = 1, .site = uuid_a}, .seq = 17},
+        .flags = FS_POINT_NOT_ONE_INSTANT,
+        .taken_age_ns = 1,
+        .interval_ns = 2,
+        .record_version = 3,
+        .n_held = 2,
+        .held = held,
+        .n_volumes = n_volumes,
+        .volumes = volumes,
+    };
+    for (size_t i = 0; i < n_volumes; i++) {
+        struct fs_offer_volume *v = &volumes[i];
+        memset(v, 0, sizeof(*v));
+        v->volume.uuid.b[0] = (uint8_t)(i + 1);
+        v->volume.image.pool_id = 7;
+        strcpy(v->volume.image.pool, "rbd");
+        strcpy(v->volume.image.image_id, "10a9bcd");
+        strcpy(v->volume.image.name, "csi-vol-ä b%c");
+        strcpy(v->volume.pvc, "data-0");
+        strcpy(v->identity, "fsid/7//10a9bcd");
+        v->geometry = (struct fs_geometry){
+            .size = 10, .order = 22, .stripe_unit = 1 << 22, .stripe_count = 1};
+    }
+    volumes[0].volume.labels = (char *)"{\"a\":\"b\"}";
+}
+
+static void test_offer_round_trip(void **state)
+{
+    (void)state;
+    struct fs_offer offer, got;
+    struct fs_offer_volume volumes[2];
+    struct fs_uuid held[2];
+    fill_offer(&offer, volumes, 2, held);
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    fs_offer_encode(&offer, &buf);
+    assert_int_equal(fs_offer_decode(buf.data, buf.length, &got, &err), 0);
+    assert_true(fs_uuid_equal(&got.group, &offer.group));
+    assert_string_equal(got.name, "shop/db");
+    assert_string_equal(got.policy, "gold");
+    assert_int_equal(got.term.number, 2);
+    assert_true(fs_uuid_equal(&got.term.site, &uuid_b));
+    assert_true(fs_uuid_equal(&got.point.id, &uuid_b));
+    assert_int_equal(got.point.term.number, 1);
+    assert_int_equal(got.point.seq, 17);
+    assert_int_equal(got.flags, FS_POINT_NOT_ONE_INSTANT);
+    assert_int_equal(got.taken_age_ns, 1);
+    assert_int_equal(got.interval_ns, 2);
+    assert_int_equal(got.record_version, 3);
+    assert_int_equal(got.n_held, 2);
+    assert_memory_equal(got.held, held, sizeof(held));
+    assert_int_equal(got.n_volumes, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(fs_uuid_equal(&got.volumes[i].volume.uuid, &volumes[i].volume.uuid));
+        assert_int_equal(got.volumes[i].volume.image.pool_id, 7);
+        assert_string_equal(got.volumes[i].volume.image.name, "csi-vol-ä b%c");
+        assert_string_equal(got.volumes[i].volume.pvc, "data-0");
+        assert_string_equal(got.volumes[i].identity, "fsid/7//10a9bcd");
+        assert_int_equal(got.volumes[i].geometry.size, 10);
+        assert_int_equal(got.volumes[i].geometry.order, 22);
+    }
+    assert_string_equal(got.volumes[0].volume.labels, "{\"a\":\"b\"}");
+    assert_null(got.volumes[1].volume.labels);
+    fs_offer_fini(&got);
+    check_bounds(decode_offer, &buf);
+}
+
+static void test_offer_largest_fits_a_frame(void **state)
+{
+    (void)state;
+    static struct fs_uuid held[FS_POINTS_MAX];
+    static struct fs_offer_volume volumes[FS_VOLUMES_MAX];
+    struct fs_offer offer;
+    fill_offer(&offer, volumes, FS_VOLUMES_MAX, held);
+    memset(held, 1, sizeof(held));
+    offer.n_held = FS_POINTS_MAX;
+    char *labels = malloc(FS_LABELS_MAX + 2);
+    memset(labels, 'l', FS_LABELS_MAX + 1);
+    labels[FS_LABELS_MAX] = '\0';
+    for (size_t i = 0; i < FS_VOLUMES_MAX; i++) {
+        struct fs_volume *v = &volumes[i].volume;
+        v->labels = labels;
+        memset(v->image.name, 'n', sizeof(v->image.name) - 1);
+        memset(v->vm, 'v', sizeof(v->vm) - 1);
+    }
+    struct fs_buf buf = FS_BUF_INIT;
+    size_t start = fs_frame_begin(&buf, FS_FRAME_OFFER, 0, 1);
+    fs_offer_encode(&offer, &buf);
+    fs_frame_finish(&buf, start);
+    assert_false(buf.failed);
+    assert_int_equal(
+        decode_copy(decode_offer, buf.data + FS_FRAME_HEADER, buf.length - FS_FRAME_HEADER), 0);
+    fs_buf_fini(&buf);
+
+    labels[FS_LABELS_MAX] = 'l';
+    labels[FS_LABELS_MAX + 1] = '\0';
+    fs_offer_encode(&offer, &buf);
+    assert_true(buf.failed);
+    fs_buf_fini(&buf);
+    free(labels);
+}
+
+enum offer_damage {
+    NO_GROUP,
+    NO_NAME,
+    NAME_WITH_NEWLINE,
+    NO_POLICY,
+    NO_TERM,
+    NO_TERM_SITE,
+    NO_POINT,
+    UNKNOWN_FLAG,
+    AGE_TOO_LARGE,
+    INTERVAL_TOO_LARGE,
+    NO_HELD,
+    SAME_VOLUMES,
+    NO_VOLUME,
+    NEGATIVE_POOL,
+    NO_POOL,
+    NO_IMAGE_ID,
+    IMAGE_NAME_WITH_ESCAPE,
+    LABELS_NOT_TEXT,
+    NO_IDENTITY,
+    SIZE_TOO_LARGE,
+    ORDER_SMALL,
+    ORDER_LARGE,
+    STRIPE_UNIT_ZERO,
+    STRIPE_UNIT_ABOVE_OBJECT,
+    STRIPE_UNIT_NO_DIVISOR,
+    STRIPE_COUNT_ZERO,
+    STRIPE_COUNT_LARGE,
+    OFFER_DAMAGES,
+};
+
+static void damage_volume(struct fs_offer_volume *v, enum offer_damage damage)
+{
+    switch (damage) {
+    case SAME_VOLUMES:
+        v->volume.uuid.b[0] = 1;
+        break;
+    case NO_VOLUME:
+        v->volume.uuid = (struct fs_uuid){0};
+        break;
+    case NEGATIVE_POOL:
+        v->volume.image.pool_id = -1;
+        break;
+    case NO_POOL:
+        v->volume.image.pool[0] = '\0';
+        break;
+    case NO_IMAGE_ID:
+        v->volume.image.image_id[0] = '\0';
+        break;
+    case IMAGE_NAME_WITH_ESCAPE:
+        strcpy(v->volume.image.name, "a\033[2J");
+        break;
+    case LABELS_NOT_TEXT:
+        v->volume.labels = (char *)"{\"a\":\"\xf8\"}";
+        break;
+    case NO_IDENTITY:
+        v->identity[0] = '\0';
+        break;
+    case SIZE_TOO_LARGE:
+        v->geometry.size = UINT64_C(1) << 63;
+        break;
+    case ORDER_SMALL:
+        v->geometry.order = 11;
+        v->geometry.stripe_unit = 1 << 11;
+        break;
+    case ORDER_LARGE:
+        v->geometry.order = 26;
+        break;
+    case STRIPE_UNIT_ZERO:
+        v->geometry.stripe_unit = 0;
+        break;
+    case STRIPE_UNIT_ABOVE_OBJECT:
+        v->geometry.stripe_unit = 1 << 23;
+        break;
+    case STRIPE_UNIT_NO_DIVISOR:
+        v->geometry.stripe_unit = 3 << 10;
+        break;
+    case STRIPE_COUNT_ZERO:
+        v->geometry.stripe_count = 0;
+        break;
+    case STRIPE_COUNT_LARGE:
+        v->geometry.stripe_count = UINT64_MAX;
+        break;
+    default:
+        fail_msg("unknown damage %d", damage);
+    }
+}
+
+static void damage_offer(struct fs_offer *offer, enum offer_damage damage)
+{
+    switch (damage) {
+    case NO_GROUP:
+        offer->group = (struct fs_uuid){0};
+        break;
+    case NO_NAME:
+        offer->name[0] = '\0';
+        break;
+    case NAME_WITH_NEWLINE:
+        strcpy(offer->name, "a\nb");
+        break;
+    case NO_POLICY:
+        offer->policy[0] = '\0';
+        break;
+    case NO_TERM:
+        offer->term.number = 0;
+        break;
+    case NO_TERM_SITE:
+        offer->point.term.site = (struct fs_uuid){0};
+        break;
+    case NO_POINT:
+        offer->point.id = (struct fs_uuid){0};
+        break;
+    case UNKNOWN_FLAG:
+        offer->flags = 1u << 31;
+        break;
+    case AGE_TOO_LARGE:
+        offer->taken_age_ns = UINT64_MAX;
+        break;
+    case INTERVAL_TOO_LARGE:
+        offer->interval_ns = UINT64_MAX;
+        break;
+    case NO_HELD:
+        offer->held[1] = (struct fs_uuid){0};
+        break;
+    default:
+        damage_volume(&offer->volumes[1], damage);
+    }
+}
+
+static void test_offer_impossible_fields_are_refused(void **state)
+{
+    (void)state;
+    for (int damage = 0; damage < OFFER_DAMAGES; damage++) {
+        struct fs_offer offer;
+        struct fs_offer_volume volumes[2];
+        struct fs_uuid held[2];
+        fill_offer(&offer, volumes, 2, held);
+        damage_offer(&offer, (enum offer_damage)damage);
+        struct fs_buf buf = FS_BUF_INIT;
+        fs_offer_encode(&offer, &buf);
+        assert_false(buf.failed);
+        if (decode_copy(decode_offer, buf.data, buf.length) != -EPROTO) {
+            fail_msg("damage %d was accepted", damage);
+        }
+        fs_buf_fini(&buf);
+    }
+}
+
+/* --- positions ------------------------------------------------------------------------------ */
+
+static void test_positions_round_trip(void **state)
+{
+    (void)state;
+    struct fs_position positions[] = {{.offset = 0},
+                                      {.offset = INT64_MAX, .chain = {.b = {1, 2, 3}}}};
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    struct fs_accept accept = {.base = uuid_b, .n_positions = 2, .positions = positions}, accepted;
+    fs_accept_encode(&accept, &buf);
+    assert_int_equal(fs_accept_decode(buf.data, buf.length, &accepted, &err), 0);
+    assert_true(fs_uuid_equal(&accepted.base, &uuid_b));
+    assert_int_equal(accepted.n_positions, 2);
+    assert_memory_equal(accepted.positions, positions, sizeof(positions));
+    fs_accept_fini(&accepted);
+    check_bounds(decode_accept, &buf);
+
+    struct fs_progress progress = {.n_positions = 2, .positions = positions};
+    fs_progress_encode(&progress, &buf);
+    check_bounds(decode_progress, &buf);
+
+    struct fs_commit commit = {.bytes = 99, .n_finals = 2, .finals = positions}, committing;
+    fs_commit_encode(&commit, &buf);
+    assert_int_equal(fs_commit_decode(buf.data, buf.length, &committing, &err), 0);
+    assert_int_equal(committing.bytes, 99);
+    assert_memory_equal(committing.finals, positions, sizeof(positions));
+    fs_commit_fini(&committing);
+    check_bounds(decode_commit, &buf);
+
+    struct fs_committed committed = {.point = uuid_a};
+    fs_committed_encode(&committed, &buf);
+    check_bounds(decode_committed, &buf);
+
+    positions[0].chain.b[0] = 1; /* something of nothing */
+    fs_progress_encode(&progress, &buf);
+    assert_int_equal(decode_copy(decode_progress, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+}
+
+/* --- segments ------------------------------------------------------------------------------- */
+
+static void fill_segment(struct fs_segment *segment, struct fs_segment_extent *extents)
+{
+    static const uint8_t content[6144] = {1, 2, 3};
+    extents[0] = (struct fs_segment_extent){{4096, 4096, FS_EXTENT_DATA}, 77};
+    extents[1] = (struct fs_segment_extent){{8192, 1 << 30, FS_EXTENT_ZERO}, 0};
+    extents[2] = (struct fs_segment_extent){{INT64_C(1) << 40, 2048, FS_EXTENT_DATA}, 78};
+    *segment = (struct fs_segment){
+        .volume = 3,
+        .codec = FS_CODEC_RAW,
+        .raw_length = 6144,
+        .start = 4096,
+        .end = (UINT64_C(1) << 40) + 2048,
+        .n_extents = 3,
+        .extents = extents,
+        .payload = content,
+        .payload_length = sizeof(content),
+    };
+}
+
+static void test_segment_round_trip(void **state)
+{
+    (void)state;
+    struct fs_segment segment, got;
+    struct fs_segment_extent extents[3];
+    fill_segment(&segment, extents);
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    fs_segment_encode(&segment, &buf);
+    assert_int_equal(buf.length, fs_segment_size(&segment));
+    assert_int_equal(fs_segment_decode(buf.data, buf.length, &got, &err), 0);
+    assert_int_equal(got.volume, 3);
+    assert_int_equal(got.codec, FS_CODEC_RAW);
+    assert_int_equal(got.raw_length, 6144);
+    assert_int_equal(got.start, segment.start);
+    assert_int_equal(got.end, segment.end);
+    assert_int_equal(got.n_extents, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(got.extents[i].extent.offset, extents[i].extent.offset);
+        assert_int_equal(got.extents[i].extent.length, extents[i].extent.length);
+        assert_int_equal(got.extents[i].extent.kind, extents[i].extent.kind);
+        assert_int_equal(got.extents[i].hash, extents[i].hash);
+    }
+    assert_int_equal(got.payload_length, 6144);
+    assert_memory_equal(got.payload, segment.payload, 6144);
+    fs_segment_fini(&got);
+    check_bounds(decode_segment, &buf);
+}
+
+static void test_segment_without_extents_is_a_step_forward(void **state)
+{
+    (void)state;
+    struct fs_segment segment = {.start = 0, .end = 1 << 20};
+    struct fs_buf buf = FS_BUF_INIT;
+    fs_segment_encode(&segment, &buf);
+    check_bounds(decode_segment, &buf);
+}
+
+static void check_segment(const struct fs_segment *segment, int line)
+{
+    struct fs_buf buf = FS_BUF_INIT;
+    fs_segment_encode(segment, &buf);
+    if (decode_copy(decode_segment, buf.data, buf.length) != -EPROTO) {
+        fail_msg("the segment of line %d was accepted", line);
+    }
+    fs_buf_fini(&buf);
+}
+
+#define REFUSED(change)                                                                            \
+    do {                                                                                           \
+        struct fs_segment s;                                                                       \
+        struct fs_segment_extent e[3];                                                             \
+        fill_segment(&s, e);                                                                       \
+        change;                                                                                    \
+        check_segment(&s, __LINE__);                                                               \
+    } while (0)
+
+static void test_segment_impossible_fields_are_refused(void **state)
+{
+    (void)state;
+    REFUSED(s.volume = FS_VOLUMES_MAX);
+    REFUSED(s.codec = (enum fs_codec)2);
+    REFUSED(s.raw_length--);
+    REFUSED(s.raw_length++);
+    REFUSED(s.payload_length--);
+    REFUSED((s.codec = FS_CODEC_ZSTD, s.payload_length = 0));
+    REFUSED((s.codec = FS_CODEC_ZSTD, s.raw_length = 0));
+    REFUSED(s.end = s.start);
+    REFUSED((s.start = 0, s.end = UINT64_MAX));
+    REFUSED(s.start = 4097);
+    REFUSED(s.end--);
+    REFUSED(e[0].extent.length = 0);
+    REFUSED(e[0].extent.length = 4097);
+    REFUSED(e[0].extent.kind = (enum fs_extent_kind)2);
+    REFUSED(e[1].extent.offset = 8191);
+    REFUSED(e[1].extent.length = UINT64_MAX - 8191);
+    REFUSED(e[1].extent.length = UINT64_MAX);
+    REFUSED(e[1].hash = 1);
+    REFUSED(e[2].extent.offset = UINT64_MAX - 2047);
+    REFUSED((e[0].extent = e[2].extent, e[2].extent = (struct fs_extent){0}));
+}
+
+static void test_segment_content_above_bound_is_refused(void **state)
+{
+    (void)state;
+    struct fs_segment_extent e = {{0, FS_SEGMENT_MAX + 1, FS_EXTENT_DATA}, 5};
+    struct fs_segment s = {
+        .codec = FS_CODEC_ZSTD,
+        .raw_length = FS_SEGMENT_MAX + 1,
+        .start = 0,
+        .end = FS_SEGMENT_MAX + 1,
+        .n_extents = 1,
+        .extents = &e,
+        .payload = (const uint8_t *)"x",
+        .payload_length = 1,
+    };
+    check_segment(&s, __LINE__);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hello_round_trip),
+        cmocka_unit_test(test_hello_impossible_fields_are_refused),
+        cmocka_unit_test(test_ping_credit_round_trip),
+        cmocka_unit_test(test_text_is_cleaned_when_sent),
+        cmocka_unit_test(test_refuse_longest_message_arrives),
+        cmocka_unit_test(test_refuse_reasons_of_later_versions_are_understood),
+        cmocka_unit_test(test_current_list_round_trip),
+        cmocka_unit_test(test_offer_round_trip),
+        cmocka_unit_test(test_offer_largest_fits_a_frame),
+        cmocka_unit_test(test_offer_impossible_fields_are_refused),
+        cmocka_unit_test(test_positions_round_trip),
+        cmocka_unit_test(test_segment_round_trip),
+        cmocka_unit_test(test_segment_without_extents_is_a_step_forward),
+        cmocka_unit_test(test_segment_impossible_fields_are_refused),
+        cmocka_unit_test(test_segment_content_above_bound_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
