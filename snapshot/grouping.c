@@ -212,11 +212,14 @@ static bool set_name(const struct fs_grouping_image *image, struct member *membe
 /* Why the image cannot be protected whatever its stamp says; "" where it can. */
 static void judge(const struct fs_grouping_image *image, char ret_why[160])
 {
+    char reason[64];
+
     ret_why[0] = '\0';
     if (image->meta_rc == -EFBIG) {
         snprintf(ret_why, 160, "it has too much metadata: remove some");
     } else if (image->meta_rc < 0) {
-        snprintf(ret_why, 160, "its header cannot be read: %s", strerrordesc_np(-image->meta_rc));
+        snprintf(ret_why, 160, "its header cannot be read: %s",
+                 strerror_r(-image->meta_rc, reason, sizeof(reason)));
     } else if (*image->id == '\0') {
         snprintf(ret_why, 160,
                  "it is a format 1 image, which has no features: copy it to a format 2 image");
