@@ -2,6 +2,7 @@
 #include "tests/scenario/mem_private.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,6 +20,11 @@ struct incoming {
     size_t in_flight;
     bool syncing;
 };
+
+static struct mem_store *store_of(struct fs_sink *sink)
+{
+    return (struct mem_store *)((char *)sink - offsetof(struct mem_store, sink));
+}
 
 /* --- open ------------------------------------------------------------------------------------ */
 
@@ -307,7 +313,7 @@ static void sink_open(struct fs_sink *sink, struct fs_record *record, const stru
     op->admission = admission;
     op->done = done;
     op->arg = arg;
-    mem_start((struct mem_store *)sink, MEM_OP_SINK_OPEN, &op->action, sink_open_finish);
+    mem_start(store_of(sink), MEM_OP_SINK_OPEN, &op->action, sink_open_finish);
 }
 
 /* --- write ----------------------------------------------------------------------------------- */
@@ -546,7 +552,7 @@ static void sink_note_current(struct fs_sink *sink, const struct fs_current *ent
     memcpy(op->entries, entries, count * sizeof(*entries));
     op->done = done;
     op->arg = arg;
-    mem_start((struct mem_store *)sink, MEM_OP_NOTE_CURRENT, &op->action, note_finish);
+    mem_start(store_of(sink), MEM_OP_NOTE_CURRENT, &op->action, note_finish);
 }
 
 const struct fs_sink_ops mem_sink_ops = {
