@@ -92,7 +92,7 @@ struct fs_record *fs_record_copy(const struct fs_record *record);
 /* JSON text, owned by the caller (free), or NULL when out of memory. version and
  * current_until_ns are not in it. */
 char *fs_record_encode(const struct fs_record *record);
-/* -EINVAL for garbage, -EPROTONOSUPPORT for a newer format; bounded by FS_*_MAX. */
+/* -EINVAL for garbage, -EPROTONOSUPPORT for a newer format, -ENOMEM; bounded by FS_*_MAX. */
 int fs_record_decode(const char *text, size_t length, struct fs_record **ret_record,
                      struct fs_error *err);
 
@@ -106,10 +106,12 @@ const struct fs_record_content *fs_record_find_content(const struct fs_record_po
                                                        const struct fs_uuid *volume);
 /* The newest FS_POINT_COMMITTED one. */
 const struct fs_record_point *fs_record_newest_committed(const struct fs_record *record);
-/* Appends and returns an empty point (borrowed), or NULL when out of memory. */
+/* Appends and returns an empty point (borrowed), or NULL with errno: ENOMEM, or E2BIG past
+ * FS_POINTS_MAX points or FS_VOLUMES_MAX contents. */
 struct fs_record_point *fs_record_add_point(struct fs_record *record, size_t n_contents);
 void fs_record_remove_point(struct fs_record *record, const struct fs_uuid *id);
-/* Appends a copy of the volume, giving it a uuid if it has none; NULL when out of memory. */
+/* Appends a copy of the volume, giving it a uuid if it has none; NULL with errno: ENOMEM, or E2BIG
+ * past FS_VOLUMES_MAX, those that are gone included. */
 struct fs_record_volume *fs_record_add_volume(struct fs_record *record,
                                               const struct fs_volume *volume);
 /* Forget the incoming transfer. */
