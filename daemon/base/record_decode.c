@@ -443,7 +443,7 @@ static int check_format(const json_t *root, struct fs_error *err)
 int fs_record_decode(const char *text, size_t length, struct fs_record **ret_record,
                      struct fs_error *err)
 {
-    json_error_t why;
+    json_error_t why = {0};
     struct reader reader = {.err = err};
 
     *ret_record = NULL;
@@ -454,7 +454,9 @@ int fs_record_decode(const char *text, size_t length, struct fs_record **ret_rec
     json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
 
     if (!root) {
-        if (json_error_code(&why) == json_error_out_of_memory) {
+        /* jansson often says nothing at all where memory runs out. */
+        if (json_error_code(&why) == json_error_out_of_memory ||
+            json_error_code(&why) == json_error_unknown) {
             return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
         }
         return fs_error_set(err, FS_ERR_DATA, EINVAL, "record: not JSON at byte %d: %s",
