@@ -56,10 +56,17 @@ int fs_state_note_current(struct fs_state *state, const struct fs_current *entri
 int fs_state_add_instance(struct fs_state *state, const char *address, struct fs_error *err);
 int fs_state_remove_instance(struct fs_state *state, const char *address, struct fs_error *err);
 
-/* --- for lease.c and site.c ----------------------------------------------------------------- */
+/* --- for this directory ---------------------------------------------------------------------- */
 
 #define FS_STATE_SITE     "site"
+#define FS_STATE_GROUPS   "groups"
+#define FS_STATE_CURRENT  "current"
 #define FS_STATE_INSTANCE "instance."
+
+/* The name of a group's object. */
+#define FS_STATE_OBJECT_SIZE (FS_UUID_TEXT + 8)
+void fs_state_object(const struct fs_uuid *group, char ret_name[FS_STATE_OBJECT_SIZE]);
+const char *fs_state_pool(const struct fs_state *state);
 
 /* Borrowed: pool and namespace of the objects. */
 rados_ioctx_t fs_state_ioctx(struct fs_state *state);

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -426,6 +427,52 @@ static void test_lease_of_a_dead_predecessor_with_the_same_key_is_taken_at_once(
     fs_site_close(next);
 }
 
+struct claim {
+    struct fs_site *site;
+    pthread_barrier_t *start;
+    int rc;
+};
+
+static void *claim_thread(void *arg)
+{
+    struct claim *claim = arg;
+
+    pthread_barrier_wait(claim->start);
+    claim->rc = fs_site_claim(claim->site, NULL);
+    return NULL;
+}
+
+static void test_lease_goes_to_one_of_two_that_take_it_over_at_once(void **state)
+{
+    struct fs_site *old = open_site("host-a");
+    struct claim claims[2] = {{.site = open_site("host-b")}, {.site = open_site("host-c")}};
+    struct fs_record *record = new_record("rbd/x");
+    pthread_barrier_t start;
+    pthread_t threads[2];
+
+    (void)state;
+    ok(fs_site_claim(old, &err));
+    for (int i = 0; i < 2; i++) {
+        fails(EBUSY, "host-a", fs_site_claim(claims[i].site, &err));
+    }
+    fs_clock_scripted_advance(&scripted, 31 * FS_SEC);
+    pthread_barrier_init(&start, NULL, 2);
+    for (int i = 0; i < 2; i++) {
+        claims[i].start = &start;
+        assert_int_equal(pthread_create(&threads[i], NULL, claim_thread, &claims[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    pthread_barrier_destroy(&start);
+    assert_int_equal(claims[0].rc + claims[1].rc, -EBUSY);
+    ok(fs_state_store(claims[claims[0].rc == 0 ? 0 : 1].site->state, record, &err));
+    fs_record_free(record);
+    fs_site_close(old);
+    fs_site_close(claims[0].site);
+    fs_site_close(claims[1].site);
+}
+
 static size_t site_keys(const char *prefix)
 {
     struct fs_site *site = open_site("reader");
@@ -716,6 +763,7 @@ int main(void)
         each(test_store_with_a_lost_answer_is_known_again),
         each(test_lease_is_taken_over_when_not_renewed_and_the_old_holder_is_fenced),
         each(test_lease_of_a_dead_predecessor_with_the_same_key_is_taken_at_once),
+        each(test_lease_goes_to_one_of_two_that_take_it_over_at_once),
         each(test_close_gives_the_lease_up),
         each(test_lease_with_unknown_content_is_waited_out),
         each(test_stopped_cluster_is_an_error_within_bounds),
