@@ -319,7 +319,10 @@ static void report_state(struct fs_group *group)
     struct fs_verdict verdict;
 
     fs_group_verdict(group, &verdict);
-    enum fs_group_state state = verdict.state == FS_STATE_SYNCING ? FS_STATE_OK : verdict.state;
+    if (verdict.state == FS_STATE_SYNCING) {
+        verdict = FS_VERDICT_OK;
+    }
+    enum fs_group_state state = verdict.state;
     if (state != group->reported) {
         group->reported = state;
         fs_log(FS_EV_GROUP_STATE, FS_S("group", group->record->name),

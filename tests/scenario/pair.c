@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/scenario/pair.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define WALL_START (INT64_C(1800000000) * FS_SEC)
+#define STEP_NS    (100 * FS_MSEC)
+/* Completions may be delayed by some drains of a mailbox. */
+#define QUIET_ROUNDS 5
+
+static void kick(void *arg)
+{
+    (void)arg; /* pair_pump makes its rounds anyway */
+}
+
+static void site_lost(void *arg, const struct fs_error *err)
+{
+    struct pair_site *site = arg;
+
+    assert_true(fs_error_is_set(err));
+    site->lost++;
+}
+
+static void make_parts(struct pair_site *site)
+{
+    const struct fs_peers_options options = {
+        .software = "scenario",
+        .credit = FS_CREDIT_MIN,
+        .send_limit = FS_TRANSPORT_LOW,
+        .heartbeat_ns = 5 * FS_SEC,
+        .hello_ns = 10 * FS_SEC,
+    };
+
+    fs_uuid_random(&site->ctx.instance);
+    site->ctx.source = mem_store_source(site->store);
+    site->ctx.sink = mem_store_sink(site->store);
+    site->ctx.groups = fs_groups_new(&site->ctx);
+    site->ctx.peers = fs_peers_new(&site->ctx, &options);
+    assert_non_null(site->ctx.groups);
+    assert_non_null(site->ctx.peers);
+    fs_peers_set_active(site->ctx.peers, true, "");
+}
+
+static void make_site(struct pair *pair, struct pair_site *site, const char *name, const char *peer,
+                      int64_t interval_ns, uint64_t seed)
+{
+    site->pair = pair;
+    site->peer = (struct fs_config_peer){.name = (char *)peer, .tls_name = (char *)peer};
+    (void)snprintf(site->pool.source_pool, sizeof(site->pool.source_pool), "rbd");
+    (void)snprintf(site->pool.target_pool, sizeof(site->pool.target_pool), "rbd");
+    site->policy = (struct fs_config_policy){
+        .name = (char *)"gold",
+        .peer = (char *)peer,
+        .interval_ns = interval_ns,
+        .pools = &site->pool,
+        .n_pools = 1,
+        .retain_latest = 3,
+        .snapshot_timeout_ns = 5 * FS_SEC,
+        .alert_warn = 2,
+        .alert_critical = 3,
+    };
+    site->config = (struct fs_config){
+        .site = (char *)name,
+        .peers = &site->peer,
+        .n_peers = 1,
+        .policies = &site->policy,
+        .n_policies = 1,
+        .open_images = 500,
+        .zstd_level = 1,
+    };
+    site->mailbox = fs_mailbox_new();
+    site->store = mem_store_new(name, site->mailbox, &pair->clock.clock, seed);
+    site->ctx = (struct fs_context){
+        .clock = &pair->clock.clock,
+        .config = &site->config,
+        .cpu = fs_pool_new("cpu", 0, site->mailbox),
+        .sending = {.limit = FS_BUDGET_MIN},
+        .receiving = {.limit = FS_BUDGET_MIN},
+        .kick = kick,
+        .site_lost = site_lost,
+        .hook_arg = site,
+    };
+    fs_uuid_random(&site->ctx.site_uuid);
+    (void)snprintf(site->ctx.fsid, sizeof(site->ctx.fsid), "%s", name);
+    make_parts(site);
+}
+
+struct pair *pair_new(int64_t interval_ns)
+{
+    struct pair *pair = calloc(1, sizeof(*pair));
+
+    assert_non_null(pair);
+    fs_log_init(false, getenv("V") ? FS_LOG_DEBUG : FS_LOG_ERROR);
+    fs_clock_scripted_init(&pair->clock, WALL_START);
+    /* A boot clock that stands at zero is nothing that a daemon ever sees. */
+    fs_clock_scripted_advance(&pair->clock, 3600 * FS_SEC);
+    make_site(pair, &pair->east, "east", "west", interval_ns, 1);
+    make_site(pair, &pair->west, "west", "east", interval_ns, 2);
+    return pair;
+}
+
+static bool pump_site(struct pair_site *site)
+{
+    bool moved = fs_mailbox_drain(site->mailbox) > 0;
+
+    (void)fs_peers_run(site->ctx.peers);
+    (void)fs_groups_run(site->ctx.groups);
+    return moved;
+}
+
+void pair_pump(struct pair *pair)
+{
+    for (unsigned quiet = 0; quiet < QUIET_ROUNDS; quiet++) {
+        bool moved = pair->link && fake_link_step(pair->link, 0);
+        moved |= pump_site(&pair->east);
+        moved |= pump_site(&pair->west);
+        if (moved) {
+            quiet = 0;
+        }
+    }
+}
+
+void pair_advance(struct pair *pair, int64_t ns)
+{
+    for (int64_t left = ns; left > 0; left -= STEP_NS) {
+        fs_clock_scripted_advance(&pair->clock, left < STEP_NS ? left : STEP_NS);
+        pair_pump(pair);
+    }
+}
+
+void pair_cut(struct pair *pair)
+{
+    if (pair->link) {
+        fake_link_cut_after(pair->link, 0, 0);
+        pair_pump(pair);
+        fake_link_free(pair->link);
+        pair->link = NULL;
+        pair_pump(pair);
+    }
+}
+
+void pair_connect(struct pair *pair)
+{
+    struct fs_transport *ends[2];
+
+    pair_cut(pair);
+    pair->link = fake_link_new(ends);
+    fs_peers_accept(pair->east.ctx.peers, ends[0]);
+    fs_peers_accept(pair->west.ctx.peers, ends[1]);
+    pair_pump(pair);
+    assert_non_null(fs_peers_session(pair->east.ctx.peers, "west"));
+    assert_non_null(fs_peers_session(pair->west.ctx.peers, "east"));
+}
+
+/* --- groups ---------------------------------------------------------------------------------- */
+
+static void found_group(struct pair *pair, const char *name, struct fs_found_group *found)
+{
+    *found = (struct fs_found_group){0};
+    (void)snprintf(found->name, sizeof(found->name), "%s", name);
+    (void)snprintf(found->policy, sizeof(found->policy), "gold");
+    found->volumes = calloc(FS_VOLUMES_MAX, sizeof(*found->volumes));
+    for (unsigned i = 0; i < FS_VOLUMES_MAX; i++) {
+        char image[FS_IMAGE_NAME_SIZE];
+        (void)snprintf(image, sizeof(image), "%s-%u", name, i);
+        struct mem_image *at = mem_store_find(pair->east.store, "rbd", image);
+        if (!at) {
+            break;
+        }
+        mem_image_volume(at, &found->volumes[found->n_volumes++]);
+    }
+}
+
+static const char *const all_names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+#define N_NAMES (sizeof(all_names) / sizeof(all_names[0]))
+
+void pair_discover(struct pair *pair, const char *without)
+{
+    struct fs_found_group found[N_NAMES];
+    struct fs_discovery discovery = {.groups = found};
+
+    for (size_t i = 0; i < N_NAMES; i++) {
+        if (without && strcmp(without, all_names[i]) == 0) {
+            continue;
+        }
+        found_group(pair, all_names[i], &found[discovery.n_groups]);
+        if (found[discovery.n_groups].n_volumes > 0) {
+            discovery.n_groups++;
+        } else {
+            free(found[discovery.n_groups].volumes);
+        }
+    }
+    assert_int_equal(fs_groups_discovered(pair->east.ctx.groups, &discovery), 0);
+    for (size_t i = 0; i < discovery.n_groups; i++) {
+        free(found[i].volumes);
+    }
+}
+
+struct fs_group *pair_find(struct pair_site *site, const char *name)
+{
+    bool ambiguous;
+
+    return fs_groups_find(site->ctx.groups, name, &ambiguous);
+}
+
+struct fs_group *pair_add_group(struct pair *pair, const char *name, unsigned n_images)
+{
+    for (unsigned i = 0; i < n_images; i++) {
+        char image[FS_IMAGE_NAME_SIZE];
+        (void)snprintf(image, sizeof(image), "%s-%u", name, i);
+        mem_image_scribble(mem_store_create(pair->east.store, "rbd", image, PAIR_IMAGE_SIZE), 65536,
+                           300000, i % 2 == 0);
+    }
+    pair_discover(pair, NULL);
+    struct fs_group *group = pair_find(&pair->east, name);
+    assert_non_null(group);
+    return group;
+}
+
+void pair_write(struct pair *pair, const char *name)
+{
+    char image[FS_IMAGE_NAME_SIZE];
+
+    (void)snprintf(image, sizeof(image), "%s-0", name);
+    mem_image_scribble(mem_store_find(pair->east.store, "rbd", image), 1u << 20, 10000, true);
+}
+
+static void load(struct pair_site *site)
+{
+    size_t count = mem_store_count_records(site->store);
+    struct fs_record **records = calloc(count + 1, sizeof(*records));
+
+    for (size_t i = 0; i < count; i++) {
+        records[i] = mem_store_load_at(site->store, i);
+    }
+    assert_int_equal(fs_groups_load(site->ctx.groups, records, count), 0);
+    free(records);
+}
+
+static void drop_parts(struct pair_site *site)
+{
+    fs_groups_stop(site->ctx.groups);
+    for (unsigned i = 0; i < 1000 && fs_groups_busy(site->ctx.groups) > 0; i++) {
+        pair_pump(site->pair);
+    }
+    assert_int_equal(fs_groups_busy(site->ctx.groups), 0);
+    fs_peers_free(site->ctx.peers);
+    fs_groups_free(site->ctx.groups);
+    assert_int_equal(site->ctx.sending.used, 0);
+    assert_int_equal(site->ctx.receiving.used, 0);
+}
+
+void pair_restart(struct pair_site *site)
+{
+    pair_cut(site->pair);
+    drop_parts(site);
+    if (mem_store_crashed(site->store)) {
+        mem_store_restart(site->store);
+    }
+    make_parts(site);
+    load(site);
+}
+
+void pair_free(struct pair *pair)
+{
+    pair_cut(pair);
+    struct pair_site *const sites[] = {&pair->east, &pair->west};
+    for (size_t i = 0; i < 2; i++) {
+        for (unsigned op = 1; op < MEM_OP_COUNT; op++) {
+            mem_store_release(sites[i]->store, op);
+        }
+    }
+    drop_parts(&pair->east);
+    make_parts(&pair->east); /* so that the other one can still be pumped */
+    drop_parts(&pair->west);
+    fs_peers_free(pair->east.ctx.peers);
+    fs_groups_free(pair->east.ctx.groups);
+    for (size_t i = 0; i < 2; i++) {
+        fs_pool_free(sites[i]->ctx.cpu);
+        mem_store_free(sites[i]->store);
+        fs_mailbox_free(sites[i]->mailbox);
+    }
+    free(pair);
+}
+
+/* --- checks ---------------------------------------------------------------------------------- */
+
+const struct fs_record_point *pair_check_synced(struct pair *pair, const char *name)
+{
+    const struct fs_group *east = pair_find(&pair->east, name);
+    const struct fs_group *west = pair_find(&pair->west, name);
+
+    assert_non_null(east);
+    assert_non_null(west);
+    const struct fs_record_point *here = fs_record_newest_committed(east->record);
+    const struct fs_record_point *there = fs_record_newest_committed(west->record);
+    assert_non_null(here);
+    assert_non_null(there);
+    assert_memory_equal(&here->point.id, &there->point.id, sizeof(here->point.id));
+    assert_true(mem_store_same_point(pair->east.store, pair->west.store, &east->record->group,
+                                     &here->point.id));
+    return here;
+}
+
+enum fs_group_state pair_state(struct pair_site *site, const char *name)
+{
+    struct fs_verdict verdict;
+
+    fs_group_verdict(pair_find(site, name), &verdict);
+    return verdict.state;
+}

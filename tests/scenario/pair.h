@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two sites, east (primary) and west (secondary), as the daemon wires them: groups, peers,
+ * sessions, senders and receivers over two stores in memory, one fake link and one scripted clock.
+ * Only what needs Ceph, sockets or signals is missing. The test is the loop.
+ */
+#ifndef FARSHORE_SCENARIO_PAIR_H
+#define FARSHORE_SCENARIO_PAIR_H
+
+#include "daemon/groups.h"
+#include "daemon/peer.h"
+#include "daemon/primary.h"
+#include "farshore/log.h"
+#include "tests/scenario/fake_transport.h"
+#include "tests/scenario/mem_store.h"
+
+#define PAIR_IMAGE_SIZE (4u << 20)
+
+struct pair_site {
+    struct pair *pair;
+    struct fs_context ctx;
+    struct fs_config config;
+    struct fs_config_peer peer;
+    struct fs_config_policy policy;
+    struct fs_pool_map pool;
+    struct fs_mailbox *mailbox;
+    struct mem_store *store;
+    unsigned lost; /* site_lost was called */
+};
+
+struct pair {
+    struct fs_clock_scripted clock;
+    struct pair_site east, west;
+    struct fake_link *link;
+};
+
+/* Both sites up, with policy "gold" of this interval; not connected. */
+struct pair *pair_new(int64_t interval_ns);
+/* Cancels, drains and frees all; fails the test where something does not end. */
+void pair_free(struct pair *pair);
+
+/* A new connection, dialed by east; a former one is cut. */
+void pair_connect(struct pair *pair);
+void pair_cut(struct pair *pair);
+
+/* A group of east with so many images of noise ("<name>-0", ...). */
+struct fs_group *pair_add_group(struct pair *pair, const char *name, unsigned n_images);
+/* What discovery says again: all groups that were added but `without` (may be NULL). */
+void pair_discover(struct pair *pair, const char *without);
+/* Change some bytes of the group's first image. */
+void pair_write(struct pair *pair, const char *name);
+struct fs_group *pair_find(struct pair_site *site, const char *name);
+
+/* Until nothing happens at this moment. */
+void pair_pump(struct pair *pair);
+/* The clock goes on by ns in steps of at most 100 ms, pumping. */
+void pair_advance(struct pair *pair, int64_t ns);
+
+/* The site's process is new: its groups are loaded from what its store holds. */
+void pair_restart(struct pair_site *site);
+
+/* Newest committed point at both sites, or fails the test; compares bytes. */
+const struct fs_record_point *pair_check_synced(struct pair *pair, const char *name);
+enum fs_group_state pair_state(struct pair_site *site, const char *name);
+
+#endif
