@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The source over a real cluster: check_source NAME runs one check, without a name all of them.
- * FARSHORE_TEST_CONF, _USER, _POOL say where; FARSHORE_TEST_HELPER is the farshore-take program.
- * FARSHORE_TEST_SEED repeats a run. "check_source writer POOL/IMAGE" is what the checks start as a
- * writer that can be stopped: it writes until its stdin ends and prints its longest wait.
+ * The source over a real cluster: check_source NAME... runs these checks, without a name all of
+ * them. FARSHORE_TEST_CONF, _USER, _POOL say where; FARSHORE_TEST_HELPER is the farshore-take
+ * program. FARSHORE_TEST_SEED repeats a run. "check_source writer POOL/IMAGE" is what the checks
+ * start as a writer that can be stopped: it writes until its stdin ends and prints its longest
+ * wait.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -609,6 +610,51 @@ static void check_renamed(struct lab *lab)
     fs_record_free(record);
 }
 
+/* Snapshots that a lost record has left behind go; whatever is named otherwise stays. */
+static void check_unknown(struct lab *lab)
+{
+    static const char *const stay[] = {"farshore.left.1.1",       "farshore.1.7.1234567",
+                                       "farshore.2.7.12345678",   "farshore.mark.1234567g",
+                                       "farshore.1.07.12345678",  "somebody-elses",
+                                       "farshore.1.7.12345678.x", "farshore.1.7.1234567A"};
+    static const char *const go[] = {"farshore.1.7.12345678", "farshore.mark.12345678"};
+    const size_t n_stay = sizeof(stay) / sizeof(stay[0]);
+    struct fs_record *other, *record;
+    struct fs_uuid group;
+    struct disk disk;
+    bool exists;
+
+    disk_create(lab, &(struct disk_options){.name = "check.unknown", .size = 8 * MIB}, &disk);
+    /* A point that another group's record still names stays as well. */
+    other = lab_take_point(lab, lab_group(lab, "other", &disk, 1));
+    CEPH(rbd_metadata_remove(disk.handle, "farshore.stamp"));
+    for (size_t i = 0; i < n_stay; i++) {
+        CEPH(rbd_snap_create(disk.handle, stay[i]));
+    }
+    for (size_t i = 0; i < 2; i++) {
+        CEPH(rbd_snap_create(disk.handle, go[i]));
+    }
+    record = lab_take_point(lab, lab_group(lab, "unknown", &disk, 1));
+    CHECK(disk_count_snaps(&disk) == n_stay + 2);
+    for (size_t i = 0; i < 2; i++) {
+        CEPH(rbd_snap_exists(disk.handle, go[i], &exists));
+        CHECK(!exists);
+    }
+    group = record->group;
+
+    /* A membership that a crash left behind in our own RBD group. */
+    char name[64] = "farshore.", text[FS_UUID_TEXT];
+
+    fs_uuid_format(&group, text);
+    CEPH(rbd_group_create(lab->ioctx, strcat(name, text)));
+    CEPH(rbd_group_image_add(lab->ioctx, name, lab->ioctx, "check.unknown"));
+    record = lab_settle(lab, lab_take_point(lab, record));
+    CEPH(rbd_group_remove(lab->ioctx, name));
+    fs_record_free(record);
+    fs_record_free(other);
+    disk_remove(&disk);
+}
+
 /* --- speed ----------------------------------------------------------------------------------- */
 
 static void check_speed(struct lab *lab)
@@ -654,8 +700,18 @@ static const struct {
     {"writers", check_writers}, {"silent", check_silent},
     {"killed", check_killed},   {"bound", check_bound},
     {"groups", check_groups},   {"renamed", check_renamed},
-    {"speed", check_speed},
+    {"unknown", check_unknown}, {"speed", check_speed},
 };
+
+static bool is_wanted(int argc, char **argv, const char *name)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], name) == 0) {
+            return true;
+        }
+    }
+    return argc < 2;
+}
 
 int main(int argc, char **argv)
 {
@@ -676,7 +732,7 @@ int main(int argc, char **argv)
     printf("FARSHORE_TEST_SEED=%u\n", number);
     lab_open(&lab, helper);
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-        if (argc < 2 || strcmp(argv[1], checks[i].name) == 0) {
+        if (is_wanted(argc, argv, checks[i].name)) {
             int64_t began_ms = now_ms();
 
             printf("%s\n", checks[i].name);

@@ -1,5 +1,17 @@
-# The source over a real cluster, beside the tests of the whole daemon.
+# The source over the suite's first cluster; see check_source.c.
 add_executable(check_source check_source.c source_lab.c)
 target_link_libraries(check_source PRIVATE
     farshore_snapshot farshore_base ${RBD_LIBRARY} ${RADOS_LIBRARY})
 target_include_directories(check_source PRIVATE ${PROJECT_SOURCE_DIR})
+add_dependencies(check_source farshore-take)
+
+set(source_checks)
+if(FARSHORE_SANITIZE)
+    set(source_checks fsx clone unchanged killed groups renamed unknown)
+endif()
+if(FARSHORE_SANITIZE STREQUAL "address,undefined" OR NOT FARSHORE_SANITIZE)
+    add_test(NAME cluster.check_source COMMAND check_source ${source_checks})
+    set_tests_properties(cluster.check_source PROPERTIES
+        LABELS cluster TIMEOUT 600 RUN_SERIAL ON FIXTURES_REQUIRED cluster
+        ENVIRONMENT "FARSHORE_TEST_CONF=${lab_dir}/east/ceph.conf;FARSHORE_TEST_USER=farshore;FARSHORE_TEST_POOL=rbd;FARSHORE_TEST_DATA_POOL=rbd-data;FARSHORE_TEST_HELPER=$<TARGET_FILE:farshore-take>")
+endif()

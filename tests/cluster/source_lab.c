@@ -120,6 +120,39 @@ static void create_image(const struct disk *disk, const struct disk_options *opt
     rbd_image_options_destroy(with);
 }
 
+/*
+ * An OSD (16.2) whose client was killed between its watch and the OSD's answer keeps that watch in
+ * the object until it has to read the object again. Make it: fill its cache with other objects.
+ */
+static void outlast_dead_watchers(rados_ioctx_t ioctx)
+{
+    char name[32];
+
+    for (unsigned i = 0; i < 1500; i++) {
+        snprintf(name, sizeof(name), "check.evict.%u", i);
+        CEPH(rados_write_full(ioctx, name, "", 0));
+    }
+    for (unsigned i = 0; i < 1500; i++) {
+        snprintf(name, sizeof(name), "check.evict.%u", i);
+        CEPH(rados_remove(ioctx, name));
+    }
+}
+
+static void remove_image(struct disk *disk)
+{
+    int64_t until_ms = now_ms() + 60000;
+    int rc = rbd_remove(disk->ioctx, disk->name);
+
+    if (rc == -EBUSY) {
+        outlast_dead_watchers(disk->ioctx);
+    }
+    while (rc == -EBUSY && now_ms() < until_ms) {
+        nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+        rc = rbd_remove(disk->ioctx, disk->name);
+    }
+    CEPH(rc);
+}
+
 static void disk_forget(struct disk *disk)
 {
     rbd_snap_info_t infos[256];
@@ -134,7 +167,7 @@ static void disk_forget(struct disk *disk)
             rbd_snap_list_end(infos);
         }
         rbd_close(disk->handle);
-        CEPH(rbd_remove(disk->ioctx, disk->name));
+        remove_image(disk);
     }
     disk->handle = NULL;
 }
