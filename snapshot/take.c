@@ -4,6 +4,7 @@
  *   half-taken points of the record are removed     (they stay in the record until they are gone)
  *   nothing changed? then no more
  *   stamps                                          (harmless: they say what is so)
+ *   unknown snapshots are removed, once per start   (what is left goes at the next one)
  *   record: the point, TAKING, its seq used up      (half-taken)
  *   the helper takes the snapshots                  (half-taken)
  *   record: the point, COMPLETE, with snapshot ids  (a point that was not offered yet)
@@ -27,6 +28,7 @@ struct volume {
     struct fs_image image;
     struct fs_snap_list snaps;
     struct fs_geometry geometry;
+    bool was_ours; /* stamped as this group's before this take */
 };
 
 struct take {
@@ -161,16 +163,23 @@ static int prune_half_taken(struct take *take)
     return rc;
 }
 
-/* A failure is only logged: the next start of the daemon tries again. */
+/*
+ * Only of images that were this group's before: whose snapshots another one holds is not ours to
+ * say. A failure is only logged: the next start of the daemon tries again.
+ */
 static void prune_unknown(const struct take *take)
 {
     for (size_t i = 0; take->job->sweep && i < take->n_volumes; i++) {
+        if (!take->volumes[i].was_ours) {
+            continue;
+        }
+
         const struct fs_image_ref *ref = &take->volumes[i].known->volume.image;
         struct fs_error err = FS_ERROR_INIT;
 
         if (fs_prune_unknown(take->job->site, take->record, ref, &err) < 0) {
-            fs_log(FS_EV_TAKE_FAILED, FS_S("group", take->record->name), FS_S("image", ref->name),
-                   FS_S("step", "removal of unknown snapshots"), FS_E(&err));
+            fs_log(FS_EV_PRUNE_FAILED, FS_S("group", take->record->name), FS_S("image", ref->name),
+                   FS_E(&err));
         }
     }
 }
@@ -211,7 +220,7 @@ static int check_unchanged(struct take *take, bool *ret_unchanged)
 
 /* --- stamps --------------------------------------------------------------------------------- */
 
-static int stamp_volume(const struct take *take, const struct volume *volume)
+static int stamp_volume(const struct take *take, struct volume *volume)
 {
     const struct fs_record *record = take->record;
     const struct fs_image_ref *ref = &volume->known->volume.image;
@@ -238,6 +247,7 @@ static int stamp_volume(const struct take *take, const struct volume *volume)
         if (fs_uuid_equal(&found.volume, &wanted.volume) &&
             found.term.number == wanted.term.number &&
             fs_uuid_equal(&found.term.site, &wanted.term.site)) {
+            volume->was_ours = true;
             return 0;
         }
     }
@@ -403,8 +413,7 @@ static void drop_point(struct take *take, const struct fs_uuid *id)
         rc = fs_state_store(take->job->site->state, take->record, &err);
     }
     if (rc < 0) {
-        fs_log(FS_EV_TAKE_FAILED, FS_S("group", take->record->name),
-               FS_S("step", "removal of a half-taken point"), FS_E(&err));
+        fs_log(FS_EV_PRUNE_FAILED, FS_S("group", take->record->name), FS_E(&err));
     }
 }
 
@@ -438,7 +447,6 @@ static int run(struct take *take)
         rc = prune_half_taken(take);
     }
     if (rc == 0) {
-        prune_unknown(take);
         rc = check_unchanged(take, &unchanged);
     }
     if (rc < 0) {
@@ -453,6 +461,7 @@ static int run(struct take *take)
     }
     rc = stamp_volumes(take);
     if (rc == 0) {
+        prune_unknown(take);
         rc = take_point(take);
     }
     if (rc == 0) {
@@ -500,7 +509,7 @@ static bool prune_older(struct fs_site *site, struct fs_record *record, uint64_t
         fs_point_snap_name(&record->points[i].point, name);
         rc = fs_prune_point(site->cluster, record, &record->points[i], &err);
         if (rc < 0) {
-            fs_log(FS_EV_POINT_REMOVED, FS_S("group", record->name), FS_S("snapshot", name),
+            fs_log(FS_EV_PRUNE_FAILED, FS_S("group", record->name), FS_S("snapshot", name),
                    FS_E(&err));
             i++;
             continue;

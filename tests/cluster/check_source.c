@@ -546,6 +546,33 @@ static void check_bound(struct lab *lab)
     remove_disks(disks, 3);
 }
 
+/* A writer that holds the lock explicitly: no point of a group, and no write of its fails. */
+static void check_explicit(struct lab *lab)
+{
+    struct fs_take_result result;
+    struct disk disks[2];
+    struct fs_record *record;
+
+    disk_create(lab, &(struct disk_options){.name = "check.held", .size = 8 * MIB}, &disks[0]);
+    disk_create(lab, &(struct disk_options){.name = "check.free", .size = 8 * MIB}, &disks[1]);
+    record = lab_settle(lab, lab_take_point(lab, lab_group(lab, "explicit", disks, 2)));
+    CEPH(rbd_lock_acquire(disks[0].handle, RBD_LOCK_MODE_EXCLUSIVE));
+    for (unsigned i = 0; i < 5; i++) {
+        disk_write(&disks[0], i * MIB, 4096, i);
+        record = lab_take(lab, record, NULL, true, &result);
+        CHECK(result.outcome == FS_TAKE_FAILED && record->n_points == 1);
+        disk_write(&disks[0], i * MIB, 4096, i);
+        disk_write(&disks[1], i * MIB, 4096, i);
+    }
+    printf("  %s\n", result.err.message);
+    CEPH(rbd_lock_release(disks[0].handle));
+    record = lab_settle(lab, lab_take_point(lab, record));
+    CHECK(record->n_points == 1 && disk_count_snaps(&disks[0]) == 2);
+    fs_record_free(record);
+    disk_remove(&disks[0]);
+    disk_remove(&disks[1]);
+}
+
 /* --- groups, names, deletions ----------------------------------------------------------------- */
 
 static void check_groups(struct lab *lab)
@@ -628,13 +655,15 @@ static void check_unknown(struct lab *lab)
     /* A point that another group's record still names stays as well. */
     other = lab_take_point(lab, lab_group(lab, "other", &disk, 1));
     CEPH(rbd_metadata_remove(disk.handle, "farshore.stamp"));
+    record = lab_settle(lab, lab_take_point(lab, lab_group(lab, "unknown", &disk, 1)));
     for (size_t i = 0; i < n_stay; i++) {
         CEPH(rbd_snap_create(disk.handle, stay[i]));
     }
     for (size_t i = 0; i < 2; i++) {
         CEPH(rbd_snap_create(disk.handle, go[i]));
     }
-    record = lab_take_point(lab, lab_group(lab, "unknown", &disk, 1));
+    lab_reopen(lab); /* it looks once after each start */
+    record = lab_settle(lab, lab_take_point(lab, record));
     CHECK(disk_count_snaps(&disk) == n_stay + 2);
     for (size_t i = 0; i < 2; i++) {
         CEPH(rbd_snap_exists(disk.handle, go[i], &exists));
@@ -695,12 +724,13 @@ static const struct {
     const char *name;
     void (*run)(struct lab *lab);
 } checks[] = {
-    {"fsx", check_fsx},         {"kinds", check_kinds},
-    {"clone", check_clone},     {"unchanged", check_unchanged},
-    {"writers", check_writers}, {"silent", check_silent},
-    {"killed", check_killed},   {"bound", check_bound},
-    {"groups", check_groups},   {"renamed", check_renamed},
-    {"unknown", check_unknown}, {"speed", check_speed},
+    {"fsx", check_fsx},           {"kinds", check_kinds},
+    {"clone", check_clone},       {"unchanged", check_unchanged},
+    {"writers", check_writers},   {"silent", check_silent},
+    {"killed", check_killed},     {"bound", check_bound},
+    {"groups", check_groups},     {"renamed", check_renamed},
+    {"explicit", check_explicit}, {"unknown", check_unknown},
+    {"speed", check_speed},
 };
 
 static bool is_wanted(int argc, char **argv, const char *name)

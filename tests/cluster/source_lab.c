@@ -29,28 +29,14 @@ static const char *need_env(const char *name)
     return value;
 }
 
-void lab_open(struct lab *lab, const char *helper)
+static void open_site(struct lab *lab)
 {
     struct fs_error err = FS_ERROR_INIT;
-
-    *lab = (struct lab){.conf = need_env("FARSHORE_TEST_CONF"),
-                        .user = need_env("FARSHORE_TEST_USER"),
-                        .pool_name = need_env("FARSHORE_TEST_POOL")};
-    CEPH(rados_create(&lab->rados, lab->user));
-    CEPH(rados_conf_read_file(lab->rados, lab->conf));
-    CEPH(rados_conf_set(lab->rados, "rbd_cache", "false"));
-    CEPH(rados_conf_set(lab->rados, "rbd_skip_partial_discard", "false"));
-    CEPH(rados_connect(lab->rados));
-    CEPH(rados_ioctx_create(lab->rados, lab->pool_name, &lab->ioctx));
-    if (!helper) {
-        return; /* a writer only */
-    }
-
     struct fs_site_options options = {.conf = lab->conf,
                                       .user = lab->user,
                                       .state_pool = lab->pool_name,
                                       .site_name = "check",
-                                      .helper = helper,
+                                      .helper = lab->helper,
                                       .daemon_key = "check_source",
                                       .clock = fs_clock_system()};
 
@@ -64,16 +50,46 @@ void lab_open(struct lab *lab, const char *helper)
     CHECK(lab->source);
 }
 
+static void close_site(struct lab *lab)
+{
+    fs_pool_free(lab->blocking);
+    fs_mailbox_drain(lab->mailbox);
+    fs_site_close(lab->site);
+    fs_mailbox_free(lab->mailbox);
+}
+
+void lab_open(struct lab *lab, const char *helper)
+{
+    *lab = (struct lab){.conf = need_env("FARSHORE_TEST_CONF"),
+                        .user = need_env("FARSHORE_TEST_USER"),
+                        .pool_name = need_env("FARSHORE_TEST_POOL")};
+    CEPH(rados_create(&lab->rados, lab->user));
+    CEPH(rados_conf_read_file(lab->rados, lab->conf));
+    CEPH(rados_conf_set(lab->rados, "rbd_cache", "false"));
+    CEPH(rados_conf_set(lab->rados, "rbd_skip_partial_discard", "false"));
+    CEPH(rados_connect(lab->rados));
+    CEPH(rados_ioctx_create(lab->rados, lab->pool_name, &lab->ioctx));
+    if (!helper) {
+        return; /* a writer only */
+    }
+
+    lab->helper = helper;
+    open_site(lab);
+}
+
 void lab_close(struct lab *lab)
 {
     if (lab->site) {
-        fs_pool_free(lab->blocking);
-        fs_mailbox_drain(lab->mailbox);
-        fs_site_close(lab->site);
-        fs_mailbox_free(lab->mailbox);
+        close_site(lab);
     }
     rados_ioctx_destroy(lab->ioctx);
     rados_shutdown(lab->rados);
+}
+
+void lab_reopen(struct lab *lab)
+{
+    close_site(lab);
+    open_site(lab);
 }
 
 void lab_wait(struct lab *lab, const bool *flag)

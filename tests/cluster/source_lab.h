@@ -38,7 +38,7 @@
     } while (0)
 
 struct lab {
-    const char *conf, *user, *pool_name;
+    const char *conf, *user, *pool_name, *helper;
     rados_t rados; /* the writers' own connection */
     rados_ioctx_t ioctx;
     struct fs_site *site;
@@ -49,6 +49,8 @@ struct lab {
 
 void lab_open(struct lab *lab, const char *helper);
 void lab_close(struct lab *lab);
+/* As a daemon that ends in order and starts again. */
+void lab_reopen(struct lab *lab);
 /* Deliver letters until *flag. */
 void lab_wait(struct lab *lab, const bool *flag);
 
