@@ -338,7 +338,7 @@ static int prepare_targets(struct fs_opening *opening, const struct fs_record *b
             }
         }
         if (restore[i]) {
-            rc = fs_target_restore(target, base, &opening->err);
+            rc = fs_target_restore(opening->site->cluster, target, base, &opening->err);
         }
         if (rc == 0) {
             rc = fs_target_resize(target, &opening->err);

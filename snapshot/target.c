@@ -113,8 +113,7 @@ static int stop_on_data_cb(uint64_t offset, size_t length, int exists, void *arg
     return -ECANCELED;
 }
 
-/* Does the head hold anything beyond the snapshot (NULL: anything at all)? Errs towards yes. */
-static int head_differs(const struct fs_image *image, const struct fs_snap_list *list,
+static int diff_to_head(const struct fs_image *image, const struct fs_snap_list *list,
                         const struct fs_snap *from, bool *ret_differs, struct fs_error *err)
 {
     rbd_image_info_t info;
@@ -122,7 +121,6 @@ static int head_differs(const struct fs_image *image, const struct fs_snap_list 
     bool fast = false;
     int rc = rbd_stat(image->handle, &info, sizeof(info));
 
-    *ret_differs = true;
     if (rc < 0) {
         return fs_cluster_error(err, rc, "cannot read the image's size");
     }
@@ -143,9 +141,28 @@ static int head_differs(const struct fs_image *image, const struct fs_snap_list 
     return 0;
 }
 
+/*
+ * Does the head hold anything beyond the snapshot (NULL: anything at all)? Errs towards yes. It
+ * looks through a handle of its own: setting the target's to a snapshot would give up its lock.
+ */
+static int head_differs(struct fs_cluster *cluster, const struct fs_target *target,
+                        const struct fs_snap_list *list, const struct fs_snap *from,
+                        bool *ret_differs, struct fs_error *err)
+{
+    struct fs_image reader;
+    int rc = fs_image_open(cluster, &target->ref, FS_IMAGE_READ, &reader, err);
+
+    *ret_differs = true;
+    if (rc == 0) {
+        rc = diff_to_head(&reader, list, from, ret_differs, err);
+        fs_image_close(&reader);
+    }
+    return rc;
+}
+
 /* Is this nothing but what a create of ours left behind? */
-static int check_unfinished(struct fs_target *target, enum fs_refusal *refusal,
-                            struct fs_error *err)
+static int check_unfinished(struct fs_cluster *cluster, struct fs_target *target,
+                            enum fs_refusal *refusal, struct fs_error *err)
 {
     struct fs_snap_list snaps = {0};
     rbd_image_info_t info;
@@ -161,7 +178,7 @@ static int check_unfinished(struct fs_target *target, enum fs_refusal *refusal,
     }
     rc = fs_snap_list_load(&target->image, &snaps, err);
     if (rc == 0 && snaps.count == 0 && overlap == 0 && info.order == target->geometry.order) {
-        rc = head_differs(&target->image, &snaps, NULL, &differs, err);
+        rc = head_differs(cluster, target, &snaps, NULL, &differs, err);
     }
     fs_snap_list_fini(&snaps);
     if (rc == 0 && differs) {
@@ -185,7 +202,7 @@ static int check_name(struct fs_cluster *cluster, const struct fs_record *record
     }
     rc = check_stamp(record, target, &stamp, refusal, err);
     if (rc == -ENOENT) {
-        rc = intended ? check_unfinished(target, refusal, err)
+        rc = intended ? check_unfinished(cluster, target, refusal, err)
                       : not_owned(target, refusal, "exists and is not Farshore's", err);
         if (rc == 0) { /* fs_target_create goes on with it */
             fs_image_close(&target->image);
@@ -306,7 +323,7 @@ int fs_target_create(struct fs_cluster *cluster, const struct fs_record *record,
     if (rc == -ENOENT) {
         rc = fs_hold_take(cluster, &target->image, target->ref.image_id, &target->hold, err);
         if (rc == 0) { /* under the lock: nobody can fill it any more */
-            rc = check_unfinished(target, refusal, err);
+            rc = check_unfinished(cluster, target, refusal, err);
         }
         if (rc == 0) {
             rc = write_stamp(record, target, err);
@@ -406,15 +423,16 @@ int fs_target_resize(struct fs_target *target, struct fs_error *err)
     int rc = rbd_stat(target->image.handle, &info, sizeof(info));
 
     if (rc == 0 && info.size != target->geometry.size) {
-        rc = rbd_resize2(target->image.handle, target->geometry.size, true, NULL, NULL);
+        rc = rbd_resize(target->image.handle, target->geometry.size);
     }
     return rc < 0 ? fs_cluster_error(err, rc, "cannot resize it to %" PRIu64 " bytes",
                                      target->geometry.size)
                   : 0;
 }
 
-static int roll_back(struct fs_target *target, const struct fs_record_point *base,
-                     const struct fs_snap_list *snaps, uint64_t snap_id, struct fs_error *err)
+static int roll_back(struct fs_cluster *cluster, struct fs_target *target,
+                     const struct fs_record_point *base, const struct fs_snap_list *snaps,
+                     uint64_t snap_id, struct fs_error *err)
 {
     const struct fs_snap *snap = fs_snap_list_find(snaps, snap_id);
     char name[FS_SNAP_NAME_SIZE];
@@ -427,7 +445,7 @@ static int roll_back(struct fs_target *target, const struct fs_record_point *bas
                             "the snapshot %s (id %" PRIu64 ") of a recovery point was removed",
                             name, snap_id);
     }
-    rc = head_differs(&target->image, snaps, snap, &differs, err);
+    rc = head_differs(cluster, target, snaps, snap, &differs, err);
     if (rc == 0 && differs) {
         rc = rbd_snap_rollback(target->image.handle, snap->name);
         if (rc < 0) {
@@ -437,8 +455,8 @@ static int roll_back(struct fs_target *target, const struct fs_record_point *bas
     return rc;
 }
 
-int fs_target_restore(struct fs_target *target, const struct fs_record_point *base,
-                      struct fs_error *err)
+int fs_target_restore(struct fs_cluster *cluster, struct fs_target *target,
+                      const struct fs_record_point *base, struct fs_error *err)
 {
     const struct fs_record_content *content =
         base ? fs_record_find_content(base, &target->volume) : NULL;
@@ -447,11 +465,11 @@ int fs_target_restore(struct fs_target *target, const struct fs_record_point *ba
     int rc = fs_snap_list_load(&target->image, &snaps, err);
 
     if (rc == 0 && content) {
-        rc = roll_back(target, base, &snaps, content->snap_id, err);
+        rc = roll_back(cluster, target, base, &snaps, content->snap_id, err);
     } else if (rc == 0) {
-        rc = head_differs(&target->image, &snaps, NULL, &differs, err);
+        rc = head_differs(cluster, target, &snaps, NULL, &differs, err);
         if (rc == 0 && differs) {
-            rc = rbd_resize2(target->image.handle, 0, true, NULL, NULL);
+            rc = rbd_resize(target->image.handle, 0);
             if (rc < 0) {
                 fs_cluster_error(err, rc, "cannot empty it");
             }

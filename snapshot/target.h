@@ -38,8 +38,8 @@ int fs_target_hold(struct fs_cluster *cluster, const struct fs_record *record,
  * Back to the content of the base (NULL: to nothing). Costs little where nothing differs. -ENODATA
  * where the base's snapshot is gone from the image.
  */
-int fs_target_restore(struct fs_target *target, const struct fs_record_point *base,
-                      struct fs_error *err);
+int fs_target_restore(struct fs_cluster *cluster, struct fs_target *target,
+                      const struct fs_record_point *base, struct fs_error *err);
 int fs_target_resize(struct fs_target *target, struct fs_error *err); /* to geometry.size */
 
 /* Write the labels that travel as image metadata, those that changed; and ceph-csi's PVC keys. */
