@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "snapshot/admit.h"
+
+static struct fs_uuid uuid_of(uint8_t number)
+{
+    return (struct fs_uuid){{number}};
+}
+
+/* Points 1 to count, all committed; point N has the id N. */
+static struct fs_record *make_record(unsigned count)
+{
+    struct fs_record *record = fs_record_new();
+
+    assert_non_null(record);
+    snprintf(record->name, sizeof(record->name), "rbd/vm");
+    record->role = FS_ROLE_SECONDARY;
+    record->term = (struct fs_term){.number = 3, .site = uuid_of(1)};
+    for (unsigned i = 1; i <= count; i++) {
+        struct fs_record_point *point = fs_record_add_point(record, 0);
+
+        assert_non_null(point);
+        point->point = (struct fs_point_id){.id = uuid_of((uint8_t)i), .seq = i};
+        point->state = FS_POINT_COMMITTED;
+    }
+    return record;
+}
+
+static void expect_term(enum fs_role role, uint64_t number, uint8_t site, enum fs_refusal expected)
+{
+    struct fs_record *record = make_record(0);
+    struct fs_offer offer = {.term = {.number = number, .site = uuid_of(site)}};
+    enum fs_refusal refusal = FS_REFUSE_NONE;
+    struct fs_error err = FS_ERROR_INIT;
+    int rc;
+
+    record->role = role;
+    rc = fs_admit_term(record, &offer, &refusal, &err);
+    assert_int_equal(refusal, expected);
+    assert_int_equal(rc == 0, expected == FS_REFUSE_NONE);
+    assert_int_equal(fs_error_is_set(&err), expected != FS_REFUSE_NONE);
+    fs_record_free(record);
+}
+
+static void test_term_decides_who_may_write(void **state)
+{
+    (void)state;
+    struct fs_offer offer = {.term = {.number = 1}};
+    enum fs_refusal refusal = FS_REFUSE_NONE;
+
+    expect_term(FS_ROLE_SECONDARY, 3, 1, FS_REFUSE_NONE);
+    expect_term(FS_ROLE_SECONDARY, 4, 2, FS_REFUSE_NONE);
+    expect_term(FS_ROLE_SECONDARY, 2, 1, FS_REFUSE_STALE_TERM);
+    expect_term(FS_ROLE_SECONDARY, 3, 2, FS_REFUSE_SPLIT_BRAIN);
+    expect_term(FS_ROLE_PRIMARY, 3, 1, FS_REFUSE_NOT_SECONDARY);
+    expect_term(FS_ROLE_PRIMARY, 3, 2, FS_REFUSE_SPLIT_BRAIN);
+    expect_term(FS_ROLE_RECORD_LOST, 9, 1, FS_REFUSE_NOT_SECONDARY);
+    assert_int_equal(fs_admit_term(NULL, &offer, &refusal, NULL), 0);
+}
+
+static void test_pool_is_matched_with_its_namespace(void **state)
+{
+    (void)state;
+    const struct fs_pool_map maps[] = {
+        {.source_pool = "a", .target_pool = "x"},
+        {.source_pool = "a", .source_ns = "n", .target_pool = "y"},
+    };
+    const struct fs_admission admission = {.pools = maps, .n_pools = 2};
+
+    assert_ptr_equal(fs_admit_pool(&admission, "a", ""), &maps[0]);
+    assert_ptr_equal(fs_admit_pool(&admission, "a", "n"), &maps[1]);
+    assert_null(fs_admit_pool(&admission, "a", "m"));
+    assert_null(fs_admit_pool(&admission, "b", ""));
+}
+
+static void test_base_is_the_newest_common_point(void **state)
+{
+    (void)state;
+    struct fs_record *record = make_record(4);
+    struct fs_uuid held[] = {uuid_of(1), uuid_of(3), uuid_of(4), uuid_of(9)};
+    struct fs_offer offer = {.n_held = 4, .held = held};
+    const struct fs_record_point *base;
+    enum fs_refusal refusal = FS_REFUSE_NONE;
+    struct fs_error err = FS_ERROR_INIT;
+
+    record->points[3].state = FS_POINT_COMMITTING; /* not a point yet */
+    assert_int_equal(fs_admit_base(record, &offer, &base, &refusal, &err), 0);
+    assert_int_equal(base->point.seq, 3);
+
+    held[0] = held[1] = uuid_of(8);
+    assert_int_equal(fs_admit_base(record, &offer, &base, &refusal, &err), -ENOENT);
+    assert_int_equal(refusal, FS_REFUSE_NO_BASE);
+    assert_null(base);
+    fs_record_free(record);
+}
+
+static void test_base_of_an_empty_record_is_a_first_copy(void **state)
+{
+    (void)state;
+    struct fs_record *record = make_record(1);
+    struct fs_offer offer = {0};
+    const struct fs_record_point *base;
+    enum fs_refusal refusal = FS_REFUSE_NONE;
+
+    record->points[0].state = FS_POINT_TAKING;
+    assert_int_equal(fs_admit_base(record, &offer, &base, &refusal, NULL), 0);
+    assert_null(base);
+    assert_int_equal(fs_admit_base(NULL, &offer, &base, &refusal, NULL), 0);
+    assert_null(base);
+    fs_record_free(record);
+}
+
+static void expect_kept(unsigned count, unsigned latest, uint8_t base, const char *expected)
+{
+    struct fs_record *record = make_record(count);
+    const struct fs_uuid base_id = uuid_of(base);
+    size_t dropped = fs_admit_retain(record, latest, &base_id), kept = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        bool committed = record->points[i].state == FS_POINT_COMMITTED;
+
+        assert_int_equal(committed, expected[i] == '+');
+        kept += committed;
+    }
+    assert_int_equal(dropped, count - kept);
+    fs_record_free(record);
+}
+
+static void test_retention_keeps_the_newest_and_the_base(void **state)
+{
+    (void)state;
+    expect_kept(5, 2, 4, "---++");
+    expect_kept(5, 1, 4, "---++");
+    expect_kept(5, 1, 2, "-+--+");
+    expect_kept(5, 9, 4, "+++++");
+    expect_kept(3, 0, 0, "--+");
+    expect_kept(1, 1, 0, "+");
+}
+
+static void test_retention_counts_only_committed_points(void **state)
+{
+    (void)state;
+    struct fs_record *record = make_record(4);
+    const struct fs_uuid none = {{0}};
+
+    record->points[3].state = FS_POINT_COMMITTING;
+    record->points[1].state = FS_POINT_TAKING;
+    assert_int_equal(fs_admit_retain(record, 2, &none), 0);
+    assert_int_equal(record->points[0].state, FS_POINT_COMMITTED);
+    assert_int_equal(record->points[3].state, FS_POINT_COMMITTING);
+    assert_int_equal(fs_admit_retain(record, 1, &none), 1);
+    assert_int_equal(record->points[0].state, FS_POINT_TAKING);
+    fs_record_free(record);
+}
+
+static void test_first_refusal_wins(void **state)
+{
+    (void)state;
+    enum fs_refusal refusal = FS_REFUSE_NONE;
+    struct fs_error err = FS_ERROR_INIT;
+
+    assert_int_equal(fs_refuse(&refusal, FS_REFUSE_BUSY, &err, FS_ERR_TRANSIENT, EBUSY, "a %d", 1),
+                     -EBUSY);
+    assert_int_equal(fs_refuse(&refusal, FS_REFUSE_BROKEN, &err, FS_ERR_CONFIG, EIO, "b"), -EIO);
+    assert_int_equal(refusal, FS_REFUSE_BUSY);
+    assert_string_equal(err.message, "a 1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_term_decides_who_may_write),
+        cmocka_unit_test(test_pool_is_matched_with_its_namespace),
+        cmocka_unit_test(test_base_is_the_newest_common_point),
+        cmocka_unit_test(test_base_of_an_empty_record_is_a_first_copy),
+        cmocka_unit_test(test_retention_keeps_the_newest_and_the_base),
+        cmocka_unit_test(test_retention_counts_only_committed_points),
+        cmocka_unit_test(test_first_refusal_wins),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
