@@ -93,6 +93,8 @@ def daemons(east, west, workdir, writer):
     finally:
         for pair in made:
             pair.kill()
+            for daemon in pair:  # pytest shows it where the test failed
+                print(f"--- log of {daemon.site.name}", daemon.log(100), sep="\n")
 
 
 def check_end(pair, east, west):

@@ -26,6 +26,8 @@ def large_image(site, name="large", size=1 * GIB):
 
 
 def under_way(pair, group, least=200 * MIB):
+    pair.ask(group)
+
     def check():
         found = pair.east.group(group)
         return found and found["sync"].get("done_bytes", 0) > least

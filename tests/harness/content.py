@@ -73,12 +73,12 @@ def first_difference(image_a, image_b, chunks):
     return "no difference when read again"
 
 
-def used_bytes(image):
-    total = 0
+def used(image):
+    """The allocated (offset, length) runs, as the object map or the objects themselves say."""
+    found = []
 
-    def extent(_offset, length, exists):
-        nonlocal total
+    def extent(offset, length, exists):
         if exists:
-            total += length
+            found.append((offset, length))
     image.diff_iterate(0, image.size(), None, extent)
-    return total
+    return found

@@ -248,7 +248,8 @@ class DaemonPair:
         return iter((self.east, self.west))
 
     def ready(self, group, timeout_s=60):
-        """Waits until a first point of the group is committed at the target."""
+        """Waits until a first point of the group is committed at the target. Asks for it: the
+        daemon spreads the first points of many groups over some seconds."""
         def state():
             return f"{group} has a point; east: {self.east.group(group)}\n{self.east.log(25)}\n" \
                    f"west:\n{self.west.log(25)}"
@@ -256,7 +257,18 @@ class DaemonPair:
         def first():
             found = self.west.group(group)
             return found and "recovery_point" in found and found["recovery_point"]
+        self.ask(group)
         return wait_for(first, timeout_s, state)
+
+    def ask(self, group):
+        """A point of the group as soon as it is found and may be taken; not waited for."""
+        def taken():
+            try:
+                self.east.request("sync", group=group)
+                return True
+            except CommandFailed:
+                return False
+        wait_for(taken, 20, lambda: f"{group} is found at east:\n{self.east.log(25)}")
 
     def kill(self):
         for daemon in self:

@@ -118,7 +118,7 @@ class Site:
                 elif snap["name"].startswith("farshore."):
                     points.append(snap["id"])
                 elif snap["namespace"] == rbd.RBD_SNAP_NAMESPACE_TYPE_GROUP:
-                    if snap["group"]["group_snap_name"].startswith("farshore."):
+                    if snap["group"]["snap_name"].startswith("farshore."):
                         points.append(snap["id"])
         return points, marks
 
