@@ -274,7 +274,7 @@ int fs_cluster_blocklist(struct fs_cluster *cluster, const char *address, uint32
                          struct fs_error *err)
 {
     /* librados takes a char * that it does not write to. */
-    int rc = rados_blocklist_add(cluster->rados, (char *)(uintptr_t)address, expire_s);
+    int rc = rados_blocklist_add(cluster->rados, (char *)address, expire_s);
 
     if (rc == 0) {
         rc = rados_wait_for_latest_osdmap(cluster->rados);
@@ -289,12 +289,11 @@ int fs_cluster_check_blocklist(struct fs_cluster *cluster, struct fs_error *err)
      * nothing to do, so no map changes. The address is of TEST-NET-1 (RFC 5737), which no client
      * has. "rm" and not "add", because `profile rbd` alone allows an add, and unfence needs both.
      */
-    static const char *const command =
+    const char *command =
         "{\"prefix\": \"osd blocklist\", \"blocklistop\": \"rm\", \"addr\": \"192.0.2.1:0/1\"}";
     char *text = NULL;
     size_t length = 0;
-    int rc = rados_mon_command(cluster->rados, (const char **)(uintptr_t)&command, 1, NULL, 0, NULL,
-                               NULL, &text, &length);
+    int rc = rados_mon_command(cluster->rados, &command, 1, NULL, 0, NULL, NULL, &text, &length);
 
     if (text != NULL) {
         rados_buffer_free(text);

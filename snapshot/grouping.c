@@ -65,7 +65,7 @@ static const struct fs_discovery_policy *next_policy(const struct fs_grouping *g
         /* Of an image that cannot be read nobody knows whether it is selected: say it once. */
         if (scans(policy, image->pool, image->ns) &&
             (image->meta_rc < 0 ||
-             fs_selector_matches(policy->selector, label_of, (void *)(uintptr_t)image->meta))) {
+             fs_selector_matches(policy->selector, label_of, (void *)image->meta))) {
             return policy;
         }
     }
@@ -127,6 +127,7 @@ static int skip(struct fs_grouping *grouping, const struct fs_image_ref *image, 
     clean(skipped->image.name);
     snprintf(skipped->policy, sizeof(skipped->policy), "%s", policy);
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is, when this is inlined too */
     vsnprintf(skipped->reason, sizeof(skipped->reason), format, args);
     va_end(args);
     clean(skipped->reason);
@@ -427,6 +428,7 @@ static void set_problem(struct fs_found_group *group, const char *format, ...)
 
     if (group->problem[0] == '\0') {
         va_start(args, format);
+        /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is, when this is inlined too */
         vsnprintf(group->problem, sizeof(group->problem), format, args);
         va_end(args);
         clean(group->problem);

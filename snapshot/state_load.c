@@ -108,6 +108,7 @@ static int load(struct fs_state *state, const struct fs_uuid *group, const char 
     int rc;
 
     *ret_bad = false;
+    *ret_record = NULL;
     fs_state_object(group, object);
     rc = fs_omap_read_keys(fs_state_ioctx(state), object, keys, 2, &omap);
     if (rc < 0) {
@@ -116,7 +117,7 @@ static int load(struct fs_state *state, const struct fs_uuid *group, const char 
     }
     rc = decode(&omap, group, object, ret_record, err);
     fs_omap_fini(&omap);
-    if (rc < 0) {
+    if (*ret_record == NULL) {
         *ret_bad = true;
         return rc;
     }
@@ -154,7 +155,7 @@ static int by_key(const void *a, const void *b)
 
 static const char *find_sorted(const struct fs_omap *omap, const char *key)
 {
-    struct fs_omap_pair wanted = {.key = (char *)(uintptr_t)key};
+    struct fs_omap_pair wanted = {.key = (char *)key};
     const struct fs_omap_pair *found =
         omap->count == 0 ? NULL
                          : bsearch(&wanted, omap->pairs, omap->count, sizeof(wanted), by_key);
@@ -217,9 +218,11 @@ int fs_state_load_all(struct fs_state *state, struct fs_record ***ret_records, s
         fs_omap_fini(&groups);
         return fs_cluster_error(err, rc, "listing the groups in pool %s", fs_state_pool(state));
     }
-    loading.records = calloc(groups.count + 1, sizeof(*loading.records));
+    loading.records = calloc(groups.count + 1, sizeof(struct fs_record *));
     if (loading.records == NULL) {
-        rc = fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
+        fs_omap_fini(&groups);
+        fs_omap_fini(&current);
+        return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
     }
     for (size_t i = 0; i < groups.count && rc == 0; i++) {
         const char *key = groups.pairs[i].key;

@@ -140,11 +140,13 @@ static void signal_daemons(const char *program, int number)
         }
         for (const char *at = line; at < line + length; at += strlen(at) + 1) {
             if (strcmp(at, conf) == 0) {
-                kill(atoi(entry->d_name), number);
+                kill((pid_t)strtol(entry->d_name, NULL, 10), number);
             }
         }
     }
-    closedir(proc);
+    if (proc != NULL) {
+        closedir(proc);
+    }
 }
 
 static void continue_daemons(void)

@@ -70,9 +70,8 @@ static void add_in(struct fixture *f, const char *pool, const char *ns, const ch
 
     for (; texts[0] != NULL; texts += 2) {
         assert_true(meta.count < PAIRS_MAX);
-        pairs[meta.count++] = (struct fs_omap_pair){.key = (char *)(uintptr_t)texts[0],
-                                                    .value = (char *)(uintptr_t)texts[1],
-                                                    .length = strlen(texts[1])};
+        pairs[meta.count++] = (struct fs_omap_pair){
+            .key = (char *)texts[0], .value = (char *)texts[1], .length = strlen(texts[1])};
     }
     assert_int_equal(fs_grouping_add(f->grouping, &image), 0);
 }
