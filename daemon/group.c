@@ -194,6 +194,17 @@ static void add_lag(const struct fs_group *group, struct fs_verdict *verdict)
     }
 }
 
+static void add_stall(const struct fs_group *group, struct fs_verdict *verdict)
+{
+    int64_t moved = group->rate.sampled_ns ? group->rate.moved_ns : group->phase_since_ns;
+    int64_t still = fs_context_boot(group->ctx) - moved;
+
+    if ((group->sender || group->receiver) && still > STALL_NS) {
+        fs_verdict_add(verdict, FS_STATE_STALLED, "look at both clusters and the link",
+                       "the transfer has not moved for %.0f s", (double)still / (double)FS_SEC);
+    }
+}
+
 void fs_group_verdict(const struct fs_group *group, struct fs_verdict *ret_verdict)
 {
     const struct fs_context *ctx = group->ctx;
@@ -223,12 +234,7 @@ void fs_group_verdict(const struct fs_group *group, struct fs_verdict *ret_verdi
     if (group->record->paused) {
         fs_verdict_add(ret_verdict, FS_STATE_PAUSED, "farshore resume GROUP", "paused by command");
     }
-    if (group->rate.sampled_ns && (group->sender || group->receiver) &&
-        fs_context_boot(ctx) - group->rate.moved_ns > STALL_NS) {
-        fs_verdict_add(ret_verdict, FS_STATE_STALLED, "look at both clusters and the link",
-                       "the transfer has not moved for %.0f s",
-                       (double)(fs_context_boot(ctx) - group->rate.moved_ns) / (double)FS_SEC);
-    }
+    add_stall(group, ret_verdict);
     add_lag(group, ret_verdict);
     if (group->phase > FS_PHASE_STORING) {
         fs_verdict_add(ret_verdict, FS_STATE_SYNCING, NULL, "%s",

@@ -308,7 +308,8 @@ static void sample(struct fs_group *group, int64_t now)
 {
     struct fs_transfer_stats stats;
 
-    if (fs_group_transfer(group, &stats)) {
+    /* From where it goes on, not from zero: what an earlier attempt did is not this one's speed. */
+    if (fs_group_transfer(group, &stats) && stats.done_bytes > 0) {
         fs_rate_sample(&group->rate, stats.done_bytes, now);
     }
 }
