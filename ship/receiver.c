@@ -78,8 +78,8 @@ static void closed_cb(void *arg, struct fs_record *record, const struct fs_error
 /* Nothing is in flight: one last time durable, then close. */
 static void go_on_ending(struct fs_receiver *receiver)
 {
-    if (receiver->jobs_in_flight > 0 || receiver->writes_in_flight > 0 || receiver->syncing ||
-        receiver->open_pending || receiver->closing) {
+    if (receiver->queue || receiver->jobs_in_flight > 0 || receiver->writes_in_flight > 0 ||
+        receiver->syncing || receiver->open_pending || receiver->closing) {
         return;
     }
     if (receiver->incoming && receiver->keep_positions && receiver->unsynced) {
@@ -94,7 +94,7 @@ static void go_on_ending(struct fs_receiver *receiver)
     }
 }
 
-/* Written segments and unsynced positions are kept, the rest goes. */
+/* What is written is kept, what is not goes. */
 static void begin_end(struct fs_receiver *receiver)
 {
     receiver->state = RECEIVER_ENDING;
@@ -104,7 +104,12 @@ static void begin_end(struct fs_receiver *receiver)
 void fs_receiver_fail(struct fs_receiver *receiver, enum fs_refusal refusal,
                       const struct fs_error *err)
 {
-    if (receiver->state == RECEIVER_COMMITTING || receiver->state == RECEIVER_ENDING) {
+    if (receiver->state == RECEIVER_COMMITTING) {
+        return;
+    }
+    if (receiver->state == RECEIVER_ENDING) {
+        receiver->salvaging = false;
+        fs_receiver_drop_queue(receiver);
         return;
     }
     receiver->result.refusal = refusal;
@@ -113,6 +118,20 @@ void fs_receiver_fail(struct fs_receiver *receiver, enum fs_refusal refusal,
         fs_refuse_offer(receiver->session, receiver->stream, refusal, err->message);
     }
     begin_end(receiver);
+}
+
+/* The peer is gone or has given up: write what it has sent, so that the next transfer begins after
+ * it. Bounded by the credit. */
+static void salvage(struct fs_receiver *receiver, const struct fs_error *err)
+{
+    if (receiver->state == RECEIVER_RECEIVING || receiver->state == RECEIVER_FINALS) {
+        receiver->result.err = *err;
+        receiver->state = RECEIVER_ENDING;
+        receiver->salvaging = true;
+    } else if (receiver->state == RECEIVER_OPENING) {
+        fs_receiver_fail(receiver, FS_REFUSE_NONE, err);
+    }
+    fs_receiver_progress(receiver);
 }
 
 /* --- the commit ------------------------------------------------------------------------------ */
@@ -220,8 +239,7 @@ static int abort_frame(struct fs_receiver *receiver, const struct fs_frame *fram
     struct fs_error aborted = FS_ERROR_INIT;
     fs_error_set(&aborted, FS_ERR_TRANSIENT, ECONNABORTED, "the source gave the transfer up: %s",
                  text.text);
-    fs_receiver_fail(receiver, FS_REFUSE_NONE, &aborted);
-    fs_receiver_progress(receiver);
+    salvage(receiver, &aborted);
     return 0;
 }
 
@@ -257,8 +275,7 @@ static void lost_cb(void *arg, const struct fs_error *err)
     }
     fs_error_set(&lost, FS_ERR_TRANSIENT, ECONNRESET, "the session with the peer is over");
     receiver->session = NULL; /* the stream is detached already */
-    fs_receiver_fail(receiver, FS_REFUSE_NONE, &lost);
-    fs_receiver_progress(receiver);
+    salvage(receiver, &lost);
 }
 
 static const struct fs_stream_events receiver_events = {.frame = frame_cb, .lost = lost_cb};

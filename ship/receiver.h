@@ -76,6 +76,7 @@ struct fs_receiver {
     struct fs_receiver_result result;
     struct fs_incoming *incoming;
     bool open_pending, closing;
+    bool salvaging;      /* ENDING, but what has arrived is still written: it need not come again */
     bool keep_positions; /* make them durable once more at the end */
 
     struct receiver_volume volumes[FS_VOLUMES_MAX];
@@ -94,7 +95,7 @@ struct fs_receiver {
 };
 
 /* receiver.c: end without a commit; tells the peer unless refusal is FS_REFUSE_NONE. err is copied.
- * Once a commit runs, or the end was begun, it has no effect. */
+ * No effect once a commit runs; once the end was begun, it only stops the salvage. */
 void fs_receiver_fail(struct fs_receiver *receiver, enum fs_refusal refusal,
                       const struct fs_error *err);
 /* receiver.c: the refusal that says what an error of the sink or of memory means to the peer. */

@@ -142,12 +142,13 @@ static void decode_done(struct fs_job *job)
     struct arrival *arrival = (struct arrival *)((char *)job - offsetof(struct arrival, job));
     struct fs_receiver *receiver = arrival->receiver;
     receiver->jobs_in_flight--;
-    if (fs_error_is_set(&arrival->err)) {
+    bool failure = fs_error_is_set(&arrival->err);
+    if (failure) {
         struct fs_error failed = arrival->err;
         fs_error_context(&failed, "%s", receiver->offer.volumes[arrival->volume].volume.image.name);
         fs_receiver_fail(receiver, fs_receiver_refusal_of(&failed), &failed);
     }
-    if (receiver->state == RECEIVER_ENDING) {
+    if (failure || (receiver->state == RECEIVER_ENDING && !receiver->salvaging)) {
         fs_receiver_progress(receiver); /* not written: positions stay below it */
         return;
     }

@@ -356,12 +356,3 @@ bool mem_store_same_point(const struct mem_store *a, const struct mem_store *b,
     fs_record_free(records[1]);
     return same;
 }
-
-void mem_store_damage_chains(struct mem_store *store, const struct fs_uuid *group)
-{
-    struct fs_record **slot = mem_record_slot(store, group);
-    assert(slot && (*slot)->incoming.present);
-    for (size_t i = 0; i < (*slot)->incoming.n_positions; i++) {
-        (*slot)->incoming.positions[i].position.chain.b[0] ^= 1;
-    }
-}

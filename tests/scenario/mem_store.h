@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One site's storage in memory: a source and a sink over the same images and records, with faults
- * on demand. It keeps the contracts of farshore/source.h and farshore/sink.h and is as unpleasant as
- * Ceph: diffs report more than has changed, list batches may be empty, completions come late and out
- * of order, and what was written but not synced may or may not be there after a crash.
+ * on demand. It keeps the contracts of farshore/source.h and farshore/sink.h and is as unpleasant
+ * as Ceph: diffs report more than has changed, list batches may be empty, completions come late and
+ * out of order, and what was written but not synced may or may not be there after a crash.
  *
- * Records are stored copies guarded by version, so a test reads with mem_store_load what a restarted
- * daemon would. Completions travel through the mailbox; nothing happens until it is drained.
- * Everything random follows from the seed. LOOP only (the test's own thread).
+ * Records are stored copies guarded by version, so a test reads with mem_store_load what a
+ * restarted daemon would. Completions travel through the mailbox; nothing happens until it is
+ * drained. Everything random follows from the seed. LOOP only (the test's own thread).
  *
  *   store = mem_store_new("east", mailbox, clock, seed);
  *   image = mem_store_create(store, "rbd", "disk", 8 << 20);
@@ -108,13 +108,11 @@ void mem_store_shuffle(struct mem_store *store, bool on);
 /* Operations of the kind that were started so far, and that are under way. */
 uint64_t mem_store_started(const struct mem_store *store, enum mem_op kind);
 uint64_t mem_store_in_flight(const struct mem_store *store, enum mem_op kind);
-/* Flip a bit of the stored chains of the group's incoming transfer. */
-void mem_store_damage_chains(struct mem_store *store, const struct fs_uuid *group);
 
 /*
- * The process that uses this store dies: unsynced writes are kept or lost, 512 bytes at a time; takes
- * and commits under way stop anywhere. From now on every operation fails with ESHUTDOWN and has
- * no effect, so that the old state machines can be drained, until restart.
+ * The process that uses this store dies: unsynced writes are kept or lost, 512 bytes at a time;
+ * takes and commits under way stop anywhere. From now on every operation fails with ESHUTDOWN and
+ * has no effect, so that the old state machines can be drained, until restart.
  */
 void mem_store_crash(struct mem_store *store);
 /* The same when the nth operation from now on starts (1: the next); 0 clears. */

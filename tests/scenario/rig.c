@@ -116,7 +116,10 @@ void rig_connect(struct rig *rig)
             .send_limit = 4 << 20,
         };
         options.site_uuid.b[0] = options.instance.b[0] = (uint8_t)(i + 1);
-        rig->sessions[i] = fs_session_new(&options, ends[i], &session_events, rig);
+        bool foreign = i == 1 && rig->target_events;
+        rig->sessions[i] =
+            fs_session_new(&options, ends[i], foreign ? rig->target_events : &session_events,
+                           foreign ? rig->target_arg : rig);
         assert_non_null(rig->sessions[i]);
     }
     while (!fs_session_is_up(rig->sessions[0]) || !fs_session_is_up(rig->sessions[1])) {

@@ -30,6 +30,9 @@ struct rig {
     unsigned retain;
     struct fs_record *record; /* of the source */
     bool refuse_offers;       /* the next offer is refused as BUSY without a receiver */
+    /* Where set: who owns the target's sessions from the next rig_connect on. */
+    const struct fs_session_events *target_events;
+    void *target_arg;
 
     struct fs_sender *sender; /* the one that runs */
     struct fs_receiver *receiver;
