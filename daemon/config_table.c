@@ -87,9 +87,9 @@ static void parse_pool(struct fs_schema_loader *loader, const char *where, const
                           where, text ? text : "", FS_POOL_SIZE - 1);
         return;
     }
-    memcpy(ret_pool, text, length);
+    snprintf(ret_pool, FS_POOL_SIZE, "%.*s", (int)length, text);
     if (slash) {
-        memcpy(ret_ns, slash + 1, strlen(slash + 1));
+        snprintf(ret_ns, FS_POOL_SIZE, "%s", slash + 1);
     }
 }
 

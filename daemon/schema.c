@@ -151,7 +151,7 @@ static void load_named(struct fs_schema_loader *loader, const struct fs_schema_k
 {
     char pattern[WHERE_SIZE];
 
-    if (!expect_mapping(loader, node, where)) {
+    if (!node || !expect_mapping(loader, node, where)) {
         return;
     }
 
@@ -200,7 +200,7 @@ static void load_sections(struct fs_schema_loader *loader, const struct fs_schem
 {
     char pattern[WHERE_SIZE];
 
-    if (node->type != YAML_SEQUENCE_NODE) {
+    if (!node || node->type != YAML_SEQUENCE_NODE) {
         fs_schema_finding(loader, node, "%s: expected a list", where);
         return;
     }

@@ -151,7 +151,7 @@ static void set_quantity(struct fs_schema_loader *loader, const struct fs_schema
                          const char *where, void *target, const yaml_node_t *node, const char *text)
 {
     struct fs_error err = FS_ERROR_INIT;
-    uint64_t value;
+    uint64_t value = 0;
     uint64_t least = 0;
     uint64_t most = 0;
 

@@ -13,9 +13,12 @@ struct unit {
 };
 
 static const struct unit duration_units[] = {
-    {"ms", (uint64_t)FS_MSEC},           {"s", (uint64_t)FS_SEC},
-    {"m", 60 * (uint64_t)FS_SEC},        {"h", 3600 * (uint64_t)FS_SEC},
-    {"d", 24 * 3600 * (uint64_t)FS_SEC}, {NULL, 0},
+    {"ms", (uint64_t)FS_MSEC},
+    {"s", (uint64_t)FS_SEC},
+    {"m", 60 * (uint64_t)FS_SEC},
+    {"h", 3600 * (uint64_t)FS_SEC},
+    {"d", UINT64_C(24) * 3600 * (uint64_t)FS_SEC},
+    {NULL, 0},
 };
 
 static const struct unit size_units[] = {

@@ -126,6 +126,8 @@ static bool is_left_out(const struct fs_field *field)
 
 static void put_field(struct fs_buf *buf, const struct fs_field *field)
 {
+    const char *text = field->s;
+
     if (is_left_out(field)) {
         return;
     }
@@ -138,10 +140,10 @@ static void put_field(struct fs_buf *buf, const struct fs_field *field)
         fs_buf_printf(buf, "%" PRIu64, field->u);
         break;
     case FS_FIELD_STRING:
-        if (needs_quotes(field->s)) {
-            put_quoted(buf, field->s);
-        } else {
-            fs_buf_put(buf, field->s, strlen(field->s));
+        if (text && needs_quotes(text)) {
+            put_quoted(buf, text);
+        } else if (text) {
+            fs_buf_put(buf, text, strlen(text));
         }
         break;
     }
@@ -173,7 +175,7 @@ static void write_stderr(enum fs_event event, enum fs_log_level level,
     fs_buf_fini(&line);
 }
 
-/* NAME=value, appended to text; the vector gets the offset for now, as text may still move. */
+/* NAME=value, appended to text; the vector gets the length only for now, as text may still move. */
 static void journal_field(struct fs_buf *text, struct iovec *vector, int *n_vectors,
                           const char *prefix, const struct fs_field *field)
 {
@@ -194,9 +196,7 @@ static void journal_field(struct fs_buf *text, struct iovec *vector, int *n_vect
         fs_buf_printf(text, "=%s", field->s);
         break;
     }
-    vector[*n_vectors] =
-        (struct iovec){.iov_base = (void *)(uintptr_t)start, .iov_len = text->length - start};
-    ++*n_vectors;
+    vector[(*n_vectors)++].iov_len = text->length - start;
 }
 
 static void write_journal(enum fs_event event, enum fs_log_level level,
@@ -226,8 +226,11 @@ static void write_journal(enum fs_event event, enum fs_log_level level,
         }
     }
     if (!text.failed) {
+        size_t offset = 0;
+
         for (int i = 0; i < n_vectors; i++) {
-            vector[i].iov_base = text.data + (uintptr_t)vector[i].iov_base;
+            vector[i].iov_base = text.data + offset;
+            offset += vector[i].iov_len;
         }
         sd_journal_sendv(vector, n_vectors);
     }
