@@ -10,7 +10,8 @@
 
 #include "snapshot/cluster.h"
 
-#define FS_PROBE_TIMEOUT_MS 2000
+/* Short beside the 26 s after which librbd would kill a silent owner; long for a busy one. */
+#define FS_PROBE_TIMEOUT_MS 4000
 
 /*
  * 0: nobody holds the lock, its owner answered, or its owner is blocklisted already. -EHOSTDOWN:

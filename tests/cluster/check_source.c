@@ -125,7 +125,7 @@ static void check_fsx(struct lab *lab)
 {
     exercise(lab,
              &(struct disk_options){.name = "check.fsx", .size = 24 * MIB + 512, .mirrored = true},
-             30);
+             20);
 }
 
 static void check_kinds(struct lab *lab)
@@ -163,7 +163,7 @@ static void check_kinds(struct lab *lab)
 
         options.mirrored = true;
         printf("  %s\n", options.name);
-        exercise(lab, &options, 12);
+        exercise(lab, &options, 8);
     }
 }
 
@@ -171,6 +171,7 @@ static void check_clone(struct lab *lab)
 {
     struct disk parent;
 
+    disk_forget(&(struct disk){.ioctx = lab->ioctx, .name = "check.clone"});
     disk_create(lab,
                 &(struct disk_options){
                     .name = "check.parent", .size = 18 * MIB + 700, .order = 20, .mirrored = true},
@@ -189,7 +190,7 @@ static void check_clone(struct lab *lab)
                                         .stripe_count = 1,
                                         .features = i == 1 ? RBD_FEATURE_LAYERING : 0,
                                         .mirrored = true},
-                 20);
+                 10);
     }
     disk_remove(&parent);
 }

@@ -169,7 +169,7 @@ static void remove_image(struct disk *disk)
     CEPH(rc);
 }
 
-static void disk_forget(struct disk *disk)
+void disk_forget(struct disk *disk)
 {
     rbd_snap_info_t infos[256];
     int capacity = 256, count;

@@ -79,6 +79,8 @@ struct disk_options {
 };
 
 void disk_create(struct lab *lab, const struct disk_options *options, struct disk *ret_disk);
+/* Delete the image of that name that a failed run left behind; only ioctx and name are used. */
+void disk_forget(struct disk *disk);
 /* Close and delete, with whatever snapshots there are. */
 void disk_remove(struct disk *disk);
 void disk_write(struct disk *disk, uint64_t offset, uint64_t length, uint64_t seed);
