@@ -24,7 +24,12 @@ struct fs_group *fs_group_new(struct fs_context *ctx, struct fs_record *record)
 
     int64_t boot = fs_context_boot(ctx), wall = fs_context_wall(ctx);
     int64_t interval = fs_group_interval_ns(group);
-    group->not_before_ns = boot + fs_schedule_stagger_ns(&record->group, interval);
+    /* A restart finds every group due at once and spreads them out; a group that was labelled just
+     * now is wanted now, and first copies have few slots anyway. */
+    group->not_before_ns = boot;
+    if (record->version > 0) {
+        group->not_before_ns += fs_schedule_stagger_ns(&record->group, interval);
+    }
     /* The next deadline goes by the newest point, also across a restart. A wall clock that was
      * stepped back must not push it away. */
     group->checked_ns = boot - interval;
