@@ -172,8 +172,8 @@ struct fs_current_list { /* CURRENT, CURRENT_ACK */
     X(hello)                                                                                       \
     X(ping)                                                                                        \
     X(credit)                                                                                      \
-    X(offer) X(accept) X(refuse) X(segment) X(progress) X(commit) X(committed) X(text)             \
-        X(current_list)
+    X(offer)                                                                                       \
+    X(accept) X(refuse) X(segment) X(progress) X(commit) X(committed) X(text) X(current_list)
 
 #define FS_WIRE_PROTOTYPES(name)                                                                   \
     void fs_##name##_encode(const struct fs_##name *message, struct fs_buf *buf);                  \
