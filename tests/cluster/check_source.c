@@ -7,26 +7,20 @@
  * wait.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "source_lab.h"
+#include "source_writer.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB << 10)
 #define GIB (MIB << 10)
 #define TIB (GIB << 10)
-
-extern char **environ;
-
-static const char *program;
 
 /* --- random operations, every point compared byte by byte ------------------------------------ */
 
@@ -266,95 +260,6 @@ static void check_unchanged(struct lab *lab)
 
 /* --- writers --------------------------------------------------------------------------------- */
 
-/* The child: writes 4 KiB blocks that begin with a counter until stdin ends. */
-static int run_writer(const char *images)
-{
-    struct lab lab;
-    rbd_image_t handles[8];
-    char names[512], *rest = names, *name;
-    unsigned count = 0;
-    uint64_t block[512] = {0};
-    int64_t longest_ms = 0;
-    struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
-
-    lab_open(&lab, NULL);
-    snprintf(names, sizeof(names), "%s", images);
-    while ((name = strsep(&rest, ",")) && count < 8) {
-        CEPH(rbd_open(lab.ioctx, name, &handles[count++], NULL));
-    }
-    for (block[0] = 1; poll(&fd, 1, 0) == 0; block[0]++) {
-        for (unsigned i = 0; i < count; i++) {
-            int64_t began_ms = now_ms();
-            ssize_t rc = rbd_write(handles[i], 0, sizeof(block), (char *)block);
-
-            if (rc < 0) {
-                printf("error %zd\n", rc);
-                return EXIT_FAILURE;
-            }
-            rbd_write(handles[i], (block[0] % 1024) * sizeof(block), sizeof(block), (char *)block);
-            if (now_ms() - began_ms > longest_ms) {
-                longest_ms = now_ms() - began_ms;
-            }
-        }
-        if (block[0] == 3) {
-            puts("writing");
-            fflush(stdout);
-        }
-    }
-    printf("rounds %" PRIu64 " longest_ms %" PRId64 "\n", block[0], longest_ms);
-    for (unsigned i = 0; i < count; i++) {
-        CEPH(rbd_close(handles[i]));
-    }
-    lab_close(&lab);
-    return EXIT_SUCCESS;
-}
-
-struct writer {
-    pid_t pid;
-    int in;
-    FILE *out;
-};
-
-static void writer_start(struct writer *writer, const char *images)
-{
-    char *argv[] = {(char *)program, (char *)"writer", (char *)images, NULL};
-    posix_spawn_file_actions_t actions;
-    int in[2], out[2];
-    char line[64];
-
-    CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    CHECK(posix_spawn(&writer->pid, "/proc/self/exe", &actions, NULL, argv, environ) == 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(in[0]);
-    close(out[1]);
-    writer->in = in[1];
-    writer->out = fdopen(out[0], "r");
-    CHECK(fgets(line, sizeof(line), writer->out) && strcmp(line, "writing\n") == 0);
-}
-
-/* Returns its longest wait; fails where a write did. */
-static int64_t writer_stop(struct writer *writer)
-{
-    char line[128];
-    uint64_t rounds;
-    int64_t longest_ms;
-    int status;
-
-    close(writer->in);
-    CHECK(fgets(line, sizeof(line), writer->out));
-    fclose(writer->out);
-    CHECK(waitpid(writer->pid, &status, 0) == writer->pid);
-    if (sscanf(line, "rounds %" SCNu64 " longest_ms %" SCNd64, &rounds, &longest_ms) != 2 ||
-        status != 0) {
-        FAIL("the writer: %s", line);
-    }
-    printf("  writer: %s", line);
-    return longest_ms;
-}
-
 static void create_disks(struct lab *lab, const char *prefix, struct disk *disks, unsigned count,
                          char *ret_names)
 {
@@ -463,6 +368,36 @@ static void check_silent(struct lab *lab)
         fs_record_free(record);
         remove_disks(disks, count);
     }
+}
+
+/* What the message of a silent writer says: blocklisted, it stands in nobody's way. */
+static void check_dead(struct lab *lab)
+{
+    struct fs_take_result result;
+    struct disk disk;
+    struct writer writer;
+    struct fs_record *record;
+    char names[512], *address;
+    int64_t began_ms;
+
+    create_disks(lab, "dead", &disk, 1, names);
+    record = lab_group(lab, "dead", &disk, 1);
+    writer_start(&writer, names);
+    record = lab_settle(lab, lab_take_point(lab, record));
+    kill(writer.pid, SIGKILL);
+    record = lab_take(lab, record, NULL, true, &result);
+    CHECK(result.outcome == FS_TAKE_FAILED && result.reason == FS_TAKE_WRITER_SILENT);
+    address = strstr(result.err.message, "blocklist add ");
+    CHECK(address);
+    CEPH(rados_blocklist_add(lab->rados, address + strlen("blocklist add "), 600));
+    began_ms = now_ms();
+    record = lab_settle(lab, lab_take_point(lab, record));
+    CHECK(now_ms() - began_ms < 15000);
+    close(writer.in);
+    fclose(writer.out);
+    CHECK(waitpid(writer.pid, NULL, 0) == writer.pid);
+    fs_record_free(record);
+    disk_remove(&disk);
 }
 
 /* --- the helper ------------------------------------------------------------------------------ */
@@ -725,13 +660,13 @@ static const struct {
     const char *name;
     void (*run)(struct lab *lab);
 } checks[] = {
-    {"fsx", check_fsx},           {"kinds", check_kinds},
-    {"clone", check_clone},       {"unchanged", check_unchanged},
-    {"writers", check_writers},   {"silent", check_silent},
-    {"killed", check_killed},     {"bound", check_bound},
-    {"groups", check_groups},     {"renamed", check_renamed},
-    {"explicit", check_explicit}, {"unknown", check_unknown},
-    {"speed", check_speed},
+    {"fsx", check_fsx},         {"kinds", check_kinds},
+    {"clone", check_clone},     {"unchanged", check_unchanged},
+    {"writers", check_writers}, {"silent", check_silent},
+    {"dead", check_dead},       {"killed", check_killed},
+    {"bound", check_bound},     {"groups", check_groups},
+    {"renamed", check_renamed}, {"explicit", check_explicit},
+    {"unknown", check_unknown}, {"speed", check_speed},
 };
 
 static bool is_wanted(int argc, char **argv, const char *name)
@@ -751,10 +686,9 @@ int main(int argc, char **argv)
     unsigned number = seed ? (unsigned)strtoul(seed, NULL, 10) : (unsigned)now_ms();
     struct lab lab;
 
-    program = argv[0];
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc == 3 && strcmp(argv[1], "writer") == 0) {
-        return run_writer(argv[2]);
+        return writer_run(argv[2]);
     }
     if (!helper) {
         FAIL("FARSHORE_TEST_HELPER is not set");

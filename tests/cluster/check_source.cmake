@@ -1,5 +1,5 @@
 # The source over the suite's first cluster; see check_source.c.
-add_executable(check_source check_source.c source_lab.c)
+add_executable(check_source check_source.c source_lab.c source_writer.c)
 target_link_libraries(check_source PRIVATE
     farshore_snapshot farshore_base ${RBD_LIBRARY} ${RADOS_LIBRARY})
 target_include_directories(check_source PRIVATE ${PROJECT_SOURCE_DIR})
@@ -12,6 +12,6 @@ endif()
 if(FARSHORE_SANITIZE STREQUAL "address,undefined" OR NOT FARSHORE_SANITIZE)
     add_test(NAME cluster.check_source COMMAND check_source ${source_checks})
     set_tests_properties(cluster.check_source PROPERTIES
-        LABELS cluster TIMEOUT 600 RUN_SERIAL ON FIXTURES_REQUIRED cluster
+        LABELS cluster TIMEOUT 900 RUN_SERIAL ON FIXTURES_REQUIRED cluster
         ENVIRONMENT "FARSHORE_TEST_CONF=${lab_dir}/east/ceph.conf;FARSHORE_TEST_USER=farshore;FARSHORE_TEST_POOL=rbd;FARSHORE_TEST_DATA_POOL=rbd-data;FARSHORE_TEST_HELPER=$<TARGET_FILE:farshore-take>")
 endif()
