@@ -64,8 +64,9 @@ def workdir():
 
 
 @pytest.fixture
-def writer():
-    """writer(site, images, ...) starts one; whatever is left is killed."""
+def writer(daemons):
+    """writer(site, images, ...) starts one; whatever is left is killed, before the daemons end."""
+    assert daemons
     made = []
 
     def make(*args, **options):
@@ -77,7 +78,7 @@ def writer():
 
 
 @pytest.fixture
-def daemons(east, west, workdir, writer):
+def daemons(east, west, workdir):
     """daemons(policies=..., ...) starts a daemon at each site. After the test: both stop in time,
     and nothing that they should have cleaned up is left."""
     made = []

@@ -156,6 +156,7 @@ void run_end(struct run *run)
     fs_site_close(run->site);
     fs_mailbox_free(run->mailbox);
     fs_record_free(run->record);
+    fs_offer_fini(&run->offer);
 }
 
 static void wait_for(struct run *run)

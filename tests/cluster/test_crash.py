@@ -4,12 +4,10 @@ writer pays for it."""
 import contextlib
 import os
 import signal
-import threading
 import time
 
 import pytest
 from harness import GIB, MIB, wait_for
-from harness.daemon import CommandFailed
 
 GOLD = {"farshore.io/policy": "gold"}
 # librbd itself breaks a dead owner's lock after some 28 s: less than this is our doing.
@@ -81,15 +79,6 @@ def taking(daemon):
     return found
 
 
-def sync_in_background(daemon, group):
-    def run():
-        with contextlib.suppress(OSError, ConnectionError, CommandFailed):
-            daemon.sync(group)
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
-
-
 @pytest.mark.parametrize("victim", ["daemon", "helper", "both"])
 def test_killed_while_a_point_is_taken_stalls_no_writer(east, daemons, same, writer, victim):
     names = ["one", "two", "three"]
@@ -101,7 +90,7 @@ def test_killed_while_a_point_is_taken_stalls_no_writer(east, daemons, same, wri
     writing = writer(east, [f"rbd/{n}" for n in names], rate=200)
     hits = 0
     for attempt in range(6):
-        thread = sync_in_background(pair.east, "rbd/trio")
+        pair.ask("rbd/trio")
         helpers = wait_for(lambda: taking(pair.east), 20, "a helper takes a point", every_s=0.001)
         time.sleep(0.02 * attempt)
         if victim != "daemon":
@@ -113,9 +102,8 @@ def test_killed_while_a_point_is_taken_stalls_no_writer(east, daemons, same, wri
             pair.east.kill()
             hits += 1
             pair.east.start()
-        thread.join(60)
     assert hits
-    pair.east.sync("rbd/trio")
+    pair.ask("rbd/trio")
     result = writing.stop()
     assert not result["failures"]
     assert result["longest_s"] < STALL_S, result
