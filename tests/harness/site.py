@@ -122,9 +122,15 @@ class Site:
                         points.append(snap["id"])
         return points, marks
 
+    def blocklist(self):
+        lines = self.command(prefix="osd blocklist ls", format="plain").decode().splitlines()
+        return [line.split()[0] for line in lines if line]
+
     def watchers(self):
-        """Addresses of the clients that have an image open, by image."""
+        """Addresses of the clients that have an image open, by image. Those on the blocklist are
+        dead; their watches end by themselves."""
         found = {}
+        dead = set(self.blocklist())
         for pool in POOLS:
             with self.ioctx(pool) as io:
                 namespaces = ["", *rbd.RBD().namespace_list(io)]
@@ -132,7 +138,8 @@ class Site:
                 for name in self.names(pool, namespace):
                     # Opening for reading makes no watcher of its own.
                     with self.image(name, pool, namespace, read_only=True) as image:
-                        addresses = [w["addr"] for w in image.watchers_list()]
+                        addresses = [w["addr"] for w in image.watchers_list()
+                                     if w["addr"] not in dead]
                     if addresses:
                         found[f"{pool}/{namespace}/{name}"] = addresses
         return found
