@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A client that keeps writing to images until SIGTERM, and then says how that went: one line of
-JSON with the number of writes, the failures and the longest that a write took.
+JSON with the number of writes, the failures, the longest that a write took, and the slow ones as
+(begun by the monotonic clock, seconds).
 
 random    4 KiB at random places of every image
 sequence  the number n to block 0 of the first image, then of the second, ... then n + 1. At one
           instant no image is ahead of the one before it, and the first is at most one ahead of the
-          last."""
+          last.
+mixed     both: the sequence, and a random block elsewhere after each number"""
 import argparse
 import json
 import random
@@ -19,6 +21,7 @@ import time
 BLOCK = 4096
 HEADER = struct.Struct("<8sQ")
 MAGIC = b"farshseq"
+SLOW_S = 5
 
 
 class Writer:
@@ -51,9 +54,9 @@ def sequence_number(image):
     return number if magic == MAGIC else 0
 
 
-def write_random(images, source):
+def write_random(images, source, first_block=0):
     image = source.choice(images)
-    offset = source.randrange(image.size() // BLOCK) * BLOCK
+    offset = source.randrange(first_block, image.size() // BLOCK) * BLOCK
     image.write(source.randbytes(BLOCK), offset)
 
 
@@ -69,7 +72,7 @@ def main():
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--conf", required=True)
-    parser.add_argument("--mode", choices=("random", "sequence"), default="random")
+    parser.add_argument("--mode", choices=("random", "sequence", "mixed"), default="random")
     parser.add_argument("--rate", type=float, default=100, help="writes a second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("images", nargs="+", metavar="POOL/[NAMESPACE/]IMAGE")
@@ -85,15 +88,15 @@ def main():
         io.set_namespace(namespace[0] if namespace else "")
         images.append(rbd.Image(io, name))
     source = random.Random(args.seed)
-    result = {"writes": 0, "failures": [], "longest_s": 0.0}
+    result = {"writes": 0, "failures": [], "longest_s": 0.0, "slow": []}
     print("writing", flush=True)
     while not ended:
         begun = time.monotonic()
         try:
-            if args.mode == "random":
-                write_random(images, source)
-            else:
+            if args.mode != "random":
                 write_sequence(images, result["writes"] + 1)
+            if args.mode != "sequence":
+                write_random(images, source, first_block=int(args.mode == "mixed"))
             result["writes"] += 1
         except (OSError, rbd.Error) as e:
             result["failures"].append(f"{type(e).__name__}: {e}")
@@ -101,6 +104,8 @@ def main():
                 break
         took = time.monotonic() - begun
         result["longest_s"] = max(result["longest_s"], took)
+        if took >= SLOW_S:
+            result["slow"].append((begun, took))
         time.sleep(max(0.0, 1 / args.rate - took))
     print(json.dumps(result), flush=True)
     for image in images:
