@@ -40,6 +40,7 @@ struct fs_group {
     enum fs_error_class failed_class;
 
     /* --- where we are primary --- */
+    bool was_seen;     /* it was shown as ours: letting it go is news */
     bool seen;         /* discovery found it since the site was opened */
     char problem[256]; /* discovery: why it cannot be protected, or "" */
     char slow_reason[128];

@@ -13,6 +13,8 @@
 #define CURRENT_AGAIN_NS (10 * FS_SEC)
 /* While a transfer moves, its rate is looked at this often. */
 #define SAMPLE_EVERY_NS (1 * FS_SEC)
+/* States are not news before the peers and discovery had a chance. */
+#define SETTLE_NS (5 * FS_SEC)
 
 struct fs_groups *fs_groups_new(struct fs_context *ctx)
 {
@@ -191,6 +193,10 @@ static void let_go_unseen(struct fs_groups *groups)
         }
         group->let_go = true;
         fs_primary_cancel(group);
+        if (!group->was_seen) {
+            continue; /* it had been let go of before this daemon started */
+        }
+        group->was_seen = false;
         fs_log(FS_EV_GROUP_LET_GO, FS_S("group", group->record->name),
                FS_S("hint", "its points stay; label its volumes again to go on with it"));
     }
@@ -463,7 +469,7 @@ int64_t fs_groups_run(struct fs_groups *groups)
     for (size_t i = 0; i < groups->count; i++) {
         sample(groups->list[i], now);
         /* While the site's work stops one event tells it for all groups. */
-        if (!groups->list[i]->let_go && !groups->stopping) {
+        if (!groups->list[i]->let_go && !groups->stopping && now >= groups->report_ns) {
             report_state(groups->list[i]);
         }
     }
@@ -490,6 +496,7 @@ void fs_groups_stop(struct fs_groups *groups)
 void fs_groups_resume(struct fs_groups *groups)
 {
     groups->stopping = false;
+    groups->report_ns = fs_context_boot(groups->ctx) + SETTLE_NS;
 }
 
 size_t fs_groups_busy(const struct fs_groups *groups)

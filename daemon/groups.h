@@ -15,6 +15,7 @@ struct fs_groups {
     size_t capacity;
     bool stopping;
     size_t noting;           /* moments being written */
+    int64_t report_ns;       /* boot: changes of state are logged from then on */
     int64_t current_sent_ns; /* boot: the last batch of CURRENT */
     /* Volumes that discovery cannot protect, as last reported. */
     struct fs_skipped_volume *skipped; /* owned */

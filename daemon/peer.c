@@ -21,6 +21,8 @@
 #define GOOD_SESSION_NS (10 * FS_SEC)
 /* Sessions whose peer is not known yet, and those that end. */
 #define LINKS_MAX 64
+#define NOT_WORKING                                                                                \
+    "this site does not work now: its Ceph cluster is away, or another daemon works for it"
 
 struct peer {
     struct fs_peers *peers;
@@ -117,7 +119,7 @@ static const char *on_hello(void *arg, struct fs_session *session, const struct 
 
     link->session = session;
     if (!peers->active) {
-        return "this site does not work now: its Ceph cluster is away, or another daemon works";
+        return NOT_WORKING;
     }
     if (strcmp(hello->site, ctx->config->site) == 0) {
         return refuse(link, hello->site, "both sites have the same name in their configuration");
@@ -135,8 +137,7 @@ static const char *on_hello(void *arg, struct fs_session *session, const struct 
         return "this site is being reconfigured: try again";
     }
     if (fs_uuid_is_zero(&hello->site_uuid)) {
-        (void)snprintf(peer->reason, sizeof(peer->reason), "its Ceph cluster is away");
-        return "a site whose cluster is away cannot be spoken with: try again";
+        return "that site does not work now: its Ceph cluster is away, or another daemon works";
     }
     if (fs_uuid_equal(&hello->site_uuid, &ctx->site_uuid)) {
         return refuse(link, hello->site, "both daemons work on the same Ceph cluster");
@@ -253,11 +254,13 @@ static const struct fs_session_events session_events = {
 
 static struct link *link_new(struct fs_peers *peers, struct fs_transport *transport)
 {
+    static const struct fs_uuid nobody;
     const struct fs_context *ctx = peers->ctx;
     const struct fs_session_options options = {
         .clock = ctx->clock,
         .site = ctx->config->site,
-        .site_uuid = ctx->site_uuid,
+        /* Zero: the peer turns the session down, and knows why. */
+        .site_uuid = peers->active ? ctx->site_uuid : nobody,
         .instance = ctx->instance,
         .software = peers->options.software,
         .credit = peers->options.credit,
@@ -287,13 +290,8 @@ static struct link *link_new(struct fs_peers *peers, struct fs_transport *transp
 void fs_peers_accept(void *arg, struct fs_transport *transport)
 {
     struct fs_peers *peers = arg;
-    struct link *link = link_new(peers, transport);
 
-    if (link && !peers->active) {
-        fs_session_end(link->session,
-                       "this site does not work now: its Ceph cluster is away, or another daemon "
-                       "works for it");
-    }
+    (void)link_new(peers, transport);
 }
 
 /* --- dialing --------------------------------------------------------------------------------- */

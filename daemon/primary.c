@@ -69,7 +69,7 @@ static void drop_found(struct fs_group *group)
 int fs_primary_found(struct fs_group *group, const struct fs_found_group *found)
 {
     drop_found(group);
-    group->seen = true;
+    group->seen = group->was_seen = true;
     group->let_go = false;
     (void)snprintf(group->problem, sizeof(group->problem), "%s", found->problem);
     if (group->problem[0]) {

@@ -287,7 +287,7 @@ static void claim_done(struct fs_job *job)
                        "standing by: %.480s", step->err.message);
         if (!work->told_standby) {
             work->told_standby = true;
-            fs_log(FS_EV_LEASE_LOST, FS_S("state", "standby"), FS_E(&step->err));
+            fs_log(FS_EV_STANDBY, FS_E(&step->err));
         }
         kick(work);
     } else if (step->rc < 0) {

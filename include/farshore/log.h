@@ -29,7 +29,8 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_CLUSTER_UP, "cluster_up", FS_LOG_NOTICE, "connected to the Ceph cluster")              \
     X(FS_EV_CLUSTER_DOWN, "cluster_down", FS_LOG_ERROR, "the Ceph cluster cannot be reached")      \
     X(FS_EV_LEASE_TAKEN, "lease_taken", FS_LOG_NOTICE, "this daemon works for the site")           \
-    X(FS_EV_LEASE_LOST, "lease_lost", FS_LOG_ERROR, "another daemon works for the site")           \
+    X(FS_EV_LEASE_LOST, "lease_lost", FS_LOG_ERROR, "this daemon does not work for the site now")  \
+    X(FS_EV_STANDBY, "standby", FS_LOG_NOTICE, "another daemon works for the site")                \
     X(FS_EV_INSTANCE_FENCED, "instance_fenced", FS_LOG_NOTICE,                                     \
       "a client instance that a predecessor left behind was blocklisted")                          \
     X(FS_EV_PEER_UP, "peer_up", FS_LOG_NOTICE, "a session with the peer is open")                  \
