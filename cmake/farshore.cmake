@@ -8,6 +8,9 @@ target_include_directories(farshore_flags INTERFACE ${PROJECT_SOURCE_DIR}/includ
 if(FARSHORE_WERROR)
     target_compile_options(farshore_flags INTERFACE -Werror)
 endif()
+if(FARSHORE_FAULTS)
+    target_compile_definitions(farshore_flags INTERFACE FARSHORE_FAULTS)
+endif()
 if(FARSHORE_SANITIZE)
     target_compile_options(farshore_flags INTERFACE
         -fsanitize=${FARSHORE_SANITIZE} -fno-omit-frame-pointer)

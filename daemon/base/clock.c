@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "farshore/fault.h"
+
 static int64_t read_ns(clockid_t id)
 {
     struct timespec now;
@@ -20,7 +22,11 @@ static int64_t system_boot_ns(const struct fs_clock *clock)
 static int64_t system_wall_ns(const struct fs_clock *clock)
 {
     (void)clock;
+#ifdef FARSHORE_FAULTS
+    return read_ns(CLOCK_REALTIME) + fs_fault_wall_offset_ns();
+#else
     return read_ns(CLOCK_REALTIME);
+#endif
 }
 
 const struct fs_clock *fs_clock_system(void)
