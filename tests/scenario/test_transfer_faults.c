@@ -86,8 +86,8 @@ static void test_transfer_cut_anywhere_resumes(void **state)
     uint64_t bytes[2], wire;
     measure(bytes, &wire);
     for (unsigned direction = 0; direction < 2; direction++) {
-        for (uint64_t i = 0; i < 60; i++) {
-            cut_once(threads_of(state), direction, 300 + (bytes[direction] - 300) * i / 60, wire);
+        for (uint64_t i = 0; i < 30; i++) {
+            cut_once(threads_of(state), direction, 300 + (bytes[direction] - 300) * i / 30, wire);
         }
         for (uint64_t at = bytes[direction] - 12; at <= bytes[direction]; at++) {
             cut_once(threads_of(state), direction, at, wire);
