@@ -12,8 +12,8 @@ struct fs_commands *fs_commands_new(struct fs_daemon *daemon); /* NULL when out 
 void fs_commands_free(struct fs_commands *commands);
 
 /* fs_control_fn and fs_call_gone_fn; arg is the commands. */
-void fs_commands_handle(void *commands, struct fs_call *call, const json_t *request);
-void fs_commands_gone(void *commands, struct fs_call *call);
+void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request);
+void fs_commands_gone(void *arg, struct fs_call *call);
 
 /* Those that wait: progress and ends. Returns when it wants to be called again (boot clock). */
 int64_t fs_commands_run(struct fs_commands *commands);

@@ -46,13 +46,6 @@ struct fs_control {
 
 static void call_free(struct fs_call *call)
 {
-    struct fs_call **at = &call->control->calls;
-
-    while (*at != call) {
-        at = &(*at)->next;
-    }
-    *at = call->next;
-    call->control->n_calls--;
     bufferevent_free(call->connection);
     free(call);
 }
@@ -63,6 +56,12 @@ static void close_call(struct fs_call *call)
     if (call->handed_over && !call->finished) {
         call->control->gone(call->control->arg, call);
     }
+    struct fs_call **at = &call->control->calls;
+    while (*at != call) {
+        at = &(*at)->next;
+    }
+    *at = call->next;
+    call->control->n_calls--;
     call_free(call);
 }
 
@@ -296,8 +295,9 @@ void fs_control_stop(struct fs_control *control)
     if (!control) {
         return;
     }
-    while (control->calls) {
-        call_free(control->calls);
+    for (struct fs_call *call = control->calls, *next; call; call = next) {
+        next = call->next;
+        call_free(call);
     }
     if (control->listener) {
         evconnlistener_free(control->listener);

@@ -48,7 +48,7 @@ static int reserve(struct fs_groups *groups)
         return 0;
     }
     size_t capacity = groups->capacity ? 2 * groups->capacity : 16;
-    struct fs_group **list = reallocarray(groups->list, capacity, sizeof(*list));
+    struct fs_group **list = reallocarray(groups->list, capacity, sizeof(struct fs_group *));
     if (list) {
         groups->list = list;
     }

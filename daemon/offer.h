@@ -7,11 +7,11 @@
 #include "farshore/sink.h"
 
 /*
- * Fill an offer of the record's point: volumes in the order of its contents, and the older points
- * that a diff could start from. ret_offer needs fs_offer_fini. -ENOMEM, or -EINVAL (a bug: the
- * record has no such point, or not all of its volumes); nothing to free then.
+ * Fill an offer of the record's point with that id: volumes in the order of its contents, and the
+ * older points that a diff could start from. ret_offer needs fs_offer_fini. -ENOMEM, or -EINVAL (a
+ * bug: the record has no such point, or not all of its volumes); nothing to free then.
  */
-int fs_offer_build(const struct fs_record *record, const struct fs_uuid *point, const char *fsid,
+int fs_offer_build(const struct fs_record *record, const struct fs_uuid *id, const char *fsid,
                    int64_t wall_ns, int64_t interval_ns, struct fs_offer *ret_offer,
                    struct fs_error *err);
 

@@ -35,7 +35,7 @@ void fs_peers_set_active(struct fs_peers *peers, bool active, const char *why);
 void fs_peers_reconfigure(struct fs_peers *peers);
 
 /* A transport that a peer opened; moved in. Also fs_tls_accepted_fn (arg is the peers). */
-void fs_peers_accept(void *peers, struct fs_transport *transport);
+void fs_peers_accept(void *arg, struct fs_transport *transport);
 
 /* Timers and what is left to free; returns when it wants to be called again (boot clock). */
 int64_t fs_peers_run(struct fs_peers *peers);

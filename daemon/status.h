@@ -15,7 +15,7 @@ struct fs_daemon;
 /* A new reference, computed now; NULL when out of memory. */
 json_t *fs_status_document(struct fs_daemon *daemon);
 /* The same with only one group, or with all (NULL). */
-json_t *fs_status_document_of(struct fs_daemon *daemon, const struct fs_group *group);
+json_t *fs_status_document_of(struct fs_daemon *daemon, const struct fs_group *only);
 
 /* Parts of it, each a new reference. */
 json_t *fs_status_group(const struct fs_group *group);
