@@ -106,6 +106,7 @@ int fs_site_open(const struct fs_site_options *options, struct fs_site **ret_sit
         return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
     }
     site->options = *options;
+    fs_holds_init(&site->holds);
     set_defaults(&site->options);
     rc = fs_cluster_open(options->conf, options->user, site->options.op_timeout_ns, &site->cluster,
                          err);
@@ -143,6 +144,8 @@ void fs_site_close(struct fs_site *site)
     if (site->sink != NULL) {
         fs_rbd_sink_free(site->sink);
     }
+    fs_rbd_digester_free(site->digester);
+    fs_holds_fini(&site->holds);
     fs_lease_free(site->lease);
     fs_state_close(site->state);
     fs_cluster_close(site->cluster);
@@ -191,4 +194,12 @@ struct fs_sink *fs_site_sink(struct fs_site *site, struct fs_pool *blocking,
         site->sink = fs_rbd_sink_new(site, blocking, mailbox);
     }
     return site->sink;
+}
+
+struct fs_digester *fs_site_digester(struct fs_site *site, struct fs_pool *blocking)
+{
+    if (site->digester == NULL) {
+        site->digester = fs_rbd_digester_new(site, blocking);
+    }
+    return site->digester;
 }

@@ -5,6 +5,7 @@
 
 #include "farshore/site.h"
 #include "snapshot/cluster.h"
+#include "snapshot/digest_keep.h"
 #include "snapshot/lease.h"
 #include "snapshot/state.h"
 
@@ -14,8 +15,10 @@ struct fs_site {
     struct fs_state *state;
     struct fs_lease *lease;
     struct fs_uuid uuid;
-    struct fs_source *source; /* made by fs_site_source */
-    struct fs_sink *sink;     /* made by fs_site_sink */
+    struct fs_source *source;     /* made by fs_site_source */
+    struct fs_sink *sink;         /* made by fs_site_sink */
+    struct fs_digester *digester; /* made by fs_site_digester */
+    struct fs_holds holds;        /* points that are being digested: not to be pruned */
 };
 
 /* snapshot/source.c and snapshot/sink.c */
@@ -25,5 +28,9 @@ void fs_rbd_source_free(struct fs_source *source); /* WORKER; nothing is in flig
 struct fs_sink *fs_rbd_sink_new(struct fs_site *site, struct fs_pool *blocking,
                                 struct fs_mailbox *mailbox);
 void fs_rbd_sink_free(struct fs_sink *sink); /* WORKER */
+
+/* snapshot/digester.c */
+struct fs_digester *fs_rbd_digester_new(struct fs_site *site, struct fs_pool *blocking);
+void fs_rbd_digester_free(struct fs_digester *digester);
 
 #endif

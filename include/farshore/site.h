@@ -9,6 +9,7 @@
 #define FARSHORE_SITE_H
 
 #include "farshore/clock.h"
+#include "farshore/digest.h"
 #include "farshore/pool.h"
 #include "farshore/selector.h"
 #include "farshore/sink.h"
@@ -113,5 +114,6 @@ struct fs_source *fs_site_source(struct fs_site *site, struct fs_pool *blocking,
                                  struct fs_mailbox *mailbox);
 struct fs_sink *fs_site_sink(struct fs_site *site, struct fs_pool *blocking,
                              struct fs_mailbox *mailbox);
+struct fs_digester *fs_site_digester(struct fs_site *site, struct fs_pool *blocking);
 
 #endif
