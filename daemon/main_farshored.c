@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include "daemon/daemon.h"
+#include "farshore/fault.h"
 #include "farshore/log.h"
 
 #define EXIT_CONFIGURATION 2
 #define DEFAULT_CONFIG     "/etc/farshore/farshored.yaml"
 
-enum { OPTION_CHECK = 256, OPTION_LOG_LEVEL };
+enum { OPTION_CHECK = 256, OPTION_LOG_LEVEL, OPTION_FAULT_POINTS };
 
 struct arguments {
     const char *config;
@@ -26,6 +27,9 @@ static const struct argp_option options[] = {
     {"check", OPTION_CHECK, NULL, 0, "Check the configuration, print every finding, and exit", 0},
     {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0,
      "Log up to: error, warning, notice, info (default) or debug", 0},
+#ifdef FARSHORE_FAULTS
+    {"fault-points", OPTION_FAULT_POINTS, NULL, 0, "List the fault points of this test build", 0},
+#endif
     {0},
 };
 
@@ -48,6 +52,16 @@ static int parse_level(const char *text, enum fs_log_level *ret_level)
     return -EINVAL;
 }
 
+#ifdef FARSHORE_FAULTS
+static void list_fault_points(void)
+{
+    for (const struct fs_fault_step *step = fs_fault_steps; step->name; step++) {
+        printf("%s\t%s\t%s\n", step->name, step->who, step->meaning);
+    }
+    exit(EXIT_SUCCESS);
+}
+#endif
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
@@ -65,6 +79,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
                        value);
         }
         return 0;
+#ifdef FARSHORE_FAULTS
+    case OPTION_FAULT_POINTS:
+        list_fault_points();
+        return 0;
+#endif
     case ARGP_KEY_ARG:
         argp_error(state, "\"%s\" is one argument too many", value);
         return 0;

@@ -6,6 +6,7 @@
 
 #include "daemon/offer.h"
 #include "daemon/peer.h"
+#include "farshore/fault.h"
 #include "farshore/log.h"
 
 static void enter(struct fs_group *group, enum fs_phase phase)
@@ -179,6 +180,17 @@ static int merge_config(const struct fs_group *group, struct fs_record *record)
     return changed;
 }
 
+/* The fault point of what a store is for; the group still has the record before it. */
+static void pass_store(const struct fs_group *group, const char *first, const char *members,
+                       const char *pause)
+{
+    const char *step = group->pause_pending ? pause : members;
+
+    step = group->record->version == 0 ? first : step;
+    (void)step; /* without fault points */
+    fs_fault(step);
+}
+
 static void store_done(void *arg, struct fs_record *record, const struct fs_error *err)
 {
     struct fs_group *group = arg;
@@ -191,6 +203,7 @@ static void store_done(void *arg, struct fs_record *record, const struct fs_erro
     } else {
         bool renamed = !same_text(record->name, group->record->name);
         bool changed = group->record->version > 0 && group->merge_pending;
+        pass_store(group, "group.stored", "members.stored", "pause.stored");
         fs_group_set_record(group, record);
         if (group->pause_pending && group->record->paused == group->pause_wanted) {
             group->pause_pending = false;
@@ -239,6 +252,7 @@ bool fs_primary_store_pending(struct fs_group *group)
         fs_record_free(record);
         return false;
     }
+    pass_store(group, "group.store", "members.store", "pause.store");
     enter(group, FS_PHASE_STORING);
     ctx->source->ops->store(ctx->source, record, store_done, group);
     return true;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "daemon/peer.h"
+#include "farshore/fault.h"
 #include "farshore/log.h"
 
 #define SYNC_INTERVAL_NS (2 * FS_SEC)
@@ -192,6 +193,7 @@ void fs_replica_offer(struct fs_groups *groups, const char *peer, struct fs_sess
     struct fs_group *group = fs_groups_find_uuid(groups, &offer->group);
     struct refusal refusal;
 
+    fs_fault("offer.received");
     if (!admit(groups, peer, offer, group, &refusal)) {
         fs_log(FS_EV_OFFER_REFUSED, FS_S("group", offer->name), FS_S("peer", peer),
                FS_S("reason", refusal.message));

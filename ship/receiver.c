@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "farshore/fault.h"
+
 #define SYNC_INTERVAL_NS (2 * FS_SEC)
 #define SYNC_BYTES       (UINT64_C(32) << 20)
 
@@ -51,8 +53,10 @@ static void finish(struct fs_receiver *receiver)
     if (receiver->session && receiver->result.committed) {
         /* Only now: the source may offer the next point at once, and this one is settled. */
         struct fs_committed committed = {.point = receiver->offer.point.id};
+        fs_fault("answer.send");
         FS_STREAM_SEND(receiver->session, FS_FRAME_COMMITTED, receiver->stream, committed,
                        &committed);
+        fs_fault("answer.sent");
     }
     fs_receiver_free_arrivals(receiver);
     fs_budget_leave(receiver->budget, &receiver->client);
@@ -301,6 +305,7 @@ static void accept_offer(struct fs_receiver *receiver, const struct fs_sink_open
         .positions = positions,
     };
     FS_STREAM_SEND(receiver->session, FS_FRAME_ACCEPT, receiver->stream, accept, &accept);
+    fs_fault("accept.sent");
 }
 
 static void opened_cb(void *arg, struct fs_sink_open_result *result)

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "farshore/fault.h"
+
 /* --- one arrival ------------------------------------------------------------------------------ */
 
 /* Its credit and its share of the budget go back. */
@@ -88,6 +90,7 @@ static void written_cb(void *arg, const struct fs_error *err)
     receiver->stats.written_bytes += bytes;
     receiver->unsynced_bytes += bytes;
     arrival->written = true;
+    fs_fault("apply.written");
     unsigned volume = arrival->volume;
     arrival_release(arrival);
     advance(receiver, volume);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "farshore/fault.h"
+
 static const struct fs_stream_events sender_events;
 
 /* --- the end --------------------------------------------------------------------------------- */
@@ -166,6 +168,7 @@ static int accepted(struct fs_sender *sender, const struct fs_accept *accept, st
         sender->stats.resumed_bytes += volume->planned;
     }
     sender->stats.done_bytes = sender->stats.resumed_bytes;
+    fs_fault("accept.received");
     sender->state = SENDER_OPENING;
     sender->opening = true;
     sender->source->ops->open(sender->source, sender->record, &sender->point, &accept->base,
@@ -214,6 +217,7 @@ static int committed(struct fs_sender *sender, const struct fs_committed *messag
     for (size_t i = 0; sender->state == SENDER_COMMITTING && i < sender->offer.n_volumes; i++) {
         sender->agreed[i] = sender->volumes[i].position.chain;
     }
+    fs_fault("answer.received");
     sender->stats.done_bytes = sender->stats.total_bytes;
     end(sender, FS_SENT_COMMITTED);
     return 0;
@@ -301,6 +305,7 @@ static void send_offer(struct fs_sender *sender)
         return;
     }
     FS_STREAM_SEND(sender->session, FS_FRAME_OFFER, sender->stream, offer, &sender->offer);
+    fs_fault("offer.sent");
 }
 
 struct fs_sender *fs_sender_start(const struct fs_sender_options *options,

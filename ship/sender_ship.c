@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "farshore/fault.h"
+
 static void fail_memory(struct fs_sender *sender)
 {
     struct fs_error err = FS_ERROR_INIT;
@@ -287,6 +289,7 @@ static void send_commit(struct fs_sender *sender)
     };
     sender->state = SENDER_COMMITTING;
     FS_STREAM_SEND(sender->session, FS_FRAME_COMMIT, sender->stream, commit, &commit);
+    fs_fault("finals.sent");
 }
 
 void fs_sender_pump(struct fs_sender *sender)

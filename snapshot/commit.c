@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "farshore/fault.h"
 #include "farshore/log.h"
 #include "snapshot/admit.h"
 
@@ -72,6 +73,7 @@ static int remove_content(const struct fs_target *target, const struct fs_record
         }
     }
     rc = rbd_snap_remove_by_id(target->image.handle, id);
+    fs_fault("retain.removed");
     if (rc < 0 && rc != -ENOENT) {
         return fs_cluster_error(err, rc, "cannot remove snapshot %s (id %" PRIu64 ")",
                                 fs_point_snap_name(&point->point, name), id);
@@ -133,6 +135,10 @@ static int drop_points(struct fs_site *site, struct fs_record *record, struct fs
         rc = remove_snapshots(site, record, &record->points[i], targets, n_targets, err);
         if (rc == 0) {
             fs_record_remove_point(record, &point.id);
+            rc = fs_digest_unkeep(site->state, &record->group, &point.id, err);
+        }
+        if (rc == 0) {
+            fs_fault("retain.gone");
             dropped = true;
             fs_log(FS_EV_POINT_REMOVED, FS_S("group", record->name), FS_U("seq", point.seq));
         }
@@ -141,6 +147,7 @@ static int drop_points(struct fs_site *site, struct fs_record *record, struct fs
         int stored = fs_state_store(site->state, record, err);
 
         rc = rc < 0 ? rc : stored;
+        fs_fault("retain.stored");
     }
     return rc;
 }
@@ -272,7 +279,10 @@ static int finish(struct fs_site *site, struct fs_record *record, const struct f
         return rc;
     }
     record->current_until_ns = current.current_until_ns;
-    return fs_state_note_current(site->state, &current, 1, err);
+    fs_fault("commit.committed");
+    rc = fs_state_note_current(site->state, &current, 1, err);
+    fs_fault("commit.noted");
+    return rc;
 }
 
 int fs_commit_point(struct fs_site *site, struct fs_record *record, struct fs_target *targets,
@@ -282,20 +292,26 @@ int fs_commit_point(struct fs_site *site, struct fs_record *record, struct fs_ta
     int rc = check_before(site, targets, n_targets, plan, err);
 
     if (rc == 0) {
+    fs_fault("commit.begin");
+    rc = check_before(site, targets, n_targets, plan, err);
         rc = begin(site, record, targets, n_targets, plan, err);
+        fs_fault("commit.flushed");
     }
     if (rc < 0) {
         return rc;
     }
 
+    fs_fault("commit.committing");
     struct fs_record_point *point = fs_record_find_point(record, &plan->point.id);
 
     for (size_t i = 0; rc == 0 && i < n_targets; i++) {
         rc = with_image(take_snap(&targets[i], &plan->point, &point->contents[i], err), &targets[i],
                         err);
     }
+        fs_fault("commit.snapshot");
     if (rc == 0) {
         rc = finish(site, record, &plan->point.id, &plan->base, plan->retain_latest, err);
+        fs_fault("commit.snapshots");
     }
     /* The point is safe; what could not be dropped is tried again by the next offer. */
     if (rc == 0 && drop_points(site, record, targets, n_targets, &drop_err) < 0) {
@@ -375,15 +391,18 @@ static int recover_point(struct fs_site *site, struct fs_record *record,
         return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory to finish a commit");
     }
     rc = reopen(site, record, point, targets, &believed, err);
+    fs_fault("recover.begin");
     for (size_t i = 0; rc == 0 && believed && i < n_targets; i++) {
         if (!point->contents[i].snap_id) {
             rc = with_image(take_snap(&targets[i], &point->point, &point->contents[i], err),
                             &targets[i], err);
         }
+            fs_fault("recover.snapshot");
     }
     if (rc == 0) {
         rc = believed ? finish(site, record, &id, NULL, 0, err) : give_up(site, record, point, err);
     }
+        fs_fault("recover.finished");
     for (size_t i = 0; i < n_targets; i++) {
         /* Proven: the head is as it was found. After giving up, only those are to be believed. */
         if (rc == 0 && targets[i].hold.proven) {

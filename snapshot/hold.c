@@ -34,6 +34,7 @@
 #include <string.h>
 
 #include "farshore/buf.h"
+#include "farshore/fault.h"
 
 #define LOCK_NAME   "rbd_lock"
 #define PARKED      "farshore"
@@ -233,6 +234,7 @@ int fs_hold_take(struct fs_cluster *cluster, const struct fs_image *image, const
     if (rc < 0) {
         return rc;
     }
+    fs_fault("open.lifted");
     rc = rbd_lock_acquire(image->handle, RBD_LOCK_MODE_EXCLUSIVE);
     if (rc == -EINVAL) {
         return fs_error_set(err, FS_ERR_CONFIG, EINVAL,
@@ -243,6 +245,7 @@ int fs_hold_take(struct fs_cluster *cluster, const struct fs_image *image, const
         return fs_cluster_error(err, rc, "cannot take the exclusive lock");
     }
     ret_hold->taken = true;
+    fs_fault("open.held");
     rc = has_watcher(cluster, image, NULL, &after, err);
     if (before || after) {
         ret_hold->proven = false;
@@ -337,9 +340,11 @@ int fs_hold_park(struct fs_cluster *cluster, const struct fs_image *image, struc
         }
         if (rc == 0) {
             rc = remove_mark(image, err);
+            fs_fault("park.unmarked");
         }
         if (rc == 0) {
             rc = set_cookie(image, hold->header, &locker, PARKED, err);
+            fs_fault("park.parked");
         }
     }
     *hold = (struct fs_hold){0};

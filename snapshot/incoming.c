@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "farshore/fault.h"
 #include "snapshot/alloc.h"
 #include "snapshot/sink.h"
 
@@ -332,6 +333,7 @@ static void run_sync(struct fs_job *letter)
     if (fs_error_is_set(&job->err) || flush_targets(in, &job->err) < 0) {
         return;
     }
+    fs_fault("sync.flushed");
     /* The stored transfer has the offer's volumes in the offer's order; none after a commit. */
     for (size_t i = 0; i < stored->n_positions && i < in->n_targets; i++) {
         stored->positions[i].position = job->positions[i];
@@ -339,6 +341,7 @@ static void run_sync(struct fs_job *letter)
     if (fs_state_store(in->site->state, in->record, &job->err) < 0) {
         fs_error_context(&job->err, "group %s", in->record->name);
     }
+    fs_fault("sync.stored");
 }
 
 static void sync_finished(struct fs_job *letter)

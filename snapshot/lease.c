@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "farshore/fault.h"
 #include "farshore/log.h"
 #include "snapshot/omap.h"
 
@@ -175,6 +176,7 @@ static int fence(struct fs_lease *lease, const char *address, struct fs_error *e
         return rc;
     }
     fs_log(FS_EV_INSTANCE_FENCED, FS_S("address", address));
+    fs_fault("lease.fenced");
     return 0;
 }
 
@@ -262,6 +264,7 @@ static int replace(struct fs_lease *lease, const struct fs_omap *site, struct fs
         return fs_cluster_error(err, rc, "writing the site's lease");
     }
     note_held(lease, now);
+    fs_fault("lease.taken");
     return 0;
 }
 
@@ -312,6 +315,7 @@ static int take(struct fs_lease *lease, struct fs_omap *site, struct fs_error *e
         }
     }
     if (rc == 0) {
+        fs_fault("lease.claim");
         rc = fence_all(lease, site, err);
     }
     return rc < 0 ? rc : replace(lease, site, err);

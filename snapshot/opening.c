@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "farshore/fault.h"
 #include "snapshot/admit.h"
 
 void fs_targets_free(struct fs_site *site, struct fs_target *targets, size_t n_targets)
@@ -339,15 +340,18 @@ static int prepare_targets(struct fs_opening *opening, const struct fs_record *b
         }
         if (restore[i]) {
             rc = fs_target_restore(opening->site->cluster, target, base, &opening->err);
+            fs_fault("open.restored");
         }
         if (rc == 0) {
             rc = fs_target_resize(target, &opening->err);
+            fs_fault("open.resized");
         }
         if (rc == 0) {
             rc = fs_target_label(target, old, now, &opening->err);
         }
         if (rc == 0) {
             rc = fs_hold_mark(&target->image, &target->hold, &opening->err);
+            fs_fault("open.marked");
         }
         if (rc < 0) {
             fs_error_context(&opening->err, "image %s", fs_image_spec(&target->ref, spec));
@@ -394,6 +398,7 @@ static int apply_offer(struct fs_opening *opening, struct fs_record *work)
     }
     if (rc == 0 && create) {
         rc = store(opening, work);
+        fs_fault("open.recorded");
     }
     if (rc == 0 && !same_term(&work->term, &before->term)) {
         rc = store(opening, work); /* before any stamp says so */
@@ -411,6 +416,7 @@ static int apply_offer(struct fs_opening *opening, struct fs_record *work)
     }
     if (rc == 0) {
         rc = store(opening, work);
+        fs_fault("open.stored");
     }
     if (rc == 0) {
         rc = prepare_targets(opening, before, base, restore);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "farshore/fault.h"
 #include "farshore/log.h"
 #include "snapshot/image.h"
 #include "snapshot/probe.h"
@@ -98,6 +99,7 @@ static int visit(struct fs_cluster *cluster, const struct fs_image_ref *ref,
             *ret_group_snap = *ret_group_snap || snap->type == RBD_SNAP_NAMESPACE_TYPE_GROUP;
             if (remove) {
                 rc = remove_snap(&image, snap, err);
+                fs_fault("settle.removed");
             }
         }
     }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "farshore/fault.h"
 #include "snapshot/alloc.h"
 #include "snapshot/incoming.h"
 #include "snapshot/site.h"
@@ -163,7 +164,9 @@ static void run_note_current(struct fs_job *letter)
     struct current_job *job = (struct current_job *)letter;
 
     if (!fs_error_is_set(&job->err)) {
+        fs_fault("current.note");
         fs_state_note_current(job->sink->site->state, job->entries, job->count, &job->err);
+        fs_fault("current.noted");
     }
 }
 

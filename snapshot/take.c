@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "farshore/fault.h"
 #include "farshore/log.h"
 #include "snapshot/image.h"
 #include "snapshot/probe.h"
@@ -147,6 +148,7 @@ static int prune_half_taken(struct take *take)
         }
         rc = fs_prune_point(take->job->site->cluster, record, &record->points[i], take->err);
         if (rc == 0) {
+            fs_fault("take.pruned");
             fs_record_remove_point(record, &id);
             changed = true;
         }
@@ -261,6 +263,7 @@ static int stamp_volume(const struct take *take, struct volume *volume)
     if (rc == 0) {
         rc = fs_stamp_write(image.handle, ref->image_id, &wanted, take->err);
         fs_image_close(&image);
+        fs_fault("take.stamped");
     }
     return rc;
 }
@@ -426,11 +429,16 @@ static int take_point(struct take *take)
     if (rc < 0) { /* a store that failed may have happened: if the point is there it is TAKING */
         return rc;
     }
+    fs_fault("take.seq");
     point = fs_record_find_point(take->record, &id);
     rc = ask_helper(take, point);
     if (rc == 0) {
+        fs_fault("take.answered");
         point->state = FS_POINT_COMPLETE;
         rc = fs_state_store(take->job->site->state, take->record, take->err);
+    }
+    if (rc == 0) {
+        fs_fault("take.complete");
     }
     if (rc < 0) {
         drop_point(take, &id);
@@ -516,6 +524,7 @@ static bool prune_older(struct fs_site *site, struct fs_record *record, uint64_t
         }
         fs_log(FS_EV_POINT_REMOVED, FS_S("group", record->name), FS_S("snapshot", name));
         fs_record_remove_point(record, &id);
+        fs_fault("settle.gone");
         changed = true;
     }
     return changed;
@@ -545,9 +554,14 @@ int fs_settle_run(struct fs_site *site, struct fs_record *record, const struct f
             .group = record->group, .point = *committed, .current_until_ns = current_until_ns};
 
         rc = fs_state_note_current(site->state, &current, 1, err);
+        fs_fault("settle.committed");
     }
-    if (rc < 0) {
-        return rc;
+    if (rc == 0) {
+        fs_fault("settle.noted");
+        if (prune_older(site, record, seq)) {
+            rc = fs_state_store(site->state, record, err);
+            fs_fault("settle.stored");
+        }
     }
     return prune_older(site, record, seq) ? fs_state_store(site->state, record, err) : 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "farshore/clock.h"
+#include "farshore/fault.h"
 #include "farshore/source.h"
 #include "snapshot/image.h"
 #include "snapshot/probe.h"
@@ -239,6 +240,7 @@ static int take_singly(struct takepoint *take, struct fs_error *err)
     take->began_ns = fs_clock_boot(fs_clock_system());
     for (size_t i = 0; rc == 0 && i < take->n_volumes; i++) {
         rc = snapshot_one(take, &take->volumes[i], take->snap, err);
+        fs_fault("helper.single");
     }
     return rc;
 }
@@ -252,6 +254,7 @@ static int group_snapshot(struct takepoint *take, rados_ioctx_t ioctx, struct fs
     if (rc < 0 && rc != -EEXIST) {
         return fs_cluster_error(err, rc, "cannot create RBD group %s", take->group);
     }
+    fs_fault("helper.group");
     for (rc = 0; rc == 0 && added < take->n_volumes;) {
         struct volume *volume = &take->volumes[added];
 
@@ -260,6 +263,7 @@ static int group_snapshot(struct takepoint *take, rados_ioctx_t ioctx, struct fs
             fs_cluster_error(err, rc, "image %s: cannot add it to RBD group %s",
                              fs_image_spec(&volume->ref, spec), take->group);
         } else {
+            fs_fault("helper.member");
             added++;
         }
     }
@@ -271,6 +275,7 @@ static int group_snapshot(struct takepoint *take, rados_ioctx_t ioctx, struct fs
             fs_cluster_error(err, rc, "cannot take a group snapshot%s",
                              rc == -EROFS ? " (a writer holds an explicit lock)" : "");
         }
+        fs_fault("helper.snapshot");
     }
     while (added > 0) { /* a member could not be deleted or snapshotted by others */
         struct volume *volume = &take->volumes[--added];
@@ -281,6 +286,7 @@ static int group_snapshot(struct takepoint *take, rados_ioctx_t ioctx, struct fs
             rc = fs_cluster_error(err, left, "image %s: cannot take it out of RBD group %s",
                                   fs_image_spec(&volume->ref, spec), take->group);
         }
+        fs_fault("helper.left");
     }
     return rc;
 }
@@ -300,6 +306,7 @@ static int take_together(struct takepoint *take, struct fs_error *err)
         struct volume *volume = &take->volumes[i];
 
         rc = snapshot_one(take, volume, take->mark, err);
+        fs_fault("helper.mark");
         /* Ours would be one more client to notify during the group snapshot. */
         rbd_close(volume->image.handle);
         volume->image.handle = NULL;
@@ -417,12 +424,14 @@ json_t *fs_takepoint(struct fs_cluster *cluster, const json_t *request, fs_takep
         rc = probe_writers(&take, &err);
     }
     if (rc == 0) {
+        fs_fault("helper.start");
         together = take.n_volumes > 1 && take.one_namespace;
         rc = together ? take_together(&take, &err) : take_singly(&take, &err);
     }
     for (size_t i = 0; rc == 0 && i < take.n_volumes; i++) {
         rc = find_snaps(&take, &take.volumes[i], together, &err);
     }
+    fs_fault("helper.found");
 
     json_t *answer = rc == 0 ? answer_taken(&take, together) : answer_failed(&take, &err);
 

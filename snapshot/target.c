@@ -25,6 +25,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "farshore/fault.h"
 #include "snapshot/admit.h"
 #include "snapshot/stamp.h"
 
@@ -293,7 +294,10 @@ static int write_stamp(const struct fs_record *record, struct fs_target *target,
         .role = FS_ROLE_SECONDARY,
     };
 
-    return fs_stamp_write(target->image.handle, target->ref.image_id, &stamp, err);
+    int rc = fs_stamp_write(target->image.handle, target->ref.image_id, &stamp, err);
+
+    fs_fault("open.stamped");
+    return rc;
 }
 
 int fs_target_create(struct fs_cluster *cluster, const struct fs_record *record,
@@ -306,6 +310,7 @@ int fs_target_create(struct fs_cluster *cluster, const struct fs_record *record,
         rc = fs_cluster_ioctx(cluster, target->ref.pool, target->ref.ns, &target->image.ioctx, err);
         if (rc == 0) {
             rc = create_image(target, err);
+            fs_fault("open.created");
             rados_ioctx_destroy(target->image.ioctx);
         }
         target->image.ioctx = NULL;
