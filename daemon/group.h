@@ -47,6 +47,7 @@ struct fs_group {
     struct fs_volume *found; /* owned; membership to merge into the record when idle */
     size_t n_found;
     bool merge_pending;
+    bool members_changed; /* by what is being stored now */
     char found_name[FS_NAME_SIZE];
     char found_policy[FS_NAME_SIZE];
     bool pause_pending; /* pause_wanted is not in the record yet */

@@ -201,14 +201,13 @@ static void store_done(void *arg, struct fs_record *record, const struct fs_erro
         fs_record_free(record);
         report_error(group, FS_EV_SYNC_FAILED, err);
     } else {
-        bool renamed = !same_text(record->name, group->record->name);
-        bool changed = group->record->version > 0 && group->merge_pending;
+        bool changed = group->record->version > 0 && group->members_changed;
         pass_store(group, "group.stored", "members.stored", "pause.stored");
         fs_group_set_record(group, record);
         if (group->pause_pending && group->record->paused == group->pause_wanted) {
             group->pause_pending = false;
         }
-        if (changed || renamed) {
+        if (changed) {
             fs_log(FS_EV_GROUP_CHANGED, FS_S("group", group->record->name),
                    FS_U("volumes", group->record->n_volumes));
         }
@@ -241,6 +240,7 @@ bool fs_primary_store_pending(struct fs_group *group)
         fs_record_free(record);
         return false;
     }
+    group->members_changed = changed > 0;
     changed |= merge_config(group, record);
     if (group->pause_pending && record->paused != group->pause_wanted) {
         record->paused = group->pause_wanted;
