@@ -9,7 +9,7 @@ import subprocess
 import rados
 import rbd
 
-from . import MIB, SOURCE
+from . import MIB, SOURCE, wait_for
 
 LAB = SOURCE / "tests/lab/lab"
 POOLS = ("rbd", "rbd2", "rbd-data")
@@ -125,6 +125,29 @@ class Site:
     def blocklist(self):
         lines = self.command(prefix="osd blocklist ls", format="plain").decode().splitlines()
         return [line.split()[0] for line in lines if line]
+
+    def instances(self):
+        """Addresses of the client instances that the site's daemon recorded as its own."""
+        with self.ioctx("rbd", "farshore") as io, rados.ReadOpCtx() as op:
+            found, _ = io.get_omap_keys(op, "", 500)
+            io.operate_read_op(op, "site")
+            return [key.removeprefix("instance.") for key, _ in found
+                    if key.startswith("instance.")]
+
+    def block(self, address, expire_s=300):
+        self.command(prefix="osd blocklist", blocklistop="add", addr=address,
+                     expire=float(expire_s))
+
+    def set_full(self, full):
+        """Whether its pools are full, as by a quota (which needs a manager, and the lab has none)."""
+        ratios = (("nearfull", 0.85), ("backfillfull", 0.9), ("full", 0.95))
+        for name, ratio in ratios if full else reversed(ratios):
+            self.command(prefix=f"osd set-{name}-ratio", ratio=1e-5 if full else ratio)
+
+        def done():
+            pools = json.loads(self.command(prefix="osd dump", format="json"))["pools"]
+            return all(("full" in p["flags_names"].split(",")) == full for p in pools)
+        wait_for(done, 30, f"{self.name}'s pools are {'' if full else 'not '}full")
 
     def watchers(self):
         """Addresses of the clients that have an image open, by image. Those on the blocklist are
