@@ -128,17 +128,18 @@ static int drop_points(struct fs_site *site, struct fs_record *record, struct fs
     for (size_t i = 0; rc == 0 && i < record->n_points;) {
         const struct fs_point_id point = record->points[i].point;
 
-        if (record->points[i].state != FS_POINT_TAKING) {
+        /* One that is being digested goes the next time. */
+        if (record->points[i].state != FS_POINT_TAKING || fs_holds_has(&site->holds, &point.id)) {
             i++;
             continue;
         }
         rc = remove_snapshots(site, record, &record->points[i], targets, n_targets, err);
         if (rc == 0) {
-            fs_record_remove_point(record, &point.id);
             rc = fs_digest_unkeep(site->state, &record->group, &point.id, err);
         }
         if (rc == 0) {
             fs_fault("retain.gone");
+            fs_record_remove_point(record, &point.id);
             dropped = true;
             fs_log(FS_EV_POINT_REMOVED, FS_S("group", record->name), FS_U("seq", point.seq));
         }
@@ -146,8 +147,8 @@ static int drop_points(struct fs_site *site, struct fs_record *record, struct fs
     if (dropped) {
         int stored = fs_state_store(site->state, record, err);
 
-        rc = rc < 0 ? rc : stored;
         fs_fault("retain.stored");
+        rc = rc < 0 ? rc : stored;
     }
     return rc;
 }
@@ -278,8 +279,8 @@ static int finish(struct fs_site *site, struct fs_record *record, const struct f
     if (rc < 0) {
         return rc;
     }
-    record->current_until_ns = current.current_until_ns;
     fs_fault("commit.committed");
+    record->current_until_ns = current.current_until_ns;
     rc = fs_state_note_current(site->state, &current, 1, err);
     fs_fault("commit.noted");
     return rc;
@@ -289,29 +290,29 @@ int fs_commit_point(struct fs_site *site, struct fs_record *record, struct fs_ta
                     size_t n_targets, const struct fs_commit_plan *plan, struct fs_error *err)
 {
     struct fs_error drop_err = FS_ERROR_INIT;
-    int rc = check_before(site, targets, n_targets, plan, err);
+    int rc;
 
-    if (rc == 0) {
     fs_fault("commit.begin");
     rc = check_before(site, targets, n_targets, plan, err);
-        rc = begin(site, record, targets, n_targets, plan, err);
+    if (rc == 0) {
         fs_fault("commit.flushed");
+        rc = begin(site, record, targets, n_targets, plan, err);
     }
     if (rc < 0) {
         return rc;
     }
-
     fs_fault("commit.committing");
+
     struct fs_record_point *point = fs_record_find_point(record, &plan->point.id);
 
     for (size_t i = 0; rc == 0 && i < n_targets; i++) {
         rc = with_image(take_snap(&targets[i], &plan->point, &point->contents[i], err), &targets[i],
                         err);
-    }
         fs_fault("commit.snapshot");
+    }
     if (rc == 0) {
-        rc = finish(site, record, &plan->point.id, &plan->base, plan->retain_latest, err);
         fs_fault("commit.snapshots");
+        rc = finish(site, record, &plan->point.id, &plan->base, plan->retain_latest, err);
     }
     /* The point is safe; what could not be dropped is tried again by the next offer. */
     if (rc == 0 && drop_points(site, record, targets, n_targets, &drop_err) < 0) {
@@ -390,19 +391,19 @@ static int recover_point(struct fs_site *site, struct fs_record *record,
     if (!targets) {
         return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory to finish a commit");
     }
-    rc = reopen(site, record, point, targets, &believed, err);
     fs_fault("recover.begin");
+    rc = reopen(site, record, point, targets, &believed, err);
     for (size_t i = 0; rc == 0 && believed && i < n_targets; i++) {
         if (!point->contents[i].snap_id) {
             rc = with_image(take_snap(&targets[i], &point->point, &point->contents[i], err),
                             &targets[i], err);
-        }
             fs_fault("recover.snapshot");
+        }
     }
     if (rc == 0) {
         rc = believed ? finish(site, record, &id, NULL, 0, err) : give_up(site, record, point, err);
-    }
         fs_fault("recover.finished");
+    }
     for (size_t i = 0; i < n_targets; i++) {
         /* Proven: the head is as it was found. After giving up, only those are to be believed. */
         if (rc == 0 && targets[i].hold.proven) {

@@ -510,7 +510,8 @@ static bool prune_older(struct fs_site *site, struct fs_record *record, uint64_t
         char name[FS_SNAP_NAME_SIZE];
         int rc;
 
-        if (record->points[i].point.seq >= seq) {
+        /* One that is being digested goes the next time. */
+        if (record->points[i].point.seq >= seq || fs_holds_has(&site->holds, &id)) {
             i++;
             continue;
         }
@@ -523,8 +524,8 @@ static bool prune_older(struct fs_site *site, struct fs_record *record, uint64_t
             continue;
         }
         fs_log(FS_EV_POINT_REMOVED, FS_S("group", record->name), FS_S("snapshot", name));
-        fs_record_remove_point(record, &id);
         fs_fault("settle.gone");
+        fs_record_remove_point(record, &id);
         changed = true;
     }
     return changed;
@@ -553,8 +554,8 @@ int fs_settle_run(struct fs_site *site, struct fs_record *record, const struct f
         struct fs_current current = {
             .group = record->group, .point = *committed, .current_until_ns = current_until_ns};
 
-        rc = fs_state_note_current(site->state, &current, 1, err);
         fs_fault("settle.committed");
+        rc = fs_state_note_current(site->state, &current, 1, err);
     }
     if (rc == 0) {
         fs_fault("settle.noted");
@@ -563,5 +564,5 @@ int fs_settle_run(struct fs_site *site, struct fs_record *record, const struct f
             fs_fault("settle.stored");
         }
     }
-    return prune_older(site, record, seq) ? fs_state_store(site->state, record, err) : 0;
+    return rc;
 }
