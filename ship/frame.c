@@ -43,6 +43,18 @@ const char *fs_frame_type_name(uint16_t type)
         return "CURRENT";
     case FS_FRAME_CURRENT_ACK:
         return "CURRENT_ACK";
+    case FS_FRAME_VERIFY:
+        return "VERIFY";
+    case FS_FRAME_VERIFY_REPORT:
+        return "VERIFY_REPORT";
+    case FS_FRAME_DIGEST_OPEN:
+        return "DIGEST_OPEN";
+    case FS_FRAME_DIGEST_READY:
+        return "DIGEST_READY";
+    case FS_FRAME_DIGEST_WANT:
+        return "DIGEST_WANT";
+    case FS_FRAME_DIGEST_BATCH:
+        return "DIGEST_BATCH";
     default:
         return "unknown";
     }

@@ -15,6 +15,7 @@
 #define FARSHORE_WIRE_H
 
 #include "farshore/buf.h"
+#include "farshore/digest.h"
 #include "farshore/sink.h"
 
 #define FS_WIRE_VERSION      1
@@ -50,6 +51,14 @@ enum fs_frame_type {
     FS_FRAME_ABORT = 23,       /* S, ends the stream */
     FS_FRAME_CURRENT = 32,     /* stream 0, S: groups unchanged until ... */
     FS_FRAME_CURRENT_ACK = 33, /* stream 0, T: durably recorded */
+    /* Between sites that both have FS_FEATURE_VERIFY. Who opened the stream ends it with ABORT,
+     * the other side with REFUSE. */
+    FS_FRAME_VERIFY = 48,        /* opens a stream: verify a point for me */
+    FS_FRAME_VERIFY_REPORT = 49, /* how far it is; the last one ends the stream */
+    FS_FRAME_DIGEST_OPEN = 50,   /* opens a stream: I want digests of a point */
+    FS_FRAME_DIGEST_READY = 51,  /* it is open; its volumes */
+    FS_FRAME_DIGEST_WANT = 52,   /* digests of a range of a volume, please: one at a time */
+    FS_FRAME_DIGEST_BATCH = 53,  /* here they are */
 };
 
 const char *fs_frame_type_name(uint16_t type); /* "HELLO", ... or "unknown" */
@@ -74,9 +83,11 @@ void fs_frame_finish(struct fs_buf *buf, size_t start);
 long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_frame,
                     struct fs_error *err);
 
+#define FS_FEATURE_VERIFY (UINT64_C(1) << 0) /* knows VERIFY and DIGEST_OPEN */
+
 struct fs_hello {
     uint16_t version_min, version_max;
-    uint64_t features; /* bits; none are defined yet */
+    uint64_t features; /* bits: FS_FEATURE_*; others are ignored */
     char site[FS_NAME_SIZE];
     struct fs_uuid site_uuid;
     struct fs_uuid instance; /* of the daemon process */
@@ -161,6 +172,59 @@ struct fs_current_list { /* CURRENT, CURRENT_ACK */
     struct fs_current_entry *entries; /* owned */
 };
 
+struct fs_verify {
+    struct fs_uuid group;
+    struct fs_uuid point; /* zero: the newest one that both sites hold */
+};
+
+enum fs_verify_phase {
+    FS_VERIFY_RUNNING = 0,
+    FS_VERIFY_EQUAL = 1,     /* proved */
+    FS_VERIFY_DIFFERENT = 2, /* see differences */
+    FS_VERIFY_REFUSED = 3,   /* nothing was looked at: message says why and what would help */
+    FS_VERIFY_FAILED = 4,    /* it could not be finished: message says why */
+};
+
+struct fs_difference {
+    struct fs_uuid volume;
+    uint64_t object;         /* number of the object */
+    uint64_t offset, length; /* where they differ, as narrow as it is known */
+};
+
+/* Listed differences; the others are only counted. */
+#define FS_DIFFERENCES_MAX 64
+
+struct fs_verify_report {
+    enum fs_verify_phase phase;
+    bool kept;                        /* against the digests that were kept with the point */
+    struct fs_uuid point;             /* zero: not known yet */
+    uint64_t done_bytes, total_bytes; /* of the volumes' sizes */
+    uint64_t read_bytes;              /* that were looked at here */
+    uint64_t different;               /* objects that differ */
+    char message[512];
+    size_t n_differences;
+    struct fs_difference differences[FS_DIFFERENCES_MAX];
+};
+
+struct fs_digest_open {
+    struct fs_uuid group, point;
+};
+
+struct fs_digest_ready {
+    size_t n_volumes;
+    struct fs_digest_volume volumes[FS_VOLUMES_MAX];
+};
+
+struct fs_digest_want {
+    struct fs_digest_query query;
+};
+
+struct fs_digest_batch {
+    uint64_t next;
+    size_t n_entries;
+    struct fs_digest_entry *entries; /* owned */
+};
+
 /*
  * encode puts the payload (without the frame). Texts for people (BYE, ABORT, REFUSE) are cleaned of
  * what is not valid UTF-8 or is a control character; names are not: one that is not valid text is
@@ -173,7 +237,9 @@ struct fs_current_list { /* CURRENT, CURRENT_ACK */
     X(ping)                                                                                        \
     X(credit)                                                                                      \
     X(offer)                                                                                       \
-    X(accept) X(refuse) X(segment) X(progress) X(commit) X(committed) X(text) X(current_list)
+    X(accept)                                                                                      \
+    X(refuse) X(segment) X(progress) X(commit) X(committed) X(text) X(current_list) X(verify)      \
+        X(verify_report) X(digest_open) X(digest_ready) X(digest_want) X(digest_batch)
 
 #define FS_WIRE_PROTOTYPES(name)                                                                   \
     void fs_##name##_encode(const struct fs_##name *message, struct fs_buf *buf);                  \
@@ -190,6 +256,7 @@ void fs_segment_fini(struct fs_segment *message);
 void fs_progress_fini(struct fs_progress *message);
 void fs_commit_fini(struct fs_commit *message);
 void fs_current_list_fini(struct fs_current_list *message);
+void fs_digest_batch_fini(struct fs_digest_batch *message);
 
 /*
  * The chained digest of a volume and point: start is all zero; each segment gives

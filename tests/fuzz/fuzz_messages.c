@@ -55,6 +55,12 @@ TRY(commit, fs_commit_fini)
 TRY(committed, no_fini)
 TRY(text, no_fini)
 TRY(current_list, fs_current_list_fini)
+TRY(verify, no_fini)
+TRY(verify_report, no_fini)
+TRY(digest_open, no_fini)
+TRY(digest_ready, no_fini)
+TRY(digest_want, no_fini)
+TRY(digest_batch, fs_digest_batch_fini)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -63,11 +69,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool canonical;
     } decoders[] = {
         {try_hello, false}, /* bytes of later versions may follow */
-        {try_ping, true},      {try_credit, true},   {try_offer, true},
-        {try_accept, true},    {try_refuse, false}, /* reasons of later versions are folded into one
-                                                     */
-        {try_segment, true},   {try_progress, true}, {try_commit, true},
-        {try_committed, true}, {try_text, true},     {try_current_list, true},
+        {try_ping, true},         {try_credit, true},        {try_offer, true},
+        {try_accept, true},       {try_refuse, false}, /* reasons of later versions are folded into
+                                                        * one
+                                                        */
+        {try_segment, true},      {try_progress, true},      {try_commit, true},
+        {try_committed, true},    {try_text, true},          {try_current_list, true},
+        {try_verify, true},       {try_verify_report, true}, {try_digest_open, true},
+        {try_digest_ready, true}, {try_digest_want, true},   {try_digest_batch, true},
     };
     if (size == 0) {
         return 0;
