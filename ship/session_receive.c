@@ -14,7 +14,7 @@
 enum place {
     PLACE_UNKNOWN,
     PLACE_CONTROL,     /* stream 0 */
-    PLACE_FROM_SOURCE, /* on streams that the sending side opened */
+    PLACE_FROM_SOURCE, /* on streams that the sending side opened; it asks, or is a source */
     PLACE_FROM_TARGET, /* on streams that the receiving side opened */
 };
 
@@ -33,11 +33,17 @@ static enum place place_of(uint16_t type)
     case FS_FRAME_SEGMENT:
     case FS_FRAME_COMMIT:
     case FS_FRAME_ABORT:
+    case FS_FRAME_VERIFY:
+    case FS_FRAME_DIGEST_OPEN:
+    case FS_FRAME_DIGEST_WANT:
         return PLACE_FROM_SOURCE;
     case FS_FRAME_ACCEPT:
     case FS_FRAME_REFUSE:
     case FS_FRAME_PROGRESS:
     case FS_FRAME_COMMITTED:
+    case FS_FRAME_VERIFY_REPORT:
+    case FS_FRAME_DIGEST_READY:
+    case FS_FRAME_DIGEST_BATCH:
         return PLACE_FROM_TARGET;
     default:
         return PLACE_UNKNOWN;
@@ -264,6 +270,34 @@ static int handle_offer(struct fs_session *session, const struct fs_frame *frame
     return 0;
 }
 
+/* VERIFY and DIGEST_OPEN open a stream as an OFFER does. */
+static int handle_question(struct fs_session *session, const struct fs_frame *frame,
+                           struct fs_error *err)
+{
+    struct fs_verify verify;
+    struct fs_digest_open open;
+    bool digests = frame->type == FS_FRAME_DIGEST_OPEN;
+    if (frame->stream <= session->peer_stream) {
+        return broken(err, "%s on stream %u after %u", fs_frame_type_name(frame->type),
+                      frame->stream, session->peer_stream);
+    }
+    int r = digests ? fs_digest_open_decode(frame->payload, frame->length, &open, err)
+                    : fs_verify_decode(frame->payload, frame->length, &verify, err);
+    if (r < 0) {
+        return r;
+    }
+    session->peer_stream = frame->stream;
+    if (session->streams.count >= FS_SESSION_STREAMS_MAX || session->events->verify == NULL ||
+        streams_add(&session->streams, frame->stream) == NULL) {
+        refuse_offer(session, frame->stream);
+    } else if (digests) {
+        session->events->digest_open(session->arg, session, frame->stream, &open);
+    } else {
+        session->events->verify(session->arg, session, frame->stream, &verify);
+    }
+    return 0;
+}
+
 /* The stream is offered and its owner has yet to decide: only ABORT is possible. */
 static int handle_unattached(struct stream *stream, const struct fs_frame *frame,
                              struct fs_error *err)
@@ -340,6 +374,9 @@ static int handle_stream(struct fs_session *session, const struct fs_frame *fram
     }
     if (frame->type == FS_FRAME_OFFER) {
         return handle_offer(session, frame, err);
+    }
+    if (frame->type == FS_FRAME_VERIFY || frame->type == FS_FRAME_DIGEST_OPEN) {
+        return handle_question(session, frame, err);
     }
     if (frame->type == FS_FRAME_SEGMENT) {
         if (frame->length > session->may_receive) {

@@ -83,13 +83,20 @@ struct fs_session_events {
     /* CURRENT and CURRENT_ACK; borrowed. */
     void (*current)(void *arg, struct fs_session *session, const struct fs_current_list *list);
     void (*current_ack)(void *arg, struct fs_session *session, const struct fs_current_list *list);
+    /* A peer asks for a verification, or for digests; borrowed. Attach or refuse, as for an offer.
+     * Both NULL: the session refuses them. */
+    void (*verify)(void *arg, struct fs_session *session, uint32_t stream,
+                   const struct fs_verify *verify);
+    void (*digest_open)(void *arg, struct fs_session *session, uint32_t stream,
+                        const struct fs_digest_open *open);
 };
 
 /* One end of a stream: a sender or a receiver. */
 struct fs_stream_events {
     /* Borrowed; a return other than 0 (with err) ends the session as a protocol error. Only frames
-     * of the other role come: to the stream's opener ACCEPT, REFUSE, PROGRESS and COMMITTED, to the
-     * other side SEGMENT, COMMIT and ABORT. Detach after one that ends the stream. */
+     * of the other role come: to the stream's opener ACCEPT, REFUSE, PROGRESS, COMMITTED and the
+     * answers of verification, to the other side SEGMENT, COMMIT, ABORT and DIGEST_WANT. Detach
+     * after one that ends the stream. */
     int (*frame)(void *arg, const struct fs_frame *frame, struct fs_error *err);
     /* There is credit and room in the transport again (senders). */
     void (*writable)(void *arg);
