@@ -77,9 +77,9 @@ int fs_verify_report_decode(const uint8_t *payload, size_t length,
     fs_codec_get_text(&cursor, report.message, sizeof(report.message), FS_TEXT_MAY_BE_EMPTY);
     report.n_differences = fs_cursor_get_u16(&cursor);
     if (cursor.failed || phase > FS_VERIFY_FAILED || kept > 1 ||
-        report.n_differences > FS_DIFFERENCES_MAX || report.n_differences > report.different ||
-        report.done_bytes > report.total_bytes || report.total_bytes > INT64_MAX ||
-        report.read_bytes > INT64_MAX || report.different > INT64_MAX ||
+        report.n_differences > FS_DIFFERENCES_MAX || report.done_bytes > report.total_bytes ||
+        report.total_bytes > INT64_MAX || report.read_bytes > INT64_MAX ||
+        report.different > INT64_MAX ||
         fs_cursor_left(&cursor) != report.n_differences * DIFFERENCE_SIZE) {
         return fs_codec_fail(err, "VERIFY_REPORT", "a field is missing or impossible");
     }
