@@ -5,6 +5,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/status.h"
+#include "farshore/log.h"
 
 #define PROGRESS_EVERY_NS (500 * FS_MSEC)
 
@@ -169,9 +170,39 @@ static void do_pause(struct fs_commands *commands, struct fs_call *call, struct 
     }
 }
 
+/*
+ * Without "yes" only what it would do. The peer's next offer, which comes by itself, carries it
+ * out: whoever wrote to the images may have gone on since.
+ */
+static void do_adopt(struct fs_call *call, struct fs_group *group, bool yes)
+{
+    const char *name = group->record->name;
+
+    if (group->record->role == FS_ROLE_PRIMARY) {
+        fs_call_fail(call, FS_EXIT_REFUSED, "this site is primary for %s: run it at %s", name,
+                     group->record->peer);
+        return;
+    }
+    if (group->record->role != FS_ROLE_SECONDARY || group->failure.state != FS_STATE_TAMPERED) {
+        fs_call_fail(call, FS_EXIT_REFUSED,
+                     "nobody else wrote to the images of %s, as far as this site knows: there is "
+                     "nothing to adopt",
+                     name);
+        return;
+    }
+    if (yes) {
+        group->adopt = true;
+        fs_log(FS_EV_ADOPTING, FS_S("group", name), FS_S("what", group->failure.reason));
+    }
+    fs_call_finish(call, FS_EXIT_OK,
+                   json_pack("{s:i, s:s, s:s, s:s, s:b}", "schema_version", 1, "group", name,
+                             "peer", group->record->peer, "reason", group->failure.reason,
+                             "adopting", yes));
+}
+
 static bool known(const char *command)
 {
-    static const char *const names[] = {"status", "points", "sync", "pause", "resume"};
+    static const char *const names[] = {"status", "points", "sync", "pause", "resume", "adopt"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], command) == 0) {
@@ -209,6 +240,8 @@ void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request)
         fs_call_fail(call, FS_EXIT_BAD_REQUEST, "%s needs a group", command);
     } else if (strcmp(command, "points") == 0) {
         fs_call_finish(call, FS_EXIT_OK, fs_status_points(group));
+    } else if (strcmp(command, "adopt") == 0) {
+        do_adopt(call, group, json_is_true(json_object_get(request, "yes")));
     } else if (strcmp(command, "sync") == 0) {
         do_sync(commands, call, group, json_is_true(json_object_get(request, "wait")));
     } else {

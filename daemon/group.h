@@ -71,6 +71,7 @@ struct fs_group {
     struct fs_receiver *receiver;
     struct fs_point_id incoming;
     size_t incoming_volumes;
+    bool adopt; /* an operator said so: keep aside what others wrote to the images, and go on */
 };
 
 /* record is moved in (also on failure); NULL when out of memory. */

@@ -121,6 +121,7 @@ static void received(void *arg, struct fs_receiver_result *result)
     fs_group_stats_add(&group->stats, &result->stats);
     if (result->committed) {
         fs_group_succeeded(group);
+        group->adopt = false;
         group->stats.committed++;
         fs_histogram_observe_ns(&group->stats.sync_duration, took);
         fs_log(FS_EV_POINT_COMMITTED, FS_S("group", group->record->name),
@@ -130,14 +131,19 @@ static void received(void *arg, struct fs_receiver_result *result)
     } else if (fs_error_is_set(&result->err) && result->err.class != FS_ERR_CANCELLED) {
         struct fs_verdict verdict;
         const char *label = "peer_lost";
+        enum fs_event event =
+            result->refusal == FS_REFUSE_DIGEST ? FS_EV_DIGEST_MISMATCH
+            : result->refusal == FS_REFUSE_TAMPERED && group->failure.state != FS_STATE_TAMPERED
+                ? FS_EV_TAMPERED /* once: the peer tries it again and again */
+                : FS_EV_SYNC_FAILED;
         if (fs_peers_session(ctx->peers, group->record->peer)) {
             label = fs_verdict_of_refusal(result->refusal, &result->err, &verdict);
             fs_group_failed(group, label, &verdict, &result->err);
         } else {
             fs_group_stats_failed(&group->stats, label);
         }
-        fs_log(result->refusal == FS_REFUSE_DIGEST ? FS_EV_DIGEST_MISMATCH : FS_EV_SYNC_FAILED,
-               FS_S("group", group->record->name), FS_S("reason", label), FS_E(&result->err));
+        fs_log(event, FS_S("group", group->record->name), FS_S("reason", label),
+               FS_E(&result->err));
         if (result->err.code == ESTALE || result->err.code == ESHUTDOWN) {
             ctx->site_lost(ctx->hook_arg, &result->err);
         }
@@ -155,6 +161,7 @@ static bool receive(struct fs_groups *groups, struct fs_group *group, const char
         .pools = policy->pools,
         .n_pools = policy->n_pools,
         .retain_latest = policy->retain_latest,
+        .adopt = group->adopt,
     };
     const struct fs_receiver_options options = {
         .sink = ctx->sink,

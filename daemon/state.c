@@ -103,6 +103,9 @@ const char *fs_verdict_of_refusal(enum fs_refusal refusal, const struct fs_error
                               "the point was not committed; if it comes again, check the hosts' "
                               "memory and the clusters' health"},
         [FS_REFUSE_BROKEN] = {FS_STATE_ERROR, "refused", "see the log of the peer"},
+        [FS_REFUSE_TAMPERED] = {FS_STATE_TAMPERED, "tampered",
+                                "farshore adopt GROUP at the secondary site keeps aside what was "
+                                "written there and goes on"},
     };
 
     if (refusal == FS_REFUSE_NONE || (size_t)refusal >= sizeof(meanings) / sizeof(meanings[0])) {

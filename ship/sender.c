@@ -189,6 +189,7 @@ static enum fs_error_class refusal_class(enum fs_refusal reason)
     case FS_REFUSE_NOT_OWNED:
         return FS_ERR_CONFIG;
     case FS_REFUSE_DIGEST:
+    case FS_REFUSE_TAMPERED:
         return FS_ERR_DATA;
     default:
         return FS_ERR_PEER;

@@ -282,7 +282,7 @@ int fs_refuse_decode(const uint8_t *payload, size_t length, struct fs_refuse *re
         return fs_codec_fail(err, "REFUSE", "it has no reason");
     }
     /* A reason of a newer version is still a refusal, and its message says what it is. */
-    refuse.reason = reason > FS_REFUSE_BROKEN ? FS_REFUSE_BROKEN : (enum fs_refusal)reason;
+    refuse.reason = reason > FS_REFUSE_LAST ? FS_REFUSE_BROKEN : (enum fs_refusal)reason;
     *ret_message = refuse;
     return 0;
 }

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/cluster.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define FSID_SIZE 64
+#define FSID_SIZE  64
+#define FENCED_MAX 64 /* remembered: the newest */
 
 struct fs_cluster {
     rados_t rados;
     char user[FS_NAME_SIZE];
     char fsid[FSID_SIZE];
     char *address; /* rados_buffer_free */
+    pthread_mutex_t lock;
+    char fenced[FENCED_MAX][96]; /* guarded by lock; a ring */
+    size_t n_fenced;             /* guarded by lock; ever */
 };
 
 int fs_cluster_error(struct fs_error *err, int rc, const char *format, ...)
@@ -173,10 +178,12 @@ int fs_cluster_open(const char *conf, const char *user, int64_t op_timeout_ns,
     if (cluster == NULL) {
         return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
     }
+    pthread_mutex_init(&cluster->lock, NULL);
     snprintf(cluster->user, sizeof(cluster->user), "%s", user);
     snprintf(name, sizeof(name), "client.%s", cluster->user);
     rc = rados_create2(&cluster->rados, "ceph", name, 0);
     if (rc < 0) {
+        pthread_mutex_destroy(&cluster->lock);
         free(cluster);
         return fs_cluster_error(err, rc, "starting librados as %s", name);
     }
@@ -210,6 +217,7 @@ void fs_cluster_close(struct fs_cluster *cluster)
         rados_buffer_free(cluster->address);
     }
     rados_shutdown(cluster->rados);
+    pthread_mutex_destroy(&cluster->lock);
     free(cluster);
 }
 
@@ -279,7 +287,29 @@ int fs_cluster_blocklist(struct fs_cluster *cluster, const char *address, uint32
     if (rc == 0) {
         rc = rados_wait_for_latest_osdmap(cluster->rados);
     }
-    return rc < 0 ? blocklist_error(cluster, address, rc, err) : 0;
+    if (rc < 0) {
+        return blocklist_error(cluster, address, rc, err);
+    }
+    pthread_mutex_lock(&cluster->lock);
+    snprintf(cluster->fenced[cluster->n_fenced++ % FENCED_MAX], sizeof(cluster->fenced[0]), "%s",
+             address);
+    pthread_mutex_unlock(&cluster->lock);
+    return 0;
+}
+
+bool fs_cluster_has_fenced(struct fs_cluster *cluster, const char *address)
+{
+    /* "v1:10.0.0.1:0/123" as locks have it is "10.0.0.1:0/123" to blocklists. */
+    const char *bare =
+        strncmp(address, "v1:", 3) == 0 || strncmp(address, "v2:", 3) == 0 ? address + 3 : address;
+    bool found = false;
+
+    pthread_mutex_lock(&cluster->lock);
+    for (size_t i = 0; i < cluster->n_fenced && i < FENCED_MAX; i++) {
+        found = found || strcmp(cluster->fenced[i], bare) == 0;
+    }
+    pthread_mutex_unlock(&cluster->lock);
+    return found;
 }
 
 int fs_cluster_check_blocklist(struct fs_cluster *cluster, struct fs_error *err)

@@ -45,6 +45,9 @@ int fs_cluster_ioctx(struct fs_cluster *cluster, const char *pool, const char *n
 int fs_cluster_blocklist(struct fs_cluster *cluster, const char *address, uint32_t expire_s,
                          struct fs_error *err);
 
+/* ANY thread. Has fs_cluster_blocklist fenced this address, as locks have it? */
+bool fs_cluster_has_fenced(struct fs_cluster *cluster, const char *address);
+
 /* WORKER. Proves that this client may blocklist; changes nothing. Errors name the cap. */
 int fs_cluster_check_blocklist(struct fs_cluster *cluster, struct fs_error *err);
 

@@ -340,6 +340,7 @@ static int give_up(struct fs_site *site, struct fs_record *record, struct fs_rec
     point->state = FS_POINT_TAKING;
     for (size_t i = 0; i < record->incoming.n_positions; i++) {
         record->incoming.positions[i].position = (struct fs_position){0};
+        record->incoming.positions[i].reach = INT64_MAX; /* all of it was written */
     }
     return fs_state_store(site->state, record, err);
 }

@@ -22,9 +22,11 @@
  *     predecessor crashed with the image in its hands. librbd blocklists whose lock it breaks, so
  *     the predecessor cannot have come back after another client.
  * and no stranger is among the watchers. Anything else (no lock, a stranger's lock) is a gap: the
- * caller goes back to the base. farshore.holder is written by fs_hold_mark only, after that was
- * done; it is removed before an image is parked, and first of all under an unproven hold. So a
- * crash at any instruction leaves either a proof that is true or none.
+ * caller looks what has changed (tamper.c) and goes back to the base. farshore.holder is written by
+ * fs_hold_mark only, after that was done, and is removed before an image is parked. No client has
+ * another's number, so a mark that was left behind never fits a later lock. So a crash at any
+ * instruction leaves either a proof that is true or none, and a mark that does not fit tells that a
+ * daemon died with the image in its hands and nobody parked it since.
  */
 #include "snapshot/hold.h"
 
@@ -138,6 +140,19 @@ static int is_marked(const struct fs_image *image, const struct locker *locker, 
     return 0;
 }
 
+/* Is there a mark, whether it fits or not? */
+static int has_mark(const struct fs_image *image, bool *ret_has, struct fs_error *err)
+{
+    char value[2 * TEXT_SIZE + 2];
+    size_t length = sizeof(value);
+    int rc = rbd_metadata_get(image->handle, HOLDER_KEY, value, &length);
+
+    *ret_has = rc >= 0 || rc == -ERANGE;
+    return rc < 0 && rc != -ENOENT && rc != -ERANGE
+               ? fs_cluster_error(err, rc, "cannot read the image's metadata")
+               : 0;
+}
+
 static int remove_mark(const struct fs_image *image, struct fs_error *err)
 {
     char value[2 * TEXT_SIZE + 2];
@@ -212,6 +227,7 @@ static int clear_locker(struct fs_cluster *cluster, const struct fs_image *image
                             locker->address, locker->client);
     }
     hold->proven = marked;
+    hold->fenced = fs_cluster_has_fenced(cluster, locker->address);
     return break_dead(image, err);
 }
 
@@ -251,8 +267,9 @@ int fs_hold_take(struct fs_cluster *cluster, const struct fs_image *image, const
         ret_hold->proven = false;
     }
     if (rc == 0 && !ret_hold->proven) {
-        rc = remove_mark(image, err);
+        rc = has_mark(image, &ret_hold->crashed, err);
     }
+    ret_hold->fenced = ret_hold->fenced && ret_hold->crashed && !before && !after;
     return rc;
 }
 

@@ -12,6 +12,9 @@ struct fs_hold {
     bool taken;  /* librbd's exclusive lock is ours */
     bool proven; /* nobody else can have written since Farshore last held or parked the image */
     bool marked; /* a crash from now on proves itself to the successor */
+    /* Where it is not proven: */
+    bool crashed; /* a daemon of this site died with the image in its hands, some time before */
+    bool fenced;  /* and the lock was still that of an instance which this client has fenced */
     char header[32 + FS_IMAGE_ID_SIZE]; /* the object that carries the lock */
 };
 

@@ -6,7 +6,8 @@
  *   2. check term, role, base, pools and the images' ownership: nothing has changed yet
  *   3. store the record with the images that are to be made; make, hold and stamp them; hold the
  *      others. A hold that is not marked counts as a gap for whoever comes next
- *   4. store the incoming transfer with the positions that it starts from
+ *   4. where a hold is not proven, look for what somebody else wrote (tamper.c): refuse, or keep it
+ *      aside; then store the incoming transfer with the positions that it starts from
  *   5. bring the images to the content that these positions promise: back to the base where that
  *      is in doubt; resize, label
  *   6. mark the holds: from here on the record may be believed
@@ -29,6 +30,7 @@
 
 #include "farshore/fault.h"
 #include "snapshot/admit.h"
+#include "snapshot/tamper.h"
 
 void fs_targets_free(struct fs_site *site, struct fs_target *targets, size_t n_targets)
 {
@@ -300,7 +302,46 @@ static void choose_positions(struct fs_opening *opening, const struct fs_record 
     }
 }
 
-static int set_incoming(struct fs_opening *opening, struct fs_record *work)
+/* No hold without proof may hide what somebody else wrote. */
+static int check_tampering(struct fs_opening *opening, const struct fs_record *record)
+{
+    char spec[FS_IMAGE_SPEC_SIZE];
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < opening->offer->n_volumes; i++) {
+        const struct fs_target *target = &opening->targets[i];
+
+        if (target->hold.proven) {
+            continue;
+        }
+        rc = fs_tamper_check(opening->site->cluster, record, target, opening->admission->adopt,
+                             &opening->refusal, &opening->err);
+        if (rc < 0 && opening->refusal == FS_REFUSE_NONE) {
+            fs_error_context(&opening->err, "image %s", fs_image_spec(&target->ref, spec));
+        }
+    }
+    return rc;
+}
+
+/* How far the image may hold what neither the base nor the new position explains. */
+static uint64_t reach_of(const struct fs_record *before, const struct fs_uuid *volume, bool restore)
+{
+    const struct fs_record_incoming *incoming = &before->incoming;
+    uint64_t reach = 0;
+
+    for (size_t i = 0; incoming->present && i < incoming->n_positions; i++) {
+        if (fs_uuid_equal(&incoming->positions[i].volume, volume)) {
+            reach = incoming->positions[i].position.offset;
+            if (reach < incoming->positions[i].reach) {
+                reach = incoming->positions[i].reach;
+            }
+        }
+    }
+    return restore ? INT64_MAX : reach;
+}
+
+static int set_incoming(struct fs_opening *opening, const struct fs_record *before,
+                        const bool *restore, struct fs_record *work)
 {
     size_t count = opening->offer->n_volumes;
 
@@ -316,6 +357,8 @@ static int set_incoming(struct fs_opening *opening, struct fs_record *work)
     for (size_t i = 0; i < count; i++) {
         work->incoming.positions[i].volume = opening->targets[i].volume;
         work->incoming.positions[i].position = opening->positions[i];
+        work->incoming.positions[i].reach =
+            reach_of(before, &opening->targets[i].volume, restore[i]);
     }
     return 0;
 }
@@ -352,6 +395,9 @@ static int prepare_targets(struct fs_opening *opening, const struct fs_record *b
         if (rc == 0) {
             rc = fs_hold_mark(&target->image, &target->hold, &opening->err);
             fs_fault("open.marked");
+        }
+        if (rc == 0 && restore[i]) { /* the base and nothing else; stored with the positions */
+            opening->record->incoming.positions[i].reach = 0;
         }
         if (rc < 0) {
             fs_error_context(&opening->err, "image %s", fs_image_spec(&target->ref, spec));
@@ -410,9 +456,12 @@ static int apply_offer(struct fs_opening *opening, struct fs_record *work)
         rc = describe_volumes(opening, work); /* the ids of the new images */
     }
     if (rc == 0) {
+        rc = check_tampering(opening, before);
+    }
+    if (rc == 0) {
         base = fs_record_find_point(before, &opening->plan.base);
         choose_positions(opening, before, base, restore);
-        rc = set_incoming(opening, work);
+        rc = set_incoming(opening, before, restore, work);
     }
     if (rc == 0) {
         rc = store(opening, work);

@@ -379,6 +379,9 @@ static void read_incoming(struct reader *reader, const json_t *object,
         get_uuid(reader, element, "volume", &incoming->positions[i].volume);
         incoming->positions[i].position.offset = get_u64(reader, element, "offset");
         get_digest(reader, element, "chain", &incoming->positions[i].position.chain);
+        if (json_object_get(element, "reach")) {
+            incoming->positions[i].reach = get_u64(reader, element, "reach");
+        }
     }
 }
 

@@ -194,6 +194,9 @@ static json_t *from_incoming(const struct fs_record_incoming *incoming)
         put(position, "volume", from_uuid(&incoming->positions[i].volume), &ok);
         put(position, "offset", from_u64(incoming->positions[i].position.offset), &ok);
         put(position, "chain", from_digest(&incoming->positions[i].position.chain), &ok);
+        if (incoming->positions[i].reach > 0) {
+            put(position, "reach", from_u64(incoming->positions[i].reach), &ok);
+        }
         if (json_array_append_new(positions, position) < 0) {
             ok = false;
         }

@@ -14,7 +14,7 @@
 
 #define DEFAULT_SOCKET "/run/farshore/control.sock"
 
-enum { OPTION_WAIT = 256, OPTION_TIMEOUT };
+enum { OPTION_WAIT = 256, OPTION_TIMEOUT, OPTION_YES };
 
 struct arguments {
     const char *socket;
@@ -22,6 +22,7 @@ struct arguments {
     const char *group;
     bool json;
     bool wait;
+    bool yes;
     double timeout_s;
 };
 
@@ -31,6 +32,7 @@ struct command {
     bool takes_group;
     bool takes_output;
     bool takes_wait;
+    bool asks; /* the daemon says first what it would do; --yes skips the question */
     void (*show)(const json_t *result, const struct arguments *arguments);
 };
 
@@ -45,12 +47,29 @@ static void show_points(const json_t *result, const struct arguments *arguments)
     fs_show_points(result, stdout);
 }
 
+static void show_adopt(const json_t *result, const struct arguments *arguments)
+{
+    const char *reason = json_string_value(json_object_get(result, "reason"));
+    const char *peer = json_string_value(json_object_get(result, "peer"));
+
+    if (json_is_true(json_object_get(result, "adopting"))) {
+        printf("Done with the next transfer from %s, which comes by itself: see `farshore status "
+               "%s`.\n",
+               peer ? peer : "the peer", arguments->group);
+    } else {
+        printf("%s\n\nWhat was written is kept in a snapshot farshore.left.* of each such image. "
+               "Then the images go back to the newest recovery point, and replication goes on.\n",
+               reason ? reason : "");
+    }
+}
+
 static const struct command commands[] = {
     {"status", .takes_group = true, .takes_output = true, .show = show_status},
     {"points", .needs_group = true, .takes_output = true, .show = show_points},
     {"sync", .needs_group = true, .takes_wait = true},
     {"pause", .needs_group = true},
     {"resume", .needs_group = true},
+    {"adopt", .needs_group = true, .asks = true, .show = show_adopt},
 };
 
 static const struct command *find_command(const char *name)
@@ -71,6 +90,7 @@ static const struct argp_option options[] = {
     {"output", 'o', "FORMAT", 0, "status, points: table (default) or json", 0},
     {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "sync --wait: wait no longer than that", 0},
+    {"yes", OPTION_YES, NULL, 0, "adopt: do not ask", 0},
     {0},
 };
 
@@ -87,7 +107,7 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
 {
     const struct command *command = arguments->command ? find_command(arguments->command) : NULL;
     if (!command) {
-        argp_error(state, "which command? status, points, sync, pause or resume");
+        argp_error(state, "which command? status, points, sync, pause, resume or adopt");
         return;
     }
     if (command->needs_group && !arguments->group) {
@@ -98,6 +118,9 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
     }
     if ((arguments->wait || arguments->timeout_s > 0) && !command->takes_wait) {
         argp_error(state, "%s: has no --wait and no --timeout", command->name);
+    }
+    if (arguments->yes && !command->asks) {
+        argp_error(state, "%s: asks nothing, so it has no --yes", command->name);
     }
     if (arguments->timeout_s > 0 && !arguments->wait) {
         argp_error(state, "--timeout goes with --wait");
@@ -120,6 +143,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_WAIT:
         arguments->wait = true;
         return 0;
+    case OPTION_YES:
+        arguments->yes = true;
+        return 0;
     case OPTION_TIMEOUT:
         parse_timeout(value, arguments, state);
         return 0;
@@ -127,7 +153,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         if (state->arg_num == 0) {
             arguments->command = value;
             if (!find_command(value)) {
-                argp_error(state, "no command \"%s\": status, points, sync, pause or resume",
+                argp_error(state, "no command \"%s\": status, points, sync, pause, resume or adopt",
                            value);
             }
             return 0;
@@ -149,7 +175,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static const struct argp parser = {
     .options = options,
     .parser = parse_option,
-    .args_doc = "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP",
+    .args_doc = "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP\nadopt GROUP",
     .doc = "Ask and steer the Farshore daemon of this site.\v"
            "GROUP is a group's name or UUID. Exit status: 0 done, 1 failed, 2 usage, 3 refused and "
            "nothing changed, 5 the daemon cannot be reached, 6 still running when the wait ended. "
@@ -177,6 +203,9 @@ static json_t *make_request(const struct arguments *arguments)
     if (request && arguments->wait) {
         json_object_set_new(request, "wait", json_true());
     }
+    if (request && arguments->yes) {
+        json_object_set_new(request, "yes", json_true());
+    }
     return request;
 }
 
@@ -191,29 +220,25 @@ static void show_result(const struct arguments *arguments, const json_t *result)
     }
 }
 
-int main(int argc, char **argv)
+/* Exit status of one request; what came of it is shown. */
+static int ask(const struct arguments *arguments)
 {
-    argp_err_exit_status = FS_EXIT_USAGE;
-    const char *socket = getenv("FARSHORE_SOCKET");
-    struct arguments arguments = {.socket = socket && *socket ? socket : DEFAULT_SOCKET};
-    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-
     bool terminal = isatty(STDERR_FILENO);
     struct fs_client_answer answer;
     struct fs_error err = FS_ERROR_INIT;
-    json_t *request = make_request(&arguments);
+    json_t *request = make_request(arguments);
     if (!request) {
         fputs("farshore: the group's name is not UTF-8\n", stderr);
         return FS_EXIT_USAGE;
     }
-    fs_client_ask(arguments.socket, request, arguments.timeout_s,
-                  arguments.wait ? show_progress : NULL, &terminal, &answer, &err);
+    fs_client_ask(arguments->socket, request, arguments->timeout_s,
+                  arguments->wait ? show_progress : NULL, &terminal, &answer, &err);
     json_decref(request);
-    if (arguments.wait && terminal) {
+    if (arguments->wait && terminal) {
         fputs("\r\033[K", stderr);
     }
     if (answer.result) {
-        show_result(&arguments, answer.result);
+        show_result(arguments, answer.result);
     }
     if (fs_error_is_set(&err)) {
         fprintf(stderr, "farshore: %s\n", err.message);
@@ -224,4 +249,31 @@ int main(int argc, char **argv)
         return FS_EXIT_FAILED;
     }
     return answer.exit;
+}
+
+static bool is_confirmed(void)
+{
+    char line[16] = "";
+
+    fputs("Go on? [y/N] ", stderr);
+    return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
+}
+
+int main(int argc, char **argv)
+{
+    argp_err_exit_status = FS_EXIT_USAGE;
+    const char *socket = getenv("FARSHORE_SOCKET");
+    struct arguments arguments = {.socket = socket && *socket ? socket : DEFAULT_SOCKET};
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    int status = ask(&arguments);
+    if (status != FS_EXIT_DONE || !find_command(arguments.command)->asks || arguments.yes) {
+        return status;
+    }
+    if (!is_confirmed()) {
+        fputs("farshore: nothing was changed; --yes does it without a question\n", stderr);
+        return FS_EXIT_REFUSED;
+    }
+    arguments.yes = true;
+    return ask(&arguments);
 }

@@ -55,6 +55,11 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_SYNC_RESUMED, "sync_resumed", FS_LOG_INFO, "a transfer goes on where it was")          \
     X(FS_EV_OFFER_REFUSED, "offer_refused", FS_LOG_WARNING, "this site refused a peer's offer")    \
     X(FS_EV_DIGEST_MISMATCH, "digest_mismatch", FS_LOG_ERROR, "the sites' bytes differ")           \
+    X(FS_EV_TAMPERED, "tampered", FS_LOG_ERROR, "somebody else wrote to an image of this site's")  \
+    X(FS_EV_ADOPTING, "adopting", FS_LOG_NOTICE,                                                   \
+      "an operator lets Farshore go on with images that others wrote to")                          \
+    X(FS_EV_LEFT_KEPT, "left_kept", FS_LOG_WARNING,                                                \
+      "what an image held beside its points is in a snapshot farshore.left.*")                     \
     X(FS_EV_REPEATED, "repeated", FS_LOG_INFO, "a message came again so many times")               \
     X(FS_EV_INTERNAL, "internal", FS_LOG_ERROR, "a bug: please report it")
 

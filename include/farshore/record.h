@@ -57,6 +57,9 @@ struct fs_record_incoming {
     struct {
         struct fs_uuid volume;
         struct fs_position position;
+        /* What the image holds below this may be ours although it is beyond the position: left by
+         * a transfer before this one, or about to be taken back to the base. */
+        uint64_t reach;
     } * positions; /* owned */
 };
 

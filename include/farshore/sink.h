@@ -52,6 +52,7 @@ struct fs_admission {
     const struct fs_pool_map *pools; /* borrowed until done */
     size_t n_pools;
     unsigned retain_latest; /* committed points to keep, at least 1 */
+    bool adopt; /* an operator said so: keep aside what others wrote to the images, and go on */
 };
 
 /* Why an offer was refused; numbers are the wire's. */
@@ -69,6 +70,8 @@ enum fs_refusal {
     FS_REFUSE_UNAVAILABLE = 10, /* the cluster is away */
     FS_REFUSE_DIGEST = 11,      /* at commit: the digests differ */
     FS_REFUSE_BROKEN = 12,      /* anything else: the message says what */
+    FS_REFUSE_TAMPERED = 13,    /* somebody else wrote to an image of the target */
+    FS_REFUSE_LAST = FS_REFUSE_TAMPERED,
 };
 
 struct fs_sink_open_result {      /* valid during the callback */

@@ -535,7 +535,95 @@ static void test_other_clients_stay_out(void **state)
     end(&run, name);
 }
 
-static void test_tampered_image_is_restored(void **state)
+/* The first bytes of the volume at its newest snapshot of that name; false where there is none. */
+static bool read_snap(const char *name, const char *snap, uint64_t offset, uint8_t ret_bytes[4096])
+{
+    rbd_image_t image = open_volume(name, 0);
+    bool there = rbd_snap_set(image, snap) == 0;
+
+    if (there) {
+        assert_int_equal(rbd_read(image, offset, 4096, (char *)ret_bytes), 4096);
+    }
+    rbd_close(image);
+    return there;
+}
+
+static void write_junk(const char *name, uint64_t offset)
+{
+    static char junk[4096];
+    rbd_image_t image = open_volume(name, 0);
+
+    memset(junk, 0xee, sizeof(junk));
+    assert_int_equal(rbd_write(image, offset, sizeof(junk), junk), sizeof(junk));
+    rbd_close(image);
+}
+
+static void test_tampered_base_is_kept_until_adopted(void **state)
+{
+    (void)state;
+    const char *name = "sink-touched";
+    uint8_t bytes[4096];
+    char cookie[128];
+    struct run run;
+
+    begin(&run, name);
+    must_ship(&run, name, 1);
+    look_at_lock(name, 0, cookie, true);
+    write_junk(name, 1u << 20);
+    run.held = 1;
+    for (int i = 0; i < 2; i++) { /* again and again, and nothing is touched */
+        refuse(&run, name, 2, FS_REFUSE_TAMPERED, "4096 bytes at 1048576");
+        assert_non_null(strstr(run.err.message, "farshore adopt"));
+    }
+    assert_false(run.record->incoming.present);
+    assert_false(read_snap(name, "farshore.left.1.1", 0, bytes));
+    run.admission.adopt = true;
+    must_ship(&run, name, 2);
+    verify(name, 2);
+    assert_true(read_snap(name, "farshore.left.1.1", 1u << 20, bytes));
+    assert_int_equal(bytes[0], 0xee);
+    assert_int_equal(bytes[4095], 0xee);
+
+    /* a size, and the next number */
+    look_at_lock(name, 0, cookie, true);
+    rbd_image_t image = open_volume(name, 0);
+    assert_int_equal(rbd_resize(image, 20u << 20), 0);
+    rbd_close(image);
+    run.admission.adopt = false;
+    run.held = 2;
+    refuse(&run, name, 3, FS_REFUSE_TAMPERED, "its size is 20971520 instead of");
+    run.admission.adopt = true;
+    must_ship(&run, name, 3);
+    verify(name, 3);
+    assert_true(read_snap(name, "farshore.left.1.2", 1u << 20, bytes));
+    end(&run, name);
+}
+
+static void test_untouched_image_without_its_lock_is_believed(void **state)
+{
+    (void)state;
+    const char *name = "sink-unlocked";
+    uint8_t bytes[4096];
+    char cookie[128];
+    struct run run;
+
+    begin(&run, name);
+    must_ship(&run, name, 1);
+    look_at_lock(name, 0, cookie, true);
+    run.held = 1;
+    must(&run, run_open(&run, name, 2));
+    must(&run, run_write(&run, 2 * MODEL_SEGMENT));
+    must(&run, run_sync(&run));
+    run_close(&run);
+    look_at_lock(name, 0, cookie, true); /* with a part of point 2 in it */
+    must_ship(&run, name, 2);
+    verify(name, 2);
+    verify_snapshots(name, 2);
+    assert_false(read_snap(name, "farshore.left.1.1", 0, bytes));
+    end(&run, name);
+}
+
+static void test_tampered_transfer_is_kept_until_adopted(void **state)
 {
     (void)state;
     const char *name = "sink-tampered";
@@ -563,6 +651,8 @@ static void test_tampered_image_is_restored(void **state)
     /* as long as that client has the lock, nothing is applied */
     refuse(&run, name, 2, FS_REFUSE_BUSY, "holds its lock");
     rbd_close(image);
+    refuse(&run, name, 2, FS_REFUSE_TAMPERED, "sink-tampered-0");
+    run.admission.adopt = true;
     must(&run, run_open(&run, name, 2));
     assert_int_equal(run.positions[0].offset, 0);
     assert_int_equal(run.positions[1].offset, 2 * MODEL_SEGMENT); /* nobody touched that one */
@@ -642,7 +732,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_foreign_images_are_not_touched),
         cmocka_unit_test(test_deleted_image_is_not_replaced),
         cmocka_unit_test(test_other_clients_stay_out),
-        cmocka_unit_test(test_tampered_image_is_restored),
+        cmocka_unit_test(test_tampered_base_is_kept_until_adopted),
+        cmocka_unit_test(test_untouched_image_without_its_lock_is_believed),
+        cmocka_unit_test(test_tampered_transfer_is_kept_until_adopted),
         cmocka_unit_test(test_crash_keeps_proven_positions),
         cmocka_unit_test(test_crash_anywhere_is_recovered),
     };

@@ -59,7 +59,7 @@ static void test_refusals_say_the_peers_message_and_a_hint(void **state)
     assert_int_equal(verdict.state, FS_STATE_ERROR);
     assert_string_equal(verdict.reason, "west has no policy gold");
     assert_true(verdict.hint[0]);
-    for (int i = FS_REFUSE_UNKNOWN_POLICY; i <= FS_REFUSE_BROKEN; i++) {
+    for (int i = FS_REFUSE_UNKNOWN_POLICY; i <= FS_REFUSE_LAST; i++) {
         assert_non_null(fs_verdict_of_refusal((enum fs_refusal)i, &err, &verdict));
         assert_true(verdict.state != FS_STATE_OK);
     }
