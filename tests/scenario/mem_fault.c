@@ -4,6 +4,15 @@
 
 #include <stdlib.h>
 
+#include "farshore/fault.h"
+
+void mem_died(struct mem_action *action)
+{
+    if (action->store->crashed && !fs_error_is_set(&action->err)) {
+        fs_error_set(&action->err, FS_ERR_TRANSIENT, ESHUTDOWN, "this process is dead");
+    }
+}
+
 static void deliver(struct fs_letter *letter)
 {
     struct mem_action *action = (struct mem_action *)letter;
@@ -18,9 +27,7 @@ static void deliver(struct fs_letter *letter)
         fs_mailbox_post(store->mailbox, letter);
         return;
     }
-    if (store->crashed && !fs_error_is_set(&action->err)) {
-        fs_error_set(&action->err, FS_ERR_TRANSIENT, ESHUTDOWN, "this process is dead");
-    }
+    mem_died(action);
     store->in_flight[action->kind]--;
     store->in_flight[MEM_OP_ANY]--;
     action->finish(action);
@@ -140,6 +147,17 @@ void mem_store_crash(struct mem_store *store)
         store->held[kind] = false;
     }
     mem_store_release(store, MEM_OP_ANY);
+}
+
+struct mem_store *mem_store_passing;
+
+bool mem_pass(struct mem_store *store, const char *step)
+{
+    (void)step; /* without fault points */
+    mem_store_passing = store;
+    fs_fault(step);
+    mem_store_passing = NULL;
+    return store->crashed;
 }
 
 void mem_store_crash_at(struct mem_store *store, uint64_t nth)

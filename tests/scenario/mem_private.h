@@ -37,6 +37,7 @@ const uint8_t *mem_content_block(const struct mem_content *content, size_t index
 
 struct mem_snap {
     uint64_t id;
+    struct fs_uuid point; /* what its name says in a real cluster */
     struct mem_content content;
     uint64_t generation; /* of the image when it was taken */
 };
@@ -110,10 +111,18 @@ uint64_t mem_random(struct mem_store *store);
 void mem_start(struct mem_store *store, enum mem_op kind, struct mem_action *action,
                void (*finish)(struct mem_action *action));
 
+/* Passes a fault point (farshore/fault.h). True: the process died of it, nothing may follow. */
+bool mem_pass(struct mem_store *store, const char *step);
+/* After the work of an action: its error where the process died of it. */
+void mem_died(struct mem_action *action);
+
 struct mem_image *mem_store_find_ref(struct mem_store *store, const struct fs_image_ref *ref);
 struct mem_snap *mem_image_snap(struct mem_image *image, uint64_t id);
-uint64_t mem_image_take_snap(struct mem_image *image);
+/* The id of the point's snapshot: the one that is there, or a new one. */
+uint64_t mem_image_take_snap(struct mem_image *image, const struct fs_uuid *point);
 void mem_image_drop_snap(struct mem_image *image, uint64_t id);
+/* The point's snapshot, where there is one. */
+void mem_image_drop_point(struct mem_image *image, const struct fs_uuid *point);
 void mem_image_flush(struct mem_image *image);
 /* What a target's write does: not durable before the next flush. */
 void mem_image_soften(struct mem_image *image);

@@ -37,11 +37,23 @@ struct sink_open {
     void *arg;
 };
 
-static void prune(struct mem_store *store, struct fs_record *record, unsigned retain)
+/* What retention lets go is not a point any more, in the store that makes a newer one a point. */
+static void let_go(struct fs_record *record, unsigned retain)
 {
     size_t committed = 0;
     for (size_t i = record->n_points; i-- > 0;) {
-        if (record->points[i].state != FS_POINT_COMMITTED || ++committed <= retain) {
+        if (record->points[i].state == FS_POINT_COMMITTED && ++committed > retain) {
+            record->points[i].state = FS_POINT_TAKING;
+        }
+    }
+}
+
+/* Remove what was let go; as far as the process lives. */
+static void prune(struct mem_store *store, struct fs_record *record, struct fs_error *err)
+{
+    bool any = false;
+    for (size_t i = record->n_points; i-- > 0;) {
+        if (record->points[i].state != FS_POINT_TAKING) {
             continue;
         }
         struct fs_uuid id = record->points[i].point.id;
@@ -51,32 +63,52 @@ static void prune(struct mem_store *store, struct fs_record *record, unsigned re
             struct mem_image *image =
                 volume ? mem_store_find_ref(store, &volume->volume.image) : NULL;
             if (image) {
-                mem_image_drop_snap(image, record->points[i].contents[v].snap_id);
+                mem_image_drop_point(image, &id);
+                if (mem_pass(store, "retain.removed")) {
+                    return;
+                }
             }
         }
+        if (mem_pass(store, "retain.gone")) {
+            return;
+        }
         fs_record_remove_point(record, &id);
+        any = true;
+    }
+    if (any && mem_record_store(store, record, err) == 0) {
+        mem_pass(store, "retain.stored");
     }
 }
 
 /* A crash in committing: everything was applied; take the snapshots that are missing. */
-static void roll_forward(struct mem_store *store, struct fs_record *record)
+static void roll_forward(struct mem_store *store, struct fs_record *record, struct fs_error *err)
 {
     for (size_t i = 0; i < record->n_points; i++) {
         struct fs_record_point *point = &record->points[i];
+        if (point->state == FS_POINT_COMMITTING && mem_pass(store, "recover.begin")) {
+            return;
+        }
         for (size_t v = 0; point->state == FS_POINT_COMMITTING && v < point->n_contents; v++) {
             struct fs_record_volume *volume =
                 fs_record_find_volume(record, &point->contents[v].volume);
             struct mem_image *image = mem_store_find_ref(store, &volume->volume.image);
             if (point->contents[v].snap_id == 0) {
-                point->contents[v].snap_id = mem_image_take_snap(image);
+                point->contents[v].snap_id = mem_image_take_snap(image, &point->point.id);
                 point->contents[v].mark_id = point->contents[v].snap_id;
+                if (mem_pass(store, "recover.snapshot")) {
+                    return;
+                }
             }
         }
         if (point->state == FS_POINT_COMMITTING) {
             point->state = FS_POINT_COMMITTED;
             fs_record_clear_incoming(record);
+            if (mem_record_store(store, record, err) < 0 || mem_pass(store, "recover.finished")) {
+                return;
+            }
         }
     }
+    prune(store, record, err);
 }
 
 static struct fs_record *new_record(const struct fs_offer *offer,
@@ -140,6 +172,7 @@ static enum fs_refusal claim_image(struct sink_open *op, struct fs_record *recor
             image = mem_store_create(store, map->target_pool, offered->volume.image.name,
                                      offered->geometry.size);
             image->owner = record->group;
+            mem_pass(store, "open.stamped");
         }
         struct fs_volume volume = offered->volume;
         volume.image = image->ref;
@@ -207,7 +240,6 @@ static void begin_incoming(struct incoming *in, const struct fs_offer *offer,
                            const struct fs_uuid *base_id)
 {
     struct fs_record_incoming *to = &in->record->incoming;
-    const struct fs_record_point *base = fs_record_find_point(in->record, base_id);
     fs_record_clear_incoming(in->record);
     to->present = true;
     to->point = offer->point;
@@ -216,7 +248,31 @@ static void begin_incoming(struct incoming *in, const struct fs_offer *offer,
     to->positions = mem_alloc(offer->n_volumes, sizeof(to->positions[0]));
     for (size_t v = 0; v < offer->n_volumes; v++) {
         to->positions[v].volume = offer->volumes[v].volume.uuid;
-        roll_back(in, v, base);
+    }
+}
+
+/* Stored before the images change. One with position 0 may hold what an abandoned transfer wrote,
+ * or not be back at the base since a crash. */
+static void prepare_images(struct incoming *in, const struct fs_offer *offer,
+                           const struct fs_uuid *base_id, struct fs_error *err)
+{
+    struct mem_store *store = in->store;
+    const struct fs_record_point *base = fs_record_find_point(in->record, base_id);
+    if (mem_record_store(store, in->record, err) < 0 || mem_pass(store, "open.stored")) {
+        return;
+    }
+    for (size_t v = 0; v < offer->n_volumes; v++) {
+        if (in->record->incoming.positions[v].position.offset == 0) {
+            roll_back(in, v, base);
+            if (mem_pass(store, "open.restored")) {
+                return;
+            }
+        }
+        if (in->images[v]->head.size != offer->volumes[v].geometry.size) {
+            mem_content_resize(&in->images[v]->head, offer->volumes[v].geometry.size);
+            mem_pass(store, "open.resized");
+        }
+        in->images[v]->geometry = offer->volumes[v].geometry;
     }
 }
 
@@ -229,7 +285,10 @@ static enum fs_refusal accept_offer(struct sink_open *op, struct fs_sink_open_re
     if (refusal != FS_REFUSE_NONE) {
         return refusal;
     }
-    roll_forward(op->action.store, record);
+    roll_forward(op->action.store, record, &op->action.err);
+    if (op->action.store->crashed) {
+        return FS_REFUSE_UNAVAILABLE;
+    }
     const struct fs_record_point *same = fs_record_find_point(record, &offer->point.id);
     result->committed = same && same->state == FS_POINT_COMMITTED;
     if (result->committed) {
@@ -245,15 +304,12 @@ static enum fs_refusal accept_offer(struct sink_open *op, struct fs_sink_open_re
         if (refusal != FS_REFUSE_NONE) {
             return refusal;
         }
+        if (op->action.store->crashed) {
+            return FS_REFUSE_UNAVAILABLE;
+        }
     }
     if (!can_resume(&record->incoming, offer, &result->base)) {
         begin_incoming(in, offer, &result->base);
-    }
-    for (size_t v = 0; v < offer->n_volumes; v++) {
-        if (in->images[v]->head.size != offer->volumes[v].geometry.size) {
-            mem_content_resize(&in->images[v]->head, offer->volumes[v].geometry.size);
-        }
-        in->images[v]->geometry = offer->volumes[v].geometry;
     }
     return FS_REFUSE_NONE;
 }
@@ -275,14 +331,16 @@ static void sink_open_finish(struct mem_action *action)
     in->n_volumes = offer->n_volumes;
     result.refusal = FS_REFUSE_UNAVAILABLE;
     if (!fs_error_is_set(&action->err)) {
-        result.refusal = accept_offer(op, &result, in);
         snprintf(in->record->name, sizeof(in->record->name), "%s", offer->name);
         snprintf(in->record->policy, sizeof(in->record->policy), "%s", offer->policy);
         in->record->interval_ns = (int64_t)offer->interval_ns;
+        result.refusal = accept_offer(op, &result, in);
     }
-    if (!fs_error_is_set(&action->err) &&
-        mem_record_store(action->store, in->record, &action->err) < 0) {
-        result.refusal = FS_REFUSE_UNAVAILABLE;
+    mem_died(action);
+    if (!fs_error_is_set(&action->err) && !result.committed) {
+        prepare_images(in, offer, &result.base, &action->err);
+        mem_died(action);
+        result.refusal = fs_error_is_set(&action->err) ? FS_REFUSE_UNAVAILABLE : FS_REFUSE_NONE;
     }
     result.err = action->err;
     if (fs_error_is_set(&action->err) || result.committed) {
@@ -401,11 +459,15 @@ static void sync_finish(struct mem_action *action)
     in->syncing = false;
     if (!fs_error_is_set(&action->err)) {
         flush(in);
-        for (size_t v = 0; v < in->n_volumes; v++) {
-            in->record->incoming.positions[v].position = op->positions[v];
+        if (!mem_pass(action->store, "sync.flushed")) {
+            for (size_t v = 0; v < in->n_volumes; v++) {
+                in->record->incoming.positions[v].position = op->positions[v];
+            }
+            mem_record_store(action->store, in->record, &action->err);
+            mem_pass(action->store, "sync.stored");
         }
-        mem_record_store(action->store, in->record, &action->err);
     }
+    mem_died(action);
     op->synced(op->arg, fs_error_is_set(&action->err) ? &action->err : NULL);
     free(op);
 }
@@ -430,6 +492,9 @@ static void commit_steps(struct positions_op *op, uint64_t stop)
     struct incoming *in = op->in;
     struct mem_store *store = in->store;
     struct fs_error *err = &op->action.err;
+    if (mem_pass(store, "commit.begin")) {
+        return;
+    }
     struct fs_record_point *point = fs_record_add_point(in->record, in->n_volumes);
     point->point = in->point;
     point->state = FS_POINT_COMMITTING;
@@ -444,21 +509,30 @@ static void commit_steps(struct positions_op *op, uint64_t stop)
         in->record->incoming.positions[v].position = op->positions[v];
     }
     flush(in);
-    if (stop-- == 0 || mem_record_store(store, in->record, err) < 0) {
+    if (mem_pass(store, "commit.flushed") || stop-- == 0 ||
+        mem_record_store(store, in->record, err) < 0 || mem_pass(store, "commit.committing")) {
         return;
     }
     for (size_t v = 0; v < in->n_volumes; v++) {
         if (stop-- == 0) {
             return;
         }
-        point->contents[v].snap_id = mem_image_take_snap(in->images[v]);
+        point->contents[v].snap_id = mem_image_take_snap(in->images[v], &in->point.id);
         point->contents[v].mark_id = point->contents[v].snap_id;
+        if (mem_pass(store, "commit.snapshot")) {
+            return;
+        }
+    }
+    if (mem_pass(store, "commit.snapshots")) {
+        return;
     }
     point->state = FS_POINT_COMMITTED;
     in->record->current_until_ns = in->taken_ns;
     fs_record_clear_incoming(in->record);
-    prune(store, in->record, in->retain);
-    mem_record_store(store, in->record, err);
+    let_go(in->record, in->retain);
+    if (mem_record_store(store, in->record, err) == 0 && !mem_pass(store, "commit.committed")) {
+        prune(store, in->record, err);
+    }
 }
 
 static void commit_finish(struct mem_action *action)
@@ -475,6 +549,7 @@ static void commit_finish(struct mem_action *action)
             mem_store_crash(action->store);
         }
     }
+    mem_died(action);
     op->settled(op->arg, fs_record_copy(in->record),
                 fs_error_is_set(&action->err) ? &action->err : NULL);
     free(op);
@@ -531,6 +606,10 @@ struct note {
 static void note_finish(struct mem_action *action)
 {
     struct note *op = (struct note *)action;
+    if (!fs_error_is_set(&action->err)) {
+        mem_pass(action->store, "current.note");
+        mem_died(action);
+    }
     for (size_t i = 0; i < op->count && !fs_error_is_set(&action->err); i++) {
         const struct fs_current *entry = &op->entries[i];
         struct fs_record **slot = mem_record_slot(action->store, &entry->group);
@@ -539,6 +618,10 @@ static void note_finish(struct mem_action *action)
             entry->current_until_ns > (*slot)->current_until_ns) {
             (*slot)->current_until_ns = entry->current_until_ns;
         }
+    }
+    if (!fs_error_is_set(&action->err)) {
+        mem_pass(action->store, "current.noted");
+        mem_died(action);
     }
     op->done(op->arg, fs_error_is_set(&action->err) ? &action->err : NULL);
     free(op->entries);

@@ -25,26 +25,36 @@ static struct mem_image *image_of(struct mem_store *store, struct fs_record *rec
     return volume ? mem_store_find_ref(store, &volume->volume.image) : NULL;
 }
 
-static void drop_point(struct mem_store *store, struct fs_record *record,
-                       const struct fs_record_point *point)
+/* False where the process died of it. */
+static bool drop_point(struct mem_store *store, struct fs_record *record,
+                       const struct fs_record_point *point, const char *step)
 {
     struct fs_uuid id = point->point.id;
     for (size_t i = 0; i < point->n_contents; i++) {
         struct mem_image *image = image_of(store, record, &point->contents[i].volume);
         if (image) {
-            mem_image_drop_snap(image, point->contents[i].snap_id);
+            mem_image_drop_point(image, &id);
+            if (mem_pass(store, "settle.removed")) {
+                return false;
+            }
         }
+    }
+    if (mem_pass(store, step)) {
+        return false;
     }
     fs_record_remove_point(record, &id);
+    return true;
 }
 
-static void drop_half_taken(struct mem_store *store, struct fs_record *record)
+static bool drop_half_taken(struct mem_store *store, struct fs_record *record)
 {
     for (size_t i = record->n_points; i-- > 0;) {
-        if (record->points[i].state == FS_POINT_TAKING) {
-            drop_point(store, record, &record->points[i]);
+        if (record->points[i].state == FS_POINT_TAKING &&
+            !drop_point(store, record, &record->points[i], "take.pruned")) {
+            return false;
         }
     }
+    return true;
 }
 
 static bool unchanged(struct take *take)
@@ -74,12 +84,19 @@ static bool unchanged(struct take *take)
 
 /* stop: how many steps to get to before the process dies; steps are: the point is recorded, each
  * snapshot, the point is complete. */
+static int stopped(struct fs_error *err)
+{
+    return fs_error_set(err, FS_ERR_TRANSIENT, EIO, "the take stopped");
+}
+
 static int take_point(struct take *take, uint64_t stop, struct fs_error *err)
 {
     struct mem_store *store = take->action.store;
     struct fs_record *record = take->record;
     size_t members = 0, n = 0;
-    drop_half_taken(store, record);
+    if (!drop_half_taken(store, record)) {
+        return stopped(err);
+    }
     for (size_t i = 0; i < record->n_volumes; i++) {
         if (!record->volumes[i].gone) {
             members++;
@@ -103,22 +120,25 @@ static int take_point(struct take *take, uint64_t stop, struct fs_error *err)
             point->contents[n++].volume = record->volumes[i].volume.uuid;
         }
     }
-    if (stop-- == 0 || mem_record_store(store, record, err) < 0) {
-        return fs_error_set(err, FS_ERR_TRANSIENT, EIO, "the take stopped");
+    if (stop-- == 0 || mem_record_store(store, record, err) < 0 || mem_pass(store, "take.seq")) {
+        return stopped(err);
     }
     for (size_t i = 0; i < point->n_contents; i++) {
         struct mem_image *image = image_of(store, record, &point->contents[i].volume);
         if (stop-- == 0) {
-            return fs_error_set(err, FS_ERR_TRANSIENT, EIO, "the take stopped");
+            return stopped(err);
         }
         point->contents[i].geometry = image->geometry;
         point->contents[i].geometry.size = image->head.size;
-        point->contents[i].snap_id = mem_image_take_snap(image);
+        point->contents[i].snap_id = mem_image_take_snap(image, &point->point.id);
         point->contents[i].mark_id = point->contents[i].snap_id;
     }
+    if (stop == 0 || mem_pass(store, "take.answered")) {
+        return stopped(err);
+    }
     point->state = FS_POINT_COMPLETE;
-    return stop == 0 ? fs_error_set(err, FS_ERR_TRANSIENT, EIO, "the take stopped")
-                     : mem_record_store(store, record, err);
+    int rc = mem_record_store(store, record, err);
+    return rc == 0 && mem_pass(store, "take.complete") ? stopped(err) : rc;
 }
 
 static void take_finish(struct mem_action *action)
@@ -173,8 +193,10 @@ struct keep {
     void *arg;
 };
 
+/* As far as the process lives. */
 static void settle_record(struct keep *keep)
 {
+    struct mem_store *store = keep->action.store;
     struct fs_record *record = keep->record;
     struct fs_record_point *point = fs_record_find_point(record, &keep->committed);
     if (!point) {
@@ -185,15 +207,23 @@ static void settle_record(struct keep *keep)
     for (size_t i = 0; i < point->n_contents; i++) {
         point->contents[i].chain = keep->agreed[i];
     }
-    for (size_t i = record->n_points; i-- > 0;) {
-        if (record->points[i].point.seq < point->point.seq) {
-            drop_point(keep->action.store, record, &record->points[i]);
-            point = fs_record_find_point(record, &keep->committed);
-        }
-    }
     if (keep->current_until_ns > record->current_until_ns) {
         record->current_until_ns = keep->current_until_ns;
     }
+    if (mem_record_store(store, record, &keep->action.err) < 0 ||
+        mem_pass(store, "settle.committed")) {
+        return;
+    }
+    for (size_t i = record->n_points; i-- > 0;) {
+        if (record->points[i].point.seq < point->point.seq) {
+            if (!drop_point(store, record, &record->points[i], "settle.gone")) {
+                return;
+            }
+            point = fs_record_find_point(record, &keep->committed);
+        }
+    }
+    mem_record_store(store, record, &keep->action.err);
+    mem_pass(store, "settle.stored");
 }
 
 static void keep_finish(struct mem_action *action)
@@ -201,10 +231,10 @@ static void keep_finish(struct mem_action *action)
     struct keep *keep = (struct keep *)action;
     if (!fs_error_is_set(&action->err) && action->kind == MEM_OP_SETTLE) {
         settle_record(keep);
-    }
-    if (!fs_error_is_set(&action->err)) {
+    } else if (!fs_error_is_set(&action->err)) {
         mem_record_store(action->store, keep->record, &action->err);
     }
+    mem_died(action);
     keep->done(keep->arg, keep->record, fs_error_is_set(&action->err) ? &action->err : NULL);
     free(keep);
 }

@@ -230,10 +230,25 @@ struct mem_snap *mem_image_snap(struct mem_image *image, uint64_t id)
     return NULL;
 }
 
-uint64_t mem_image_take_snap(struct mem_image *image)
+static struct mem_snap *snap_of_point(struct mem_image *image, const struct fs_uuid *point)
 {
-    struct mem_snap *snap = mem_alloc(1, sizeof(*snap));
+    for (size_t i = 0; i < image->n_snaps; i++) {
+        if (fs_uuid_equal(&image->snaps[i]->point, point)) {
+            return image->snaps[i];
+        }
+    }
+    return NULL;
+}
+
+uint64_t mem_image_take_snap(struct mem_image *image, const struct fs_uuid *point)
+{
+    struct mem_snap *snap = snap_of_point(image, point);
+    if (snap) {
+        return snap->id;
+    }
+    snap = mem_alloc(1, sizeof(*snap));
     snap->id = image->store->next_id++;
+    snap->point = *point;
     snap->generation = image->generation;
     mem_content_copy(&image->head, &snap->content);
     image->snaps = realloc(image->snaps, (image->n_snaps + 1) * sizeof(struct mem_snap *));
@@ -250,6 +265,14 @@ void mem_image_drop_snap(struct mem_image *image, uint64_t id)
             image->snaps[i] = image->snaps[--image->n_snaps];
             return;
         }
+    }
+}
+
+void mem_image_drop_point(struct mem_image *image, const struct fs_uuid *point)
+{
+    const struct mem_snap *snap = snap_of_point(image, point);
+    if (snap) {
+        mem_image_drop_snap(image, snap->id);
     }
 }
 

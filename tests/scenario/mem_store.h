@@ -117,6 +117,8 @@ uint64_t mem_store_in_flight(const struct mem_store *store, enum mem_op kind);
 void mem_store_crash(struct mem_store *store);
 /* The same when the nth operation from now on starts (1: the next); 0 clears. */
 void mem_store_crash_at(struct mem_store *store, uint64_t nth);
+/* In the hook of fs_fault_set_hook: the store whose operation passes; NULL: the daemon itself. */
+extern struct mem_store *mem_store_passing;
 bool mem_store_crashed(const struct mem_store *store);
 void mem_store_restart(struct mem_store *store);
 

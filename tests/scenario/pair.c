@@ -145,7 +145,7 @@ void pair_cut(struct pair *pair)
     }
 }
 
-void pair_connect(struct pair *pair)
+void pair_dial(struct pair *pair)
 {
     struct fs_transport *ends[2];
 
@@ -154,6 +154,11 @@ void pair_connect(struct pair *pair)
     fs_peers_accept(pair->east.ctx.peers, ends[0]);
     fs_peers_accept(pair->west.ctx.peers, ends[1]);
     pair_pump(pair);
+}
+
+void pair_connect(struct pair *pair)
+{
+    pair_dial(pair);
     assert_non_null(fs_peers_session(pair->east.ctx.peers, "west"));
     assert_non_null(fs_peers_session(pair->west.ctx.peers, "east"));
 }

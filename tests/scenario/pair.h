@@ -41,6 +41,8 @@ void pair_free(struct pair *pair);
 
 /* A new connection, dialed by east; a former one is cut. */
 void pair_connect(struct pair *pair);
+/* The same, where a site may die before the session is up. */
+void pair_dial(struct pair *pair);
 void pair_cut(struct pair *pair);
 
 /* A group of east with so many images of noise ("<name>-0", ...). */
