@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The crash matrix on real clusters: for each named step of the life of a point (farshore/fault.h)
+the process that passes it is killed exactly there and started again. Then replication goes on by
+itself, the sites hold the same bytes, what was a recovery point still is one with the same bytes,
+and nothing is left behind.
+
+The commit's steps run every time, the others take turns by a seed that is printed; FARSHORE_SEED
+repeats a choice, FARSHORE_CRASH_STEPS names the steps ("all", or some of them).
+
+One pair of daemons serves all steps, each with a group of its own; a step that fails costs the pair,
+and the next one begins with a fresh one."""
+import os
+import random
+import subprocess
+import tempfile
+
+import pytest
+import rbd
+from conftest import check_end
+from harness import MIB, content, wait_for
+from harness.daemon import CommandFailed, DaemonPair, program
+
+LABEL = "farshore.io/policy"
+POLICY = {"group_by": "app", "retain": {"latest": 1}}
+EVERY_TIME = ("commit.", "promote.", "demote.")
+ROTATING = 8
+LARGE = 72 * MIB  # positions are made durable every 32 MiB
+HEAL_S = 60
+
+
+def catalogue():
+    """(name, who) of every step, as the daemon tells them; none in a build without them."""
+    try:
+        listed = subprocess.run([program("farshored"), "--fault-points"], stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return []
+    return [tuple(line.split("\t")[:2]) for line in listed.stdout.splitlines()]
+
+
+def chosen():
+    """(step, site): where a step is passed at either site, one of them, or both in a full run."""
+    steps = catalogue()
+    wanted = os.environ.get("FARSHORE_CRASH_STEPS", "")
+    seed = int(os.environ.get("FARSHORE_SEED") or random.SystemRandom().randrange(1 << 32))
+    source = random.Random(seed)
+    cases = []
+    for name, who in steps:
+        sites = {"SOURCE": ["east"], "HELPER": ["east"], "TARGET": ["west"]}.get(who, ["east", "west"])
+        if wanted:
+            cases += [(name, s) for s in sites if wanted == "all" or name in wanted.split()]
+        else:
+            cases.append((name, source.choice(sites)))
+    if wanted:
+        return cases, seed
+    always = [c for c in cases if c[0].startswith(EVERY_TIME)]
+    others = [c for c in cases if c not in always]
+    return always + source.sample(others, min(ROTATING, len(others))), seed
+
+
+CASES, SEED = chosen()
+HELPER = {name for name, who in catalogue() if who == "HELPER"}
+
+
+# --- the pair of daemons ------------------------------------------------------------------------
+
+
+class Shared:
+    def __init__(self, clusters):
+        self.clusters = clusters
+        self.pair = None
+        self.made = 0
+        self.directory = tempfile.TemporaryDirectory(prefix="farshore-crash-")
+
+    def get(self):
+        if self.pair is None:
+            for site in self.clusters:
+                site.renew_pools()
+            self.made += 1
+            self.pair = DaemonPair(*self.clusters, f"{self.directory.name}/{self.made}",
+                                   policies={"gold": POLICY})
+            for daemon in self.pair:
+                daemon.fault = daemon.dir / "fault"
+                daemon.environment["FARSHORE_FAULT"] = f"@{daemon.fault}"
+            self.pair.start()
+        return self.pair
+
+    def drop(self):
+        pair, self.pair = self.pair, None
+        if pair:
+            pair.kill()
+            for daemon in pair:
+                print(f"--- log of {daemon.site.name}", daemon.log(60), sep="\n")
+
+    def end(self):
+        pair, self.pair = self.pair, None
+        try:
+            if pair:
+                check_end(pair, *self.clusters)
+        finally:
+            if pair:
+                pair.kill()
+            self.directory.cleanup()
+
+
+@pytest.fixture(scope="module")
+def shared(clusters):
+    print(f"FARSHORE_SEED={SEED}")
+    made = Shared(clusters)
+    yield made
+    made.end()
+
+
+# --- one step -----------------------------------------------------------------------------------
+
+
+class Case:
+    """A group of its own, and what happens to it."""
+
+    def __init__(self, pair, clusters, step, site, number):
+        self.pair, self.step, self.victim = pair, step, getattr(pair, site)
+        self.east, self.west = clusters
+        self.app = f"app{number}"
+        self.group = f"rbd/{self.app}"
+        self.images = []
+        self.version = 0
+
+    def create(self, count=2, size=8 * MIB):
+        for _ in range(count):
+            name = f"{self.app}-{len(self.images)}"
+            self.east.create(name, size)
+            self.east.fill(name, ranges=((0, size // 2),))
+            self.east.label(name, {"app": self.app, LABEL: "gold"})
+            self.images.append(name)
+
+    def found(self):
+        """Discovery may have looked between two labels."""
+        def check():
+            group = self.pair.east.group(self.group)
+            return group and len(group["volumes"]) == len(self.images)
+        wait_for(check, 20, lambda: f"{self.group} is whole: {self.pair.east.group(self.group)}")
+
+    def write(self, length=MIB):
+        self.version += 1
+        for name in self.images:
+            self.east.fill(name, seed=self.version, ranges=((2 * MIB, length),))
+
+    def point(self):
+        """One more recovery point."""
+        if self.images:
+            self.write()
+        self.sync()
+
+    def sync(self):
+        def done():
+            try:
+                self.pair.east.sync(self.group)
+                return True
+            except (OSError, CommandFailed):
+                return False
+        wait_for(done, HEAL_S, lambda: f"a sync of {self.group}: {self.pair.east.group(self.group)}")
+
+    def ready(self):
+        """Two recovery points: the next one lets go of the first, at both sites."""
+        self.create()
+        self.found()
+        self.pair.ready(self.group)
+        self.point()
+
+    def arm(self, step=None, daemon=None):
+        (daemon or self.victim).fault.write_text(step or self.step)
+
+    def ask(self):
+        self.pair.ask(self.group)
+
+    def dies(self, daemon=None):
+        """Waits for the kill; where it is the helper's the daemon lives on."""
+        daemon = daemon or self.victim
+        wait_for(lambda: not daemon.fault.exists(), HEAL_S,
+                 lambda: f"{self.step} is passed:\n{daemon.log(30)}", every_s=0.02)
+        if self.step not in HELPER:
+            wait_for(lambda: not daemon.running(), 10, "the daemon ends", every_s=0.02)
+
+    def restart(self):
+        if not self.victim.running():
+            self.victim.start()
+
+
+def first_copy(case):
+    case.arm()
+    case.create()
+    case.dies()
+
+
+def next_point(case):
+    case.ready()
+    case.write()
+    case.arm()
+    case.ask()
+    case.dies()
+
+
+def single(case):
+    case.create(count=1)
+    case.pair.ready(case.group)
+    case.write()
+    case.arm()
+    case.ask()
+    case.dies()
+
+
+def large(case):
+    case.create(size=LARGE)
+    case.found()
+    case.pair.ready(case.group)
+    case.write(LARGE - 4 * MIB)
+    case.arm()
+    case.ask()
+    case.dies()
+
+
+def start(case):
+    case.ready()
+    case.victim.kill()
+    case.arm()
+    case.victim.start(wait=False)
+    case.dies()
+
+
+def after(first):
+    """The step is part of mending what an earlier crash left."""
+    def run(case):
+        case.ready()
+        case.write()
+        case.arm(first)
+        case.ask()
+        case.dies()
+        case.arm()
+        case.victim.start(wait=False)
+        wait_for(lambda: not case.victim.fault.exists() or case.victim.answers(), 20, "it starts")
+        if case.victim.fault.exists() and case.victim is case.pair.east:
+            case.ask()
+        case.dies()
+    return run
+
+
+def unproven(case):
+    """Somebody lifted the lock of a parked image: what it holds is not believed."""
+    case.ready()
+    for name in case.images:
+        with case.west.image(name) as image:
+            for client, cookie, _ in image.list_lockers()["lockers"]:
+                image.break_lock(client, cookie)
+    case.write()
+    case.arm()
+    case.ask()
+    case.dies()
+
+
+def membership(case):
+    case.ready()
+    case.arm()
+    case.create(count=1)
+    case.dies()
+
+
+def pause(case):
+    case.ready()
+    case.arm()
+    try:
+        case.pair.east.request("pause", group=case.group)
+    except (OSError, CommandFailed):
+        pass
+    case.dies()
+
+
+def unchanged(case):
+    case.ready()
+    case.arm()
+    case.ask()
+    case.dies()
+
+
+SCENARIOS = {
+    "group.store": first_copy, "group.stored": first_copy, "take.stamped": first_copy,
+    "open.recorded": first_copy, "open.created": first_copy, "open.stamped": first_copy,
+    "helper.single": single,
+    "sync.flushed": large, "sync.stored": large,
+    "lease.claim": start, "lease.fenced": start, "lease.taken": start,
+    "take.pruned": after("take.seq"),
+    "recover.begin": after("commit.committing"), "recover.snapshot": after("commit.committing"),
+    "recover.finished": after("commit.committing"),
+    "open.restored": unproven,
+    "members.store": membership, "members.stored": membership,
+    "pause.store": pause, "pause.stored": pause,
+    "current.note": unchanged, "current.noted": unchanged,
+}
+# Any transfer passes those.
+ORDINARY = ("take.", "helper.", "offer.", "open.", "accept.", "apply.", "finals.", "commit.",
+            "retain.", "park.", "answer.", "settle.")
+
+
+def scenario_of(step):
+    if step in SCENARIOS:
+        return SCENARIOS[step]
+    assert step.startswith(ORDINARY), f"teach this test how to get to {step}"
+    return next_point
+
+
+# --- what must be so afterwards ------------------------------------------------------------------
+
+
+def kept(case):
+    """Digests of the recovery points at the target, by id and image."""
+    if not case.pair.west.running() or not case.pair.west.group(case.group):
+        return {}
+    found = {}
+    for point in case.pair.west.committed(case.group):
+        for volume in point["volumes"]:
+            with content.opened(case.west, volume) as image:
+                found[point["id"], volume["image"]] = content.digest(image, content.ranges(image))
+    return found
+
+
+def check_same(case):
+    def both():
+        there = {p["id"]: p for p in case.pair.west.committed(case.group)}
+        here = [p for p in case.pair.east.committed(case.group) if p["id"] in there]
+        return here and (here[-1], there[here[-1]["id"]])
+    a, b = wait_for(both, 20, f"{case.group} has a common point")
+    assert len(a["volumes"]) == len(case.images)
+    content.same_point((case.east, a), (case.west, b))
+    return a
+
+
+def check_clean(case, point):
+    """Only what the records name is there, and every lock and membership is gone."""
+    def snapshots(site, daemon, name):
+        points, marks = site.farshore_snapshots(name)
+        named = [v["snap_id"] for p in daemon.points(case.group) for v in p["volumes"]
+                 if v["image"] == name]
+        return sorted(points), sorted(named), len(marks)
+
+    for name in case.images:
+        there, named, marks = wait_for(
+            lambda n=name: (lambda s: s if s[0] == s[1] else None)(
+                snapshots(case.east, case.pair.east, n)),
+            20, lambda n=name: f"{n} at east: {snapshots(case.east, case.pair.east, n)}")
+        assert len(there) == 1 and marks <= 1, f"{name} at east: {there}, {marks} marks"
+        there, named, marks = snapshots(case.west, case.pair.west, name)
+        assert there == named and marks == 0, f"{name} at west: {there}, its record: {named}"
+        assert len(there) <= 2, f"{name} at west: retention keeps one and the base: {there}"
+
+    def parked(name):
+        with case.west.image(name, read_only=True) as image:
+            lockers = [cookie for _, cookie, _ in image.list_lockers().get("lockers", [])]
+            return lockers == ["farshore"] and not list(image.watchers_list())
+    for name in case.images:
+        wait_for(lambda n=name: parked(n), 10, f"{name} is parked at west")
+        with case.east.image(name, read_only=True) as image:
+            assert not image.list_lockers() and not list(image.watchers_list()), name
+    with case.east.ioctx() as io:
+        for group in rbd.RBD().group_list(io):
+            members = [m["name"] for m in rbd.Group(io, group).list_images()]
+            assert not set(members) & set(case.images), f"RBD group {group} has {members}"
+
+
+@pytest.mark.parametrize("step, site", CASES, ids=[f"{step}@{site}" for step, site in CASES])
+def test_killed_at(shared, clusters, step, site):
+    pair = shared.get()
+    case = Case(pair, clusters, step, site, CASES.index((step, site)))
+    try:
+        scenario_of(step)(case)
+        before = kept(case) if site == "east" else {}
+        case.restart()
+        check_healed(case, before)
+    except BaseException:
+        shared.drop()
+        raise
+
+
+def check_healed(case, before):
+    pair, group = case.pair, case.group
+    visible = kept(case)
+    for key, digest in before.items():
+        assert visible.get(key, digest) == digest, f"{key}: a recovery point changed"
+    wait_for(lambda: pair.east.status()["peers"][0]["up"], 30, "the session is up again")
+    wait_for(lambda: pair.east.group(group), 20, f"{group} is known")
+    if pair.east.group(group)["paused"]:
+        assert case.step == "pause.stored"
+        pair.east.request("resume", group=group)
+    # What was under way is finished without anybody's help, then the next point works as ever.
+    wait_for(lambda: (pair.west.group(group) or {}).get("recovery_point"), HEAL_S,
+             lambda: f"{group} has a point: {pair.east.group(group)}\n{pair.east.log(25)}\n"
+                     f"{pair.west.log(25)}")
+    for key, digest in kept(case).items():
+        assert visible.get(key, digest) == digest, f"{key}: a recovery point changed"
+    case.found()
+    case.point()
+    check_clean(case, check_same(case))
+    for name in case.images:
+        case.east.unlabel(name, LABEL)
+
+
+def test_some_were_chosen():
+    if not CASES:
+        pytest.skip("a build without fault points (-DFARSHORE_FAULTS=ON)")
