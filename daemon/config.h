@@ -48,7 +48,7 @@ struct fs_config {
     size_t n_policies;
     uint64_t memory_bytes; /* limits.memory, default 256 MiB */
     unsigned open_images;  /* limits.open_images, default 500 */
-    int zstd_level;        /* compression.level: 0 to 19, default 3; 0 is none */
+    int zstd_level;        /* compression.level: 0 to 19, default 1; 0 is none */
 };
 
 /*

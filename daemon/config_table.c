@@ -208,7 +208,7 @@ const struct fs_schema_key fs_config_table[] = {
      IN_CONFIG(open_images)},
 
     {.path = "compression", .type = FS_SCHEMA_SECTION},
-    {"compression.level", FS_SCHEMA_NUMBER, .default_text = "3", .min = "0", .max = "19",
+    {"compression.level", FS_SCHEMA_NUMBER, .default_text = "1", .min = "0", .max = "19",
      IN_CONFIG(zstd_level)},
     {.path = NULL},
 };

@@ -93,7 +93,7 @@ static void test_load_smallest_file_has_defaults(void **state)
     assert_false(config->discover_images);
     assert_int_equal(config->memory_bytes, 256u << 20);
     assert_int_equal(config->open_images, 500);
-    assert_int_equal(config->zstd_level, 3);
+    assert_int_equal(config->zstd_level, 1);
     fs_config_free(config);
 }
 
