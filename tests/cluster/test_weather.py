@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad weather, one kind at a time and where it hurts: the link, the clusters, what others do to the
+images. Each time replication goes on by itself, from where it was, and the bytes are the same."""
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+import rbd
+from harness import MIB, wait_for
+from harness.proxy import BACK, OUT, Proxy
+from harness.site import lab
+
+GOLD = {"farshore.io/policy": "gold"}
+FAST = {"gold": {"interval": "1s"}}
+SIZE = 192 * MIB
+# A peer that is not heard of is given up after 15 s, and dialed again 10 s later at most.
+GO_ON_S = 60
+# What is sent again for each interruption, at most.
+AGAIN = 64 * MIB
+ALLOWED_ERRORS = "event=(cluster_down|lease_lost)"
+
+
+@pytest.fixture
+def link(daemons):
+    """link(...) is daemons(...) with a proxy between them: (pair, proxy)."""
+    made = []
+
+    def make(**options):
+        pair = daemons(start=False, **options)
+        proxy = Proxy(int(pair.west.config["listen"].rpartition(":")[2]))
+        made.append(proxy)
+        pair.east.config["peers"]["west"]["endpoints"] = [f"127.0.0.1:{proxy.port}"]
+        pair.east.write_config()
+        return pair.start(), proxy
+    yield make
+    for proxy in made:
+        proxy.close()
+
+
+def volume(site, name="volume", size=SIZE):
+    """Full of bytes that do not compress, made quickly."""
+    site.create(name, size, labels=GOLD)
+    overwrite(site, name, size)
+    return f"rbd/{name}"
+
+
+def overwrite(site, name="volume", size=SIZE):
+    block = os.urandom(4 * MIB)
+    with site.image(name) as image:
+        for at in range(0, size, len(block)):
+            image.write(at.to_bytes(8, "little") + block[8:], at)
+
+
+def under_way(pair, proxy, group, least=24 * MIB):
+    """A transfer has sent so much; from here on the link is slow enough to be spoilt in time."""
+    before = proxy.passed
+    pair.ask(group)
+    wait_for(lambda: proxy.passed > before + least, 60,
+             lambda: f"the transfer of {group} is under way:\n{pair.east.log()}", every_s=0.005)
+
+
+def goes_on(pair, group, point=None, timeout_s=GO_ON_S):
+    """A newer point than `point` is committed; returns how long it took."""
+    begun = time.monotonic()
+    wait_for(lambda: newest(pair, group) not in (None, point), timeout_s,
+             lambda: f"a new point; east: {pair.east.group(group)}\n{pair.east.log(30)}\n"
+                     f"west: {pair.west.group(group)}\n{pair.west.log(30)}")
+    return time.monotonic() - begun
+
+
+def newest(pair, group):
+    found = pair.west.group(group)
+    return found and found.get("recovery_point") and found["recovery_point"]["id"]
+
+
+# --- the link ------------------------------------------------------------------------------------
+
+
+def test_link_cut_at_any_byte_again_and_again(east, link, same):
+    group = volume(east)
+    pair, proxy = link()
+    source = random.Random(7)
+    pair.ask(group)
+    sizes = [source.randrange(1, 2 ** source.randint(4, 25)) for _ in range(12)]
+    for count in sizes:
+        before = proxy.cuts
+        proxy.cut_after(count)
+        wait_for(lambda b=before: proxy.cuts > b or newest(pair, group), GO_ON_S, "a cut")
+    goes_on(pair, group)
+    same(pair, group)
+    assert proxy.cuts >= 8
+    assert proxy.passed < 2 * SIZE, f"{proxy.passed >> 20} MiB for {SIZE >> 20}; cut at {sizes}"
+
+
+@pytest.mark.parametrize("kind", ["still", "stops reading", "half-open here", "half-open there",
+                                  "swallowed"])
+def test_link_that_dies_without_a_word(east, link, same, kind):
+    group = volume(east)
+    pair, proxy = link()
+    under_way(pair, proxy, group)
+    {"still": proxy.hold,
+     "stops reading": lambda: proxy.hold(OUT),
+     "half-open here": lambda: proxy.half_open(OUT),
+     "half-open there": lambda: proxy.half_open(BACK),
+     "swallowed": proxy.swallow}[kind]()
+    if proxy.held:
+        wait_for(lambda: pair.east.group(group)["state"] == "peer_down", 30,
+                 lambda: f"peer_down: {pair.east.group(group)}")
+        proxy.heal()
+    goes_on(pair, group)
+    same(pair, group)
+    assert proxy.passed < SIZE + AGAIN + 8 * MIB
+
+
+def test_link_that_flaps_every_second(east, link, same):
+    group = volume(east)
+    pair, proxy = link()
+    under_way(pair, proxy, group)
+    ended = threading.Event()
+    flapping = proxy.flap(ended, seed=11)
+    time.sleep(12)
+    ended.set()
+    flapping.join()
+    goes_on(pair, group)
+    same(pair, group)
+    assert proxy.passed < 3 * SIZE
+
+
+def test_slow_link_delays_and_does_not_break(east, link, same):
+    group = volume(east, size=16 * MIB)
+    pair, proxy = link()
+    proxy.slow(1 * MIB)
+    pair.ask(group)
+    # Slower than a heart-beat's patience for the whole of it, and yet heard of all the time.
+    goes_on(pair, group, timeout_s=90)
+    same(pair, group)
+    assert not pair.east.events("peer_down")
+    assert proxy.passed < 24 * MIB
+
+
+# --- the clusters --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["east", "west"])
+@pytest.mark.parametrize("what, how, seconds", [("osd", "kill", 4), ("osd", "pause", 8),
+                                                ("mon", "kill", 4), ("mon", "pause", 8)])
+def test_ceph_daemon_is_away_for_a_while(east, lab_dir, daemons, same, writer, where, what, how,
+                                         seconds):
+    group = volume(east, size=64 * MIB)
+    pair = daemons(policies=FAST)
+    for daemon in pair:
+        daemon.expect_error(ALLOWED_ERRORS)
+    pair.ready(group)
+    writing = writer(east, [group])
+    time.sleep(1)
+    lab(how, lab_dir, where, what)
+    time.sleep(seconds)
+    lab({"kill": "start", "pause": "continue"}[how], lab_dir, where, what)
+    before = newest_after_return(pair, group)
+    goes_on(pair, group, before, timeout_s=90)
+    result = writing.stop()
+    assert not result["failures"], result
+    settle(pair, group, same)
+
+
+def newest_after_return(pair, group):
+    return wait_for(lambda: newest(pair, group), 60, "west answers")
+
+
+def settle(pair, group, same):
+    """No more points by themselves, a last one by hand, and that is equal."""
+    pair.east.config["policies"]["gold"]["interval"] = "1h"
+    pair.east.reload()
+    pair.east.sync(group)
+    same(pair, group)
+
+
+@pytest.mark.parametrize("where", ["east", "west"])
+def test_full_cluster_is_said_and_goes_on_when_there_is_room(east, west, daemons, same, where):
+    group = volume(east, size=32 * MIB)
+    pair = daemons(policies=FAST)
+    for daemon in pair:
+        daemon.expect_error(ALLOWED_ERRORS)
+    pair.ready(group)
+    site = {"east": east, "west": west}[where]
+    if where == "west":
+        overwrite(east, size=32 * MIB)
+    site.set_full(True)
+    try:
+        if where == "west":
+            before = newest(pair, group)
+            wait_for(lambda: pair.east.group(group)["state"] == "no_space", 75,
+                     lambda: f"no_space: {pair.east.group(group)}\n{pair.west.log(20)}")
+            assert newest(pair, group) == before
+            assert "peer" in pair.east.group(group)["hint"]
+        else:
+            time.sleep(20)
+        for daemon in pair:  # leases need no space
+            assert daemon.status()["site"]["cluster"] == "up"
+    finally:
+        site.set_full(False)
+    before = newest(pair, group)
+    overwrite(east, size=32 * MIB)
+    goes_on(pair, group, before)
+    settle(pair, group, same)
+
+
+@pytest.mark.parametrize("where", ["east", "west"])
+def test_blocklisted_daemon_comes_back_as_a_new_instance(east, west, daemons, same, where):
+    group = volume(east, size=32 * MIB)
+    pair = daemons(policies=FAST)
+    for daemon in pair:
+        daemon.expect_error(ALLOWED_ERRORS)
+    pair.ready(group)
+    site = {"east": east, "west": west}[where]
+    instances = site.instances()
+    assert instances
+    for address in instances:
+        site.block(address)
+    wait_for(lambda: (found := set(site.instances())) and not found & set(instances), GO_ON_S,
+             lambda: f"a new instance:\n{getattr(pair, where).log(30)}")
+    before = newest_after_return(pair, group)
+    overwrite(east, size=32 * MIB)
+    goes_on(pair, group, before)
+    settle(pair, group, same)
+
+
+# --- other clients -------------------------------------------------------------------------------
+
+
+def test_source_image_locked_by_another_client(east, daemons, same):
+    """One that manages the lock by itself, as `rbd map --exclusive` does: a snapshot would fail."""
+    group = volume(east, size=16 * MIB)
+    pair = daemons(policies=FAST)
+    pair.ready(group)
+    with east.image("volume") as image:
+        image.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
+        for number in range(40):
+            image.write(number.to_bytes(4, "little") * 1024, number * 4096)
+            time.sleep(0.1)
+        state = wait_for(lambda: (g := pair.east.group(group)) and g["state"] not in
+                         ("ok", "syncing") and g, 20, "the state says that it cannot")
+        assert state["reason"]
+        image.lock_release()
+    before = newest(pair, group)
+    overwrite(east, size=16 * MIB)
+    goes_on(pair, group, before)
+    settle(pair, group, same)
+
+
+def test_copy_locked_by_another_client_and_left_again(east, west, daemons, same):
+    """An operator took our parked lock away and has one of his own: nothing is applied meanwhile."""
+    group = volume(east, size=16 * MIB)
+    pair = daemons()
+    pair.ready(group)
+    with west.image("volume", read_only=True) as image:
+        (client, cookie, _), = image.list_lockers()["lockers"]
+    with west.image("volume") as image:
+        image.break_lock(client, cookie)
+        image.lock_exclusive("operator")
+        before = newest(pair, group)
+        overwrite(east, size=16 * MIB)
+        pair.ask(group)
+        time.sleep(5)
+        assert newest(pair, group) == before, pair.east.group(group)
+        image.unlock("operator")
+    goes_on(pair, group, before)
+    same(pair, group)
+
+
+def test_stopped_writer_of_three_volumes_outlives_its_watch(east, daemons, same, writer):
+    """Ceph gives up a watch after 30 s; that is no reason to take the lock from its owner."""
+    names = ["one", "two", "three"]
+    for name in names:
+        east.create(name, 16 * MIB, labels={**GOLD, "app": "trio"})
+        east.fill(name)
+    pair = daemons(policies={"gold": {"interval": "1s", "group_by": "app"}})
+    pair.ready("rbd/trio")
+    writing = writer(east, [f"rbd/{n}" for n in names], mode="mixed")
+    first = newest(pair, "rbd/trio")
+    goes_on(pair, "rbd/trio", first)
+    writing.process.send_signal(signal.SIGSTOP)
+    try:
+        wait_for(lambda: pair.east.group("rbd/trio")["state"] == "writer_silent", 30,
+                 lambda: f"writer_silent: {pair.east.group('rbd/trio')}")
+        time.sleep(33)
+        assert pair.east.group("rbd/trio")["state"] == "writer_silent"
+    finally:
+        writing.process.send_signal(signal.SIGCONT)
+    goes_on(pair, "rbd/trio", newest(pair, "rbd/trio"))
+    result = writing.stop()
+    assert not result["failures"], result
+    settle(pair, "rbd/trio", same)
