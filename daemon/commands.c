@@ -12,6 +12,7 @@
 enum waiting_for {
     WAIT_SYNC,  /* a point, or an unchanged check, from after the request is at the peer */
     WAIT_PAUSE, /* the record says so */
+    WAIT_VERIFY,
 };
 
 struct waiter {
@@ -22,6 +23,7 @@ struct waiter {
     int64_t progress_ns; /* boot: next */
     uint64_t failed_at;  /* of the group, when it was asked */
     bool paused;
+    uint64_t serial; /* of the verification */
     struct waiter *next;
 };
 
@@ -68,6 +70,10 @@ void fs_commands_gone(void *arg, struct fs_call *call)
 
     for (struct waiter *waiter = commands->waiters; waiter; waiter = waiter->next) {
         if (waiter->call == call) {
+            if (waiter->what == WAIT_VERIFY) {
+                fs_verifier_let_go(commands->daemon->ctx.groups->verifier, &waiter->group,
+                                   waiter->serial);
+            }
             waiter_free(commands, waiter);
             return;
         }
@@ -200,9 +206,51 @@ static void do_adopt(struct fs_call *call, struct fs_group *group, bool yes)
                              "adopting", yes));
 }
 
+/* A point by its name or its id; an id need not be of a point that this site holds. */
+static bool find_point(const struct fs_group *group, const char *text, struct fs_uuid *ret_point)
+{
+    for (size_t i = 0; i < group->record->n_points; i++) {
+        const struct fs_point_id *point = &group->record->points[i].point;
+        char name[FS_SNAP_NAME_SIZE];
+        if (strcmp(fs_point_snap_name(point, name), text) == 0) {
+            *ret_point = point->id;
+            return true;
+        }
+    }
+    return fs_uuid_parse(text, ret_point) == 0;
+}
+
+static void do_verify(struct fs_commands *commands, struct fs_call *call, struct fs_group *group,
+                      const char *text)
+{
+    struct fs_verifier *verifier = commands->daemon->ctx.groups->verifier;
+    struct fs_uuid point = {0};
+    struct fs_error err = FS_ERROR_INIT;
+    uint64_t serial;
+
+    if (text && !find_point(group, text, &point)) {
+        fs_call_fail(call, FS_EXIT_REFUSED,
+                     "this site holds no point %.100s of %s: give its id, which `farshore points "
+                     "-o json` shows at the site that holds it",
+                     text, group->record->name);
+        return;
+    }
+    if (fs_verifier_ask(verifier, group, &point, &serial, &err) < 0) {
+        fs_call_fail(call, FS_EXIT_REFUSED, "%s", err.message);
+        return;
+    }
+    struct waiter *waiter = wait_for(commands, call, group, WAIT_VERIFY);
+    if (waiter) {
+        waiter->serial = serial;
+    } else {
+        fs_verifier_let_go(verifier, &group->record->group, serial);
+    }
+}
+
 static bool known(const char *command)
 {
-    static const char *const names[] = {"status", "points", "sync", "pause", "resume", "adopt"};
+    static const char *const names[] = {"status", "points", "sync",  "pause",
+                                        "resume", "adopt",  "verify"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], command) == 0) {
@@ -242,6 +290,8 @@ void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request)
         fs_call_finish(call, FS_EXIT_OK, fs_status_points(group));
     } else if (strcmp(command, "adopt") == 0) {
         do_adopt(call, group, json_is_true(json_object_get(request, "yes")));
+    } else if (strcmp(command, "verify") == 0) {
+        do_verify(commands, call, group, json_string_value(json_object_get(request, "point")));
     } else if (strcmp(command, "sync") == 0) {
         do_sync(commands, call, group, json_is_true(json_object_get(request, "wait")));
     } else {
@@ -310,6 +360,30 @@ static bool serve_pause(struct fs_commands *commands, struct waiter *waiter,
     return false;
 }
 
+static bool serve_verify(struct fs_commands *commands, struct waiter *waiter,
+                         const struct fs_group *group)
+{
+    const struct fs_verifier *verifier = commands->daemon->ctx.groups->verifier;
+    struct fs_call *call = waiter->call;
+    struct fs_verify_report report;
+
+    if (!fs_verifier_finished(verifier, &waiter->group, waiter->serial, &report)) {
+        return false;
+    }
+    waiter_free(commands, waiter);
+    if (report.phase == FS_VERIFY_EQUAL || report.phase == FS_VERIFY_DIFFERENT) {
+        json_t *status = fs_verifier_status(verifier, group);
+        json_t *result = json_pack("{s:i, s:s, s:O?}", "schema_version", 1, "group",
+                                   group->record->name, "verify", json_object_get(status, "last"));
+        json_decref(status);
+        fs_call_finish(call, report.phase == FS_VERIFY_EQUAL ? FS_EXIT_OK : FS_EXIT_FOUND, result);
+    } else {
+        fs_call_fail(call, report.phase == FS_VERIFY_REFUSED ? FS_EXIT_REFUSED : FS_EXIT_FAILURE,
+                     "%s", report.message);
+    }
+    return true;
+}
+
 static bool serve(struct fs_commands *commands, struct waiter *waiter, int64_t now)
 {
     struct fs_call *call = waiter->call;
@@ -321,13 +395,16 @@ static bool serve(struct fs_commands *commands, struct waiter *waiter, int64_t n
         fs_call_fail(call, FS_EXIT_FAILURE, "the group is no longer selected by a policy");
         return true;
     }
-    if (waiter->what == WAIT_PAUSE ? serve_pause(commands, waiter, group)
-                                   : serve_sync(commands, waiter, group)) {
+    if (waiter->what == WAIT_PAUSE    ? serve_pause(commands, waiter, group)
+        : waiter->what == WAIT_VERIFY ? serve_verify(commands, waiter, group)
+                                      : serve_sync(commands, waiter, group)) {
         return true;
     }
-    if (waiter->what == WAIT_SYNC && now >= waiter->progress_ns) {
+    if (waiter->what != WAIT_PAUSE && now >= waiter->progress_ns) {
         waiter->progress_ns = now + PROGRESS_EVERY_NS;
-        fs_call_progress(call, fs_status_sync(group));
+        fs_call_progress(call, waiter->what == WAIT_SYNC
+                                   ? fs_status_sync(group)
+                                   : fs_verifier_status(group->ctx->groups->verifier, group));
     }
     return false;
 }

@@ -30,6 +30,8 @@ struct fs_config_policy {
     unsigned retain_latest;              /* default 3 */
     bool refuse_not_one_instant;         /* not_one_instant: mark | refuse; default mark */
     int64_t snapshot_timeout_ns;         /* snapshot_timeout: default 5 s */
+    int64_t verify_every_ns;             /* verify.every, at the target; 0: only by command */
+    uint64_t verify_rate;                /* verify.rate: bytes/s, default 64 MiB */
     unsigned alert_warn, alert_critical; /* multiples of the interval; default 2 and 3 */
 };
 

@@ -25,6 +25,7 @@ struct fs_context {
     /* This site; NULL and zero while its cluster is away or another daemon works for it. */
     struct fs_source *source;
     struct fs_sink *sink;
+    struct fs_digester *digester;
     struct fs_uuid site_uuid;
     char fsid[FS_UUID_TEXT];
     char site_reason[512]; /* why source and sink are NULL */

@@ -18,6 +18,7 @@ enum fs_exit {
     FS_EXIT_FAILURE = 1,
     FS_EXIT_BAD_REQUEST = 2,
     FS_EXIT_REFUSED = 3,
+    FS_EXIT_FOUND = 4,
 };
 
 struct fs_control;

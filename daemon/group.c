@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/groups.h"
 #include "daemon/peer.h"
 #include "farshore/log.h"
 
@@ -236,6 +237,7 @@ void fs_group_verdict(const struct fs_group *group, struct fs_verdict *ret_verdi
                        "the configuration has no policy %s any more", group->record->policy);
     }
     fs_verdict_merge(ret_verdict, &group->failure);
+    fs_verifier_add_verdict(ctx->groups->verifier, group, ret_verdict);
     if (group->record->paused) {
         fs_verdict_add(ret_verdict, FS_STATE_PAUSED, "farshore resume GROUP", "paused by command");
     }

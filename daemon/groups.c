@@ -6,6 +6,7 @@
 
 #include "daemon/peer.h"
 #include "daemon/primary.h"
+#include "daemon/recovery.h"
 #include "farshore/log.h"
 
 /* Unchanged groups are told of together, this often; an unanswered message is sent again. */
@@ -22,6 +23,11 @@ struct fs_groups *fs_groups_new(struct fs_context *ctx)
 
     if (groups) {
         groups->ctx = ctx;
+        groups->verifier = fs_verifier_new(groups);
+        if (!groups->verifier) {
+            free(groups);
+            groups = NULL;
+        }
     }
     return groups;
 }
@@ -31,6 +37,7 @@ void fs_groups_free(struct fs_groups *groups)
     if (!groups) {
         return;
     }
+    fs_verifier_free(groups->verifier);
     for (size_t i = 0; i < groups->count; i++) {
         fs_group_free(groups->list[i]);
     }
@@ -127,6 +134,7 @@ int fs_groups_load(struct fs_groups *groups, struct fs_record **records, size_t 
     }
     for (size_t i = 0; i < groups->count; i++) {
         groups->list[i]->seen = false;
+        groups->list[i]->recovery_pending = true;
     }
     return rc;
 }
@@ -464,6 +472,7 @@ int64_t fs_groups_run(struct fs_groups *groups)
                 (void)fs_primary_store_pending(groups->list[i]);
             }
         }
+        fs_recovery_run(groups);
         start_due(groups);
     }
     for (size_t i = 0; i < groups->count; i++) {
@@ -475,6 +484,8 @@ int64_t fs_groups_run(struct fs_groups *groups)
     }
     int64_t next = groups->stopping ? INT64_MAX : send_current(groups, now);
     int64_t due = next_due(groups, now);
+    next = due < next ? due : next;
+    due = fs_verifier_run(groups->verifier);
     return due < next ? due : next;
 }
 
@@ -483,6 +494,7 @@ int64_t fs_groups_run(struct fs_groups *groups)
 void fs_groups_stop(struct fs_groups *groups)
 {
     groups->stopping = true;
+    fs_verifier_stop(groups->verifier);
     for (size_t i = 0; i < groups->count; i++) {
         struct fs_group *group = groups->list[i];
         fs_primary_cancel(group);
@@ -496,12 +508,13 @@ void fs_groups_stop(struct fs_groups *groups)
 void fs_groups_resume(struct fs_groups *groups)
 {
     groups->stopping = false;
+    fs_verifier_resume(groups->verifier);
     groups->report_ns = fs_context_boot(groups->ctx) + SETTLE_NS;
 }
 
 size_t fs_groups_busy(const struct fs_groups *groups)
 {
-    size_t busy = groups->noting;
+    size_t busy = groups->noting + fs_verifier_busy(groups->verifier);
 
     for (size_t i = 0; i < groups->count; i++) {
         busy += groups->list[i]->phase != FS_PHASE_IDLE;

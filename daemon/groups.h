@@ -7,10 +7,12 @@
 #define FARSHORE_DAEMON_GROUPS_H
 
 #include "daemon/group.h"
+#include "daemon/verifier.h"
 
 struct fs_groups {
     struct fs_context *ctx;
-    struct fs_group **list; /* owned; in the order of their names */
+    struct fs_verifier *verifier; /* owned */
+    struct fs_group **list;       /* owned; in the order of their names */
     size_t count;
     size_t capacity;
     bool stopping;

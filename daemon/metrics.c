@@ -188,6 +188,10 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
     put_group_gauge(out, groups, "farshore_recovery_point_timestamp_seconds",
                     "When the newest committed recovery point was taken.", "recovery_point",
                     "taken_timestamp");
+    put_group_gauge(out, groups, "farshore_verify_timestamp_seconds",
+                    "When a point was last proved to hold the same bytes at both sites, or those "
+                    "that it was proved to hold; absent where none was.",
+                    "verify", "proved_timestamp");
     put_states(out, groups);
     put_counter(out, groups, "farshore_sync_bytes_total",
                 "Bytes found changed, read, sent on the wire and written at the target.",

@@ -243,6 +243,32 @@ static void on_current_ack(void *arg, struct fs_session *session,
     }
 }
 
+static void on_verify(void *arg, struct fs_session *session, uint32_t stream,
+                      const struct fs_verify *verify)
+{
+    struct link *link = arg;
+
+    if (!link->peer) {
+        fs_refuse_offer(session, stream, FS_REFUSE_BUSY, "this session is ending");
+        return;
+    }
+    fs_verifier_asked(link->peers->ctx->groups->verifier, link->peer->name, session, stream,
+                      verify);
+}
+
+static void on_digest_open(void *arg, struct fs_session *session, uint32_t stream,
+                           const struct fs_digest_open *open)
+{
+    struct link *link = arg;
+
+    if (!link->peer) {
+        fs_refuse_offer(session, stream, FS_REFUSE_BUSY, "this session is ending");
+        return;
+    }
+    fs_verifier_digest_open(link->peers->ctx->groups->verifier, link->peer->name, session, stream,
+                            open);
+}
+
 static const struct fs_session_events session_events = {
     .hello = on_hello,
     .up = on_up,
@@ -250,6 +276,8 @@ static const struct fs_session_events session_events = {
     .offer = on_offer,
     .current = on_current,
     .current_ack = on_current_ack,
+    .verify = on_verify,
+    .digest_open = on_digest_open,
 };
 
 static struct link *link_new(struct fs_peers *peers, struct fs_transport *transport)

@@ -133,6 +133,7 @@ static const char *phase_name(const struct fs_group *group, const struct fs_tran
         }
         return stats->done_bytes >= stats->total_bytes ? "committing" : "shipping";
     case FS_PHASE_SETTLING:
+    case FS_PHASE_RECOVERING:
         return "committing";
     case FS_PHASE_RECEIVING:
         return stats->total_bytes > 0 && stats->done_bytes >= stats->total_bytes ? "committing"
@@ -294,6 +295,7 @@ json_t *fs_status_group(const struct fs_group *group)
     }
     set_recovery_point(group, object);
     set(object, "sync", fs_status_sync(group));
+    set(object, "verify", fs_verifier_status(group->ctx->groups->verifier, group));
     set(object, "slow_reason", text(group->slow_reason));
     set(object, "volumes", volumes_json(group));
     set(object, "counters", counters_json(group));

@@ -238,6 +238,7 @@ static void begin_work(struct fs_work *work)
     (void)snprintf(ctx->fsid, sizeof(ctx->fsid), "%s", fs_site_fsid(work->site));
     ctx->source = fs_site_source(work->site, work->blocking, work->mailbox);
     ctx->sink = fs_site_sink(work->site, work->blocking, work->mailbox);
+    ctx->digester = fs_site_digester(work->site, work->blocking);
     ctx->site_reason[0] = '\0';
     work->failures = 0;
     work->search_ns = 0;
@@ -367,6 +368,7 @@ static void drain(struct fs_work *work)
 
     ctx->source = NULL;
     ctx->sink = NULL;
+    ctx->digester = NULL;
     work->phase = WORK_DRAINING;
     if (work->stopping) {
         (void)snprintf(ctx->site_reason, sizeof(ctx->site_reason), "the daemon stops");

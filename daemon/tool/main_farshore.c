@@ -14,12 +14,13 @@
 
 #define DEFAULT_SOCKET "/run/farshore/control.sock"
 
-enum { OPTION_WAIT = 256, OPTION_TIMEOUT, OPTION_YES };
+enum { OPTION_WAIT = 256, OPTION_TIMEOUT, OPTION_YES, OPTION_POINT };
 
 struct arguments {
     const char *socket;
     const char *command;
     const char *group;
+    const char *point;
     bool json;
     bool wait;
     bool yes;
@@ -32,6 +33,7 @@ struct command {
     bool takes_group;
     bool takes_output;
     bool takes_wait;
+    bool takes_point;
     bool asks; /* the daemon says first what it would do; --yes skips the question */
     void (*show)(const json_t *result, const struct arguments *arguments);
 };
@@ -63,12 +65,19 @@ static void show_adopt(const json_t *result, const struct arguments *arguments)
     }
 }
 
+static void show_verify(const json_t *result, const struct arguments *arguments)
+{
+    (void)arguments;
+    fs_show_verify(result, stdout);
+}
+
 static const struct command commands[] = {
     {"status", .takes_group = true, .takes_output = true, .show = show_status},
     {"points", .needs_group = true, .takes_output = true, .show = show_points},
     {"sync", .needs_group = true, .takes_wait = true},
     {"pause", .needs_group = true},
     {"resume", .needs_group = true},
+    {"verify", .needs_group = true, .takes_output = true, .takes_point = true, .show = show_verify},
     {"adopt", .needs_group = true, .asks = true, .show = show_adopt},
 };
 
@@ -87,9 +96,10 @@ const char *argp_program_version = "farshore " FARSHORE_VERSION;
 static const struct argp_option options[] = {
     {"socket", 'S', "PATH", 0,
      "The daemon's control socket (else FARSHORE_SOCKET, else " DEFAULT_SOCKET ")", 0},
-    {"output", 'o', "FORMAT", 0, "status, points: table (default) or json", 0},
+    {"output", 'o', "FORMAT", 0, "status, points, verify: table (default) or json", 0},
     {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "sync --wait: wait no longer than that", 0},
+    {"point", OPTION_POINT, "POINT", 0, "verify: that point, by its name or id", 0},
     {"yes", OPTION_YES, NULL, 0, "adopt: do not ask", 0},
     {0},
 };
@@ -107,7 +117,7 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
 {
     const struct command *command = arguments->command ? find_command(arguments->command) : NULL;
     if (!command) {
-        argp_error(state, "which command? status, points, sync, pause, resume or adopt");
+        argp_error(state, "which command? status, points, sync, pause, resume, verify or adopt");
         return;
     }
     if (command->needs_group && !arguments->group) {
@@ -118,6 +128,9 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
     }
     if ((arguments->wait || arguments->timeout_s > 0) && !command->takes_wait) {
         argp_error(state, "%s: has no --wait and no --timeout", command->name);
+    }
+    if (arguments->point && !command->takes_point) {
+        argp_error(state, "%s: has no --point", command->name);
     }
     if (arguments->yes && !command->asks) {
         argp_error(state, "%s: asks nothing, so it has no --yes", command->name);
@@ -143,6 +156,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_WAIT:
         arguments->wait = true;
         return 0;
+    case OPTION_POINT:
+        arguments->point = value;
+        return 0;
     case OPTION_YES:
         arguments->yes = true;
         return 0;
@@ -153,8 +169,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         if (state->arg_num == 0) {
             arguments->command = value;
             if (!find_command(value)) {
-                argp_error(state, "no command \"%s\": status, points, sync, pause, resume or adopt",
-                           value);
+                argp_error(
+                    state,
+                    "no command \"%s\": status, points, sync, pause, resume, verify or adopt",
+                    value);
             }
             return 0;
         }
@@ -175,10 +193,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static const struct argp parser = {
     .options = options,
     .parser = parse_option,
-    .args_doc = "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP\nadopt GROUP",
+    .args_doc = "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP\n"
+                "verify GROUP\nadopt GROUP",
     .doc = "Ask and steer the Farshore daemon of this site.\v"
            "GROUP is a group's name or UUID. Exit status: 0 done, 1 failed, 2 usage, 3 refused and "
-           "nothing changed, 5 the daemon cannot be reached, 6 still running when the wait ended. "
+           "nothing changed, 4 done and something found, 5 the daemon cannot be reached, 6 still "
+           "running when the wait ended. "
            "farshore(1) tells the rest.",
 };
 
@@ -188,7 +208,11 @@ static void show_progress(void *arg, const json_t *sync)
     if (*terminal) {
         fputs("\r\033[K", stderr);
     }
-    fs_show_progress(sync, stderr);
+    if (json_object_get(sync, "different_objects")) {
+        fs_show_verify_progress(sync, stderr);
+    } else {
+        fs_show_progress(sync, stderr);
+    }
     if (!*terminal) {
         fputc('\n', stderr);
     }
@@ -199,6 +223,9 @@ static json_t *make_request(const struct arguments *arguments)
     json_t *request = json_pack("{s:s}", "command", arguments->command);
     if (request && arguments->group) {
         json_object_set_new(request, "group", json_string(arguments->group));
+    }
+    if (request && arguments->point) {
+        json_object_set_new(request, "point", json_string(arguments->point));
     }
     if (request && arguments->wait) {
         json_object_set_new(request, "wait", json_true());
@@ -224,6 +251,7 @@ static void show_result(const struct arguments *arguments, const json_t *result)
 static int ask(const struct arguments *arguments)
 {
     bool terminal = isatty(STDERR_FILENO);
+    bool waits = arguments->wait || find_command(arguments->command)->takes_point;
     struct fs_client_answer answer;
     struct fs_error err = FS_ERROR_INIT;
     json_t *request = make_request(arguments);
@@ -231,10 +259,10 @@ static int ask(const struct arguments *arguments)
         fputs("farshore: the group's name is not UTF-8\n", stderr);
         return FS_EXIT_USAGE;
     }
-    fs_client_ask(arguments->socket, request, arguments->timeout_s,
-                  arguments->wait ? show_progress : NULL, &terminal, &answer, &err);
+    fs_client_ask(arguments->socket, request, arguments->timeout_s, waits ? show_progress : NULL,
+                  &terminal, &answer, &err);
     json_decref(request);
-    if (arguments->wait && terminal) {
+    if (waits && terminal) {
         fputs("\r\033[K", stderr);
     }
     if (answer.result) {

@@ -235,3 +235,54 @@ void fs_show_points(const json_t *document, FILE *out)
     fs_table_print(table, out);
     fs_table_free(table);
 }
+
+void fs_show_verify_progress(const json_t *verify, FILE *out)
+{
+    char text[FS_TEXT_SIZE];
+    double total = number_of(verify, "total_bytes"), done = number_of(verify, "done_bytes");
+    double different = number_of(verify, "different_objects");
+    fprintf(out, "verifying %.0f %%, %s looked at", total > 0 ? 100 * done / total : 0,
+            fs_text_bytes(bytes_of(verify, "read_bytes"), text));
+    if (different > 0) {
+        fprintf(out, ", %.0f objects differ", different);
+    }
+}
+
+static void show_differences(const json_t *verify, FILE *out)
+{
+    const json_t *differences = json_object_get(verify, "differences");
+    size_t i;
+    json_t *difference;
+    json_array_foreach(differences, i, difference)
+    {
+        const char *image = string_of(difference, "image");
+        fprintf(
+            out, "  %s: object %llu, bytes %llu to %llu\n",
+            *image ? image : string_of(difference, "volume"),
+            (unsigned long long)bytes_of(difference, "object"),
+            (unsigned long long)bytes_of(difference, "offset"),
+            (unsigned long long)(bytes_of(difference, "offset") + bytes_of(difference, "length")));
+    }
+    if (json_array_size(differences) < bytes_of(verify, "different_objects")) {
+        fprintf(out, "  and more\n");
+    }
+}
+
+void fs_show_verify(const json_t *result, FILE *out)
+{
+    char text[FS_TEXT_SIZE];
+    const json_t *verify = json_object_get(result, "verify");
+    bool kept = strcmp(string_of(verify, "against"), "kept") == 0;
+    uint64_t different = bytes_of(verify, "different_objects");
+    fprintf(out, "%s, point %s: ", string_of(result, "group"), string_of(verify, "point"));
+    if (different == 0) {
+        fprintf(out, "%s (%s)\n",
+                kept ? "holds the bytes that it was proved to hold"
+                     : "both sites hold the same bytes",
+                fs_text_bytes(bytes_of(verify, "total_bytes"), text));
+        return;
+    }
+    fprintf(out, "%llu objects differ from %s\n", (unsigned long long)different,
+            kept ? "what was proved" : "the other site's");
+    show_differences(verify, out);
+}

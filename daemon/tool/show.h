@@ -13,5 +13,9 @@ void fs_show_status(const json_t *document, bool detail, FILE *out);
 void fs_show_points(const json_t *document, FILE *out);
 /* One line of progress of a group's "sync" object: "shipping 43 % 120.0 MiB/s, 3.1 s left". */
 void fs_show_progress(const json_t *sync, FILE *out);
+/* The same of its "verify" object. */
+void fs_show_verify_progress(const json_t *verify, FILE *out);
+/* What a verification found. */
+void fs_show_verify(const json_t *result, FILE *out);
 
 #endif

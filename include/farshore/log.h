@@ -45,6 +45,7 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_POINT_UNCHANGED, "point_unchanged", FS_LOG_DEBUG, "nothing changed, none was taken")   \
     X(FS_EV_POINT_COMMITTED, "point_committed", FS_LOG_INFO, "a recovery point is at the target")  \
     X(FS_EV_POINT_REMOVED, "point_removed", FS_LOG_DEBUG, "a point's snapshots were removed")      \
+    X(FS_EV_RECOVERED, "recovered", FS_LOG_NOTICE, "what a crash left half-done was finished")     \
     X(FS_EV_PRUNE_FAILED, "prune_failed", FS_LOG_WARNING,                                          \
       "an old point's snapshots could not be removed; it is tried again")                          \
     X(FS_EV_TAKE_FAILED, "take_failed", FS_LOG_WARNING, "no point could be taken")                 \
@@ -55,6 +56,10 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_SYNC_RESUMED, "sync_resumed", FS_LOG_INFO, "a transfer goes on where it was")          \
     X(FS_EV_OFFER_REFUSED, "offer_refused", FS_LOG_WARNING, "this site refused a peer's offer")    \
     X(FS_EV_DIGEST_MISMATCH, "digest_mismatch", FS_LOG_ERROR, "the sites' bytes differ")           \
+    X(FS_EV_VERIFIED, "verified", FS_LOG_NOTICE, "a point was proved")                             \
+    X(FS_EV_VERIFY_DIFFERENT, "verify_different", FS_LOG_ERROR,                                    \
+      "a point does not hold the bytes that it should")                                            \
+    X(FS_EV_VERIFY_FAILED, "verify_failed", FS_LOG_WARNING, "a verification did not end")          \
     X(FS_EV_TAMPERED, "tampered", FS_LOG_ERROR, "somebody else wrote to an image of this site's")  \
     X(FS_EV_ADOPTING, "adopting", FS_LOG_NOTICE,                                                   \
       "an operator lets Farshore go on with images that others wrote to")                          \
