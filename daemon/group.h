@@ -15,11 +15,12 @@
 
 enum fs_phase {
     FS_PHASE_IDLE = 0,
-    FS_PHASE_STORING,  /* primary: the record */
-    FS_PHASE_TAKING,   /* primary */
-    FS_PHASE_SHIPPING, /* primary: sender is set */
-    FS_PHASE_SETTLING, /* primary: the record of a committed point */
-    FS_PHASE_RECEIVING /* secondary: receiver is set */
+    FS_PHASE_STORING,   /* primary: the record */
+    FS_PHASE_TAKING,    /* primary */
+    FS_PHASE_SHIPPING,  /* primary: sender is set */
+    FS_PHASE_SETTLING,  /* primary: the record of a committed point */
+    FS_PHASE_RECEIVING, /* secondary: receiver is set */
+    FS_PHASE_RECOVERING /* secondary: what a crash left half-done is finished */
 };
 
 struct fs_group {
@@ -68,6 +69,7 @@ struct fs_group {
     int64_t current_until_ns; /* wall: durable at the peer; 0: never synced */
 
     /* --- where we are secondary --- */
+    bool recovery_pending; /* the record was loaded and not looked at for half-done things */
     struct fs_receiver *receiver;
     struct fs_point_id incoming;
     size_t incoming_volumes;

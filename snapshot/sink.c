@@ -156,6 +156,50 @@ static void sink_open(struct fs_sink *base, struct fs_record *record, const stru
     fs_pool_submit(sink->blocking, &job->job);
 }
 
+/* --- recover -------------------------------------------------------------------------------- */
+
+struct recover_job {
+    struct fs_job job;
+    struct rbd_sink *sink;
+    struct fs_record *record;
+    struct fs_error err;
+    fs_sink_record_fn *done;
+    void *arg;
+};
+
+/* WORKER */
+static void run_recover(struct fs_job *letter)
+{
+    struct recover_job *job = (struct recover_job *)letter;
+
+    fs_sink_recover(job->sink->site, job->record, &job->err);
+}
+
+static void recover_finished(struct fs_job *letter)
+{
+    struct recover_job *job = (struct recover_job *)letter;
+
+    set_idle(job->sink, &job->record->group);
+    job->done(job->arg, job->record, fs_error_is_set(&job->err) ? &job->err : NULL);
+    free(job);
+}
+
+static void sink_recover(struct fs_sink *base, struct fs_record *record, fs_sink_record_fn *done,
+                         void *arg)
+{
+    struct rbd_sink *sink = (struct rbd_sink *)base;
+    struct recover_job *job = fs_operation_new(sizeof(*job));
+
+    job->job.run = run_recover;
+    job->job.done = recover_finished;
+    job->sink = sink;
+    job->record = record;
+    job->done = done;
+    job->arg = arg;
+    set_busy(sink, &record->group);
+    fs_pool_submit(sink->blocking, &job->job);
+}
+
 /* --- note_current --------------------------------------------------------------------------- */
 
 /* WORKER */
@@ -208,6 +252,7 @@ const struct fs_sink_ops fs_rbd_sink_ops = {
     .sync = fs_rbd_incoming_sync,
     .commit = fs_rbd_incoming_commit,
     .close = fs_rbd_incoming_close,
+    .recover = sink_recover,
     .note_current = sink_note_current,
 };
 

@@ -137,6 +137,14 @@ struct fs_sink_ops {
      * an error. */
     void (*close)(struct fs_incoming *incoming, fs_sink_record_fn *done, void *arg);
 
+    /*
+     * A secondary's record as it was loaded: finish the commit that a crash interrupted (or give
+     * it up, where an image may have been written by others since), remove what was being let go.
+     * record is moved in; done gets it back as it is stored. No transfer of the group at the time.
+     */
+    void (*recover)(struct fs_sink *sink, struct fs_record *record, fs_sink_record_fn *done,
+                    void *arg);
+
     /* Store moments durably, one write for all. Copied. */
     void (*note_current)(struct fs_sink *sink, const struct fs_current *entries, size_t count,
                          fs_sink_io_fn *done, void *arg);

@@ -640,11 +640,47 @@ static void sink_note_current(struct fs_sink *sink, const struct fs_current *ent
     mem_start(store_of(sink), MEM_OP_NOTE_CURRENT, &op->action, note_finish);
 }
 
+/* --- recover --------------------------------------------------------------------------------- */
+
+struct recover {
+    struct mem_action action;
+    struct fs_record *record;
+    fs_sink_record_fn *done;
+    void *arg;
+};
+
+static void recover_finish(struct mem_action *action)
+{
+    struct recover *op = (struct recover *)action;
+    if (!fs_error_is_set(&action->err)) {
+        roll_forward(action->store, op->record, &action->err);
+        mem_died(action);
+    }
+    if (fs_error_is_set(&action->err)) { /* what is stored counts */
+        struct fs_record *stored = mem_store_load(action->store, &op->record->group);
+        fs_record_free(op->record);
+        op->record = stored;
+    }
+    op->done(op->arg, op->record, fs_error_is_set(&action->err) ? &action->err : NULL);
+    free(op);
+}
+
+static void sink_recover(struct fs_sink *sink, struct fs_record *record, fs_sink_record_fn *done,
+                         void *arg)
+{
+    struct recover *op = mem_alloc(1, sizeof(*op));
+    op->record = record;
+    op->done = done;
+    op->arg = arg;
+    mem_start(store_of(sink), MEM_OP_RECOVER, &op->action, recover_finish);
+}
+
 const struct fs_sink_ops mem_sink_ops = {
     .open = sink_open,
     .write = sink_write,
     .sync = sink_sync,
     .commit = sink_commit,
     .close = sink_close,
+    .recover = sink_recover,
     .note_current = sink_note_current,
 };

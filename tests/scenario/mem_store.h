@@ -92,6 +92,7 @@ enum mem_op {
     MEM_OP_COMMIT,
     MEM_OP_SINK_CLOSE,
     MEM_OP_NOTE_CURRENT,
+    MEM_OP_RECOVER,
     MEM_OP_COUNT,
 };
 

@@ -110,6 +110,64 @@ static void test_restart_of_the_secondary_in_a_transfer_resumes(void **state)
     assert_int_equal(pair_state(&pair->west, "a"), FS_STATE_OK);
 }
 
+/* The peer need not come back: whoever promotes this site wants the point. */
+static void test_commit_cut_by_a_crash_is_finished_without_the_peer(void **state)
+{
+    struct pair *pair = *state;
+
+    for (uint64_t point = 2; point < 12; point++) {
+        pair_write(pair, "a");
+        mem_store_crash_at(pair->west.store, point); /* in some of the rounds the commit */
+        pair_advance(pair, INTERVAL);
+        mem_store_crash(pair->west.store);
+        pair_restart(&pair->west);
+        struct fs_group *group = pair_find(&pair->west, "a");
+        const struct fs_record *record = group->record;
+        bool half_done = false;
+        for (size_t i = 0; i < record->n_points; i++) {
+            half_done = half_done || record->points[i].state != FS_POINT_COMMITTED;
+        }
+        pair_pump(pair);
+        assert_int_equal(mem_store_started(pair->west.store, MEM_OP_RECOVER) > 0, half_done);
+        for (size_t i = 0; i < group->record->n_points; i++) {
+            assert_int_equal(group->record->points[i].state, FS_POINT_COMMITTED);
+        }
+        if (half_done) {
+            pair_connect(pair);
+            pair_advance(pair, 2 * INTERVAL);
+            pair_check_synced(pair, "a");
+            return;
+        }
+        pair_connect(pair);
+        pair_advance(pair, INTERVAL);
+    }
+    fail_msg("no crash hit a commit");
+}
+
+static void test_recovery_that_fails_is_tried_again(void **state)
+{
+    struct pair *pair = *state;
+    struct fs_record *record;
+
+    pair_cut(pair);
+    record = mem_store_load_at(pair->west.store, 0);
+    record->points[0].state = FS_POINT_COMMITTING;
+    mem_store_put(pair->west.store, record);
+    fs_record_free(record);
+    pair_restart(&pair->west);
+    mem_store_fail(pair->west.store, MEM_OP_RECOVER, 1, 2, FS_ERR_TRANSIENT, EIO);
+    pair_advance(pair, FS_SEC / 2);
+    struct fs_group *group = pair_find(&pair->west, "a");
+    assert_int_equal(group->failures, 1);
+    assert_int_equal(group->record->points[0].state, FS_POINT_COMMITTING);
+    pair_advance(pair, 10 * FS_SEC);
+    assert_int_equal(group->failures, 0);
+    assert_int_equal(group->record->points[0].state, FS_POINT_COMMITTED);
+    pair_connect(pair);
+    pair_advance(pair, INTERVAL);
+    pair_check_synced(pair, "a");
+}
+
 static void test_each_transient_failure_heals(void **state)
 {
     struct pair *pair = *state;
@@ -303,6 +361,8 @@ int main(void)
         TEST(test_cut_transfer_is_offered_again_with_the_same_point),
         TEST(test_restart_of_the_primary_goes_on_with_its_point),
         TEST(test_restart_of_the_secondary_in_a_transfer_resumes),
+        TEST(test_commit_cut_by_a_crash_is_finished_without_the_peer),
+        TEST(test_recovery_that_fails_is_tried_again),
         TEST(test_each_transient_failure_heals),
         TEST(test_lasting_failure_is_a_state_with_its_reason_and_backs_off),
         TEST(test_full_target_is_no_space_at_both_sites),
