@@ -5,6 +5,7 @@
 
 #include "farshore/fault.h"
 #include "snapshot/alloc.h"
+#include "snapshot/commit.h"
 #include "snapshot/incoming.h"
 #include "snapshot/site.h"
 
