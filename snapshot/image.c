@@ -176,6 +176,17 @@ static int set_snap(const struct fs_image *image, uint64_t id, struct fs_error *
     return 0;
 }
 
+/* Ascending ids: the first user snapshot is the oldest. Nobody can roll back to the other types. */
+static const struct fs_snap *find_user_before(const struct fs_snap_list *list, uint64_t id)
+{
+    for (size_t i = 0; i < list->count && list->snaps[i].id < id; i++) {
+        if (list->snaps[i].type == RBD_SNAP_NAMESPACE_TYPE_USER) {
+            return &list->snaps[i];
+        }
+    }
+    return NULL;
+}
+
 int fs_image_fast_diff_valid(const struct fs_image *image, const struct fs_snap_list *list,
                              uint64_t from_id, uint64_t to_id, bool *ret_valid, char *ret_why,
                              size_t why_size, struct fs_error *err)
@@ -189,6 +200,14 @@ int fs_image_fast_diff_valid(const struct fs_image *image, const struct fs_snap_
     }
     if (!(features & RBD_FEATURE_FAST_DIFF)) {
         snprintf(ret_why, why_size, "fast-diff is off");
+        return set_snap(image, to_id, err);
+    }
+
+    const struct fs_snap *older = find_user_before(list, from_id);
+
+    if (older) {
+        snprintf(ret_why, why_size, "fast-diff misses a rollback to older snapshot %" PRIu64,
+                 older->id);
         return set_snap(image, to_id, err);
     }
 

@@ -53,7 +53,9 @@ const struct fs_snap *fs_snap_list_find_user(const struct fs_snap_list *list, co
 /*
  * True where librbd's fast diff may be believed from snapshot from_id (0: the beginning) to to_id
  * (0: the head): the feature is there and the flags of every object map from one end to the other
- * are good, whoever made the snapshots between. Otherwise ret_why says what forbids it. Leaves the
+ * are good, whoever made the snapshots between. Not where a user snapshot is older than from_id: a
+ * rollback to it puts its object map in the head's place, in which what changed before from_id and
+ * was rolled back counts as clean. Otherwise ret_why says what forbids it. Leaves the
  * handle set to to_id. -errno where the flags cannot be read.
  */
 int fs_image_fast_diff_valid(const struct fs_image *image, const struct fs_snap_list *list,

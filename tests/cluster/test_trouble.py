@@ -162,12 +162,13 @@ def test_every_point_is_the_same_under_kills(east, daemons, same, seed):
     for bout in range(BOUTS // 4):
         print(f"bout {bout}")
         one.bout()
-        pair.east.request("sync", group="rbd/single")
+        pair.ask("rbd/single")
         victim = source.choice((pair.east, pair.west))
         with east.image("single") as image:
             for _ in range(source.randrange(12)):
                 one.write(image)
         victim.kill()
         victim.start()
+        pair.wait_for_session()
         pair.east.sync("rbd/single")
         same(pair, "rbd/single")
