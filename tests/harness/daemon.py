@@ -33,10 +33,10 @@ def build_dir():
 
 
 def program(name):
-    found = sorted(p for p in build_dir().rglob(name) if p.is_file() and os.access(p, os.X_OK))
-    if not found:
-        raise FileNotFoundError(f"no program {name} in {build_dir()}: build it, or set FARSHORE_BUILD")
-    return found[0]
+    path = build_dir() / {"farshored": "daemon", "farshore": "daemon/tool"}[name] / name
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}: build it, or set FARSHORE_BUILD")
+    return path
 
 
 def free_port():
@@ -240,9 +240,12 @@ class DaemonPair:
         self.west.start(wait=False)
         self.east.start()
         wait_for(self.west.answers, READY_S, lambda: f"west answers:\n{self.west.log()}")
+        self.wait_for_session()
+        return self
+
+    def wait_for_session(self):
         wait_for(lambda: self.east.status()["peers"][0]["up"], 20,
                  lambda: f"the session is up:\n{self.east.log()}\n{self.west.log()}")
-        return self
 
     def __iter__(self):
         return iter((self.east, self.west))
