@@ -189,7 +189,9 @@ static void do_adopt(struct fs_call *call, struct fs_group *group, bool yes)
                      group->record->peer);
         return;
     }
-    if (group->record->role != FS_ROLE_SECONDARY || group->failure.state != FS_STATE_TAMPERED) {
+    if (group->record->role != FS_ROLE_SECONDARY ||
+        (group->failure.state != FS_STATE_TAMPERED &&
+         group->failure.state != FS_STATE_RECORD_LOST)) {
         fs_call_fail(call, FS_EXIT_REFUSED,
                      "nobody else wrote to the images of %s, as far as this site knows: there is "
                      "nothing to adopt",

@@ -69,6 +69,11 @@ static bool admit(const struct fs_groups *groups, const char *peer, const struct
                       "%s is %s for group %.200s: it takes no points for it", ctx->config->site,
                       fs_role_name(group->record->role), offer->name);
     }
+    if (group && strcmp(group->record->peer, peer) != 0) {
+        return refuse(refusal, FS_REFUSE_NOT_OWNED,
+                      "group %.200s of %s comes from %s, not from %s: two sites claim it",
+                      offer->name, ctx->config->site, group->record->peer, peer);
+    }
     if (group && group->phase != FS_PHASE_IDLE) {
         return refuse(refusal, FS_REFUSE_BUSY, "another transfer of the group is ending at %s",
                       ctx->config->site);

@@ -66,6 +66,8 @@ const char *fs_verdict_of_take(enum fs_take_reason reason, const struct fs_error
                                   "held for longer"},
         [FS_TAKE_FOREIGN_GROUP] = {FS_STATE_ERROR, "foreign_group",
                                    "take the image out of that RBD group: rbd group image remove"},
+        [FS_TAKE_RECORD_LOST] = {FS_STATE_RECORD_LOST, "record_lost",
+                                 "restore the newest state pool of this site"},
     };
 
     if (reason == FS_TAKE_REASON_NONE || (size_t)reason >= sizeof(meanings) / sizeof(meanings[0])) {
@@ -106,6 +108,9 @@ const char *fs_verdict_of_refusal(enum fs_refusal refusal, const struct fs_error
         [FS_REFUSE_TAMPERED] = {FS_STATE_TAMPERED, "tampered",
                                 "farshore adopt GROUP at the secondary site keeps aside what was "
                                 "written there and goes on"},
+        [FS_REFUSE_RECORD_LOST] = {FS_STATE_RECORD_LOST, "record_lost",
+                                   "restore the newest state pool of the site that lost it; or "
+                                   "farshore adopt GROUP at the secondary site goes on without"},
     };
 
     if (refusal == FS_REFUSE_NONE || (size_t)refusal >= sizeof(meanings) / sizeof(meanings[0])) {

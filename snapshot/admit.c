@@ -26,7 +26,7 @@ int fs_admit_term(const struct fs_record *record, const struct fs_offer *offer,
         return 0;
     }
     if (offer->term.number < record->term.number) {
-        return fs_refuse(refusal, FS_REFUSE_STALE_TERM, err, FS_ERR_PEER, ESTALE,
+        return fs_refuse(refusal, FS_REFUSE_STALE_TERM, err, FS_ERR_PEER, EPERM,
                          "group %s: the offer is of term %" PRIu64 ", this site knows term %" PRIu64
                          ": the sender was superseded; `farshore status %s` at this site shows "
                          "which site is primary",
@@ -44,6 +44,37 @@ int fs_admit_term(const struct fs_record *record, const struct fs_offer *offer,
         return fs_refuse(refusal, FS_REFUSE_NOT_SECONDARY, err, FS_ERR_PEER, EPERM,
                          "group %s is %s at this site and takes no points; only a secondary does",
                          record->name, fs_role_name(record->role));
+    }
+    return 0;
+}
+
+static bool same_term(const struct fs_term *a, const struct fs_term *b)
+{
+    return a->number == b->number && fs_uuid_equal(&a->site, &b->site);
+}
+
+int fs_admit_version(const struct fs_record *record, const struct fs_offer *offer,
+                     enum fs_refusal *refusal, struct fs_error *err)
+{
+    const struct fs_record_point *newest = record ? fs_record_newest_committed(record) : NULL;
+
+    if (!record || !same_term(&record->peer_term, &offer->term)) {
+        return 0;
+    }
+    if (offer->record_version < record->peer_version) {
+        return fs_refuse(refusal, FS_REFUSE_RECORD_LOST, err, FS_ERR_DATA, EBADFD,
+                         "group %s: the sender's record has version %" PRIu64
+                         ", this site has seen version %" PRIu64
+                         ": its records were lost or restored from an older state",
+                         record->name, offer->record_version, record->peer_version);
+    }
+    if (newest && same_term(&newest->point.term, &offer->point.term) &&
+        offer->point.seq <= newest->point.seq) {
+        return fs_refuse(refusal, FS_REFUSE_RECORD_LOST, err, FS_ERR_DATA, EBADFD,
+                         "group %s: the sender offers point %" PRIu64
+                         ", this site has point %" PRIu64
+                         " already: its records were lost or restored from an older state",
+                         record->name, offer->point.seq, newest->point.seq);
     }
     return 0;
 }

@@ -17,6 +17,10 @@ int fs_refuse(enum fs_refusal *refusal, enum fs_refusal reason, struct fs_error 
 int fs_admit_term(const struct fs_record *record, const struct fs_offer *offer,
                   enum fs_refusal *refusal, struct fs_error *err);
 
+/* Are the sender's records as new as this site has seen them? Only within one term. */
+int fs_admit_version(const struct fs_record *record, const struct fs_offer *offer,
+                     enum fs_refusal *refusal, struct fs_error *err);
+
 /* Where volumes of a source pool and namespace go; borrowed, NULL where nothing says so. */
 const struct fs_pool_map *fs_admit_pool(const struct fs_admission *admission, const char *pool,
                                         const char *ns);

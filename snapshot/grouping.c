@@ -72,12 +72,18 @@ static const struct fs_discovery_policy *next_policy(const struct fs_grouping *g
     return NULL;
 }
 
+/* What the wire takes for a name: UTF-8 without control characters. */
 static bool is_text(const char *text)
 {
     json_t *string = json_string(text);
     bool valid = string != NULL;
 
     json_decref(string);
+    for (const char *at = text; valid && *at != '\0'; at++) {
+        const unsigned char *byte = (const unsigned char *)at;
+
+        valid = byte[0] >= 0x20 && byte[0] != 0x7f && !(byte[0] == 0xc2 && byte[1] < 0xa0);
+    }
     return valid;
 }
 
@@ -86,7 +92,7 @@ static void clean(char *text)
 {
     if (!is_text(text)) {
         for (; *text != '\0'; text++) {
-            if ((unsigned char)*text >= 0x80) {
+            if ((unsigned char)*text >= 0x7f || (unsigned char)*text < 0x20) {
                 *text = '?';
             }
         }
@@ -230,7 +236,7 @@ static void judge(const struct fs_grouping_image *image, char ret_why[160])
         snprintf(ret_why, 160, "its name is longer than %d bytes: rename it",
                  FS_IMAGE_NAME_SIZE - 1);
     } else if (!is_text(image->name)) {
-        snprintf(ret_why, 160, "its name is not UTF-8 text: rename it");
+        snprintf(ret_why, 160, "its name is not UTF-8 text without control characters: rename it");
     }
 }
 

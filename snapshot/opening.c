@@ -217,8 +217,9 @@ static int find_targets(struct fs_opening *opening, struct fs_record *work)
         opening->targets[i].geometry = offered->geometry;
         rc = place_volume(opening, work, offered, &volume);
         if (rc == 0) {
-            rc = fs_target_find(opening->site->cluster, work, volume, known, &opening->targets[i],
-                                &opening->refusal, &opening->err);
+            rc = fs_target_find(opening->site->cluster, work, volume, known,
+                                opening->admission->adopt, &opening->targets[i], &opening->refusal,
+                                &opening->err);
         }
         if (rc == 0) {
             rc = check_distinct(opening, i);
@@ -540,6 +541,9 @@ static int run(struct fs_opening *opening)
     }
     if (rc == 0 && point && point->state == FS_POINT_COMMITTED) {
         return note_committed(opening, point);
+    }
+    if (rc == 0 && !opening->admission->adopt) {
+        rc = fs_admit_version(opening->record, offer, &opening->refusal, &opening->err);
     }
     if (rc == 0) {
         rc = check_offer(opening);

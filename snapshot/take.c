@@ -11,6 +11,7 @@
  */
 #include "snapshot/take.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,72 @@ static void close_volumes(struct take *take)
     }
 }
 
+/* --- a record that is older than what was done ------------------------------------------------ */
+
+/* The name of a point's snapshot, whatever kind it is; "" where it has none or is gone. */
+static void point_name(const struct volume *volume, const struct fs_snap *snap,
+                       char ret_name[FS_SNAP_NAME_SIZE])
+{
+    rbd_snap_group_namespace_t group;
+
+    snprintf(ret_name, FS_SNAP_NAME_SIZE, "%s", snap->name);
+    if (snap->type == RBD_SNAP_NAMESPACE_TYPE_GROUP) {
+        ret_name[0] = '\0';
+        if (rbd_snap_get_group_namespace(volume->image.handle, snap->id, &group, sizeof(group)) ==
+            0) {
+            snprintf(ret_name, FS_SNAP_NAME_SIZE, "%.*s", FS_SNAP_NAME_SIZE - 1,
+                     group.group_snap_name);
+            rbd_snap_group_namespace_cleanup(&group, sizeof(group));
+        }
+    }
+}
+
+static bool is_stamped(const struct take *take, const struct volume *volume)
+{
+    struct fs_error ignored = FS_ERROR_INIT;
+    struct fs_stamp stamp;
+
+    return fs_stamp_read(volume->image.handle, volume->known->volume.image.image_id, &stamp,
+                         &ignored) == 0 &&
+           fs_uuid_equal(&stamp.group, &take->record->group);
+}
+
+/*
+ * A seq is used up in the record before its first snapshot exists. So a snapshot with a number that
+ * the record has not given out yet, on an image that is the group's by its own stamp (a copy brings
+ * snapshots along, too), tells that the record was lost or restored. Nothing may be removed then:
+ * it may be the base.
+ */
+static int check_record_is_current(struct take *take)
+{
+    const struct fs_record *record = take->record;
+
+    for (size_t i = 0; i < take->n_volumes; i++) {
+        const struct volume *volume = &take->volumes[i];
+        bool stamped = is_stamped(take, volume);
+
+        for (size_t k = 0; stamped && k < volume->snaps.count; k++) {
+            char name[FS_SNAP_NAME_SIZE], spec[FS_IMAGE_SPEC_SIZE];
+            uint64_t term, seq;
+
+            point_name(volume, &volume->snaps.snaps[k], name);
+            if (sscanf(name, "farshore.%" SCNu64 ".%" SCNu64 ".", &term, &seq) != 2 ||
+                term != record->term.number || seq < record->next_seq) {
+                continue;
+            }
+            take->result->reason = FS_TAKE_RECORD_LOST;
+            return fs_error_set(
+                take->err, FS_ERR_DATA, EBADFD,
+                "image %s has snapshot %s, the group's record has given out "
+                "numbers below %" PRIu64 " only: the records of this site were lost "
+                "or restored from an older state; no point is taken and nothing is "
+                "removed",
+                fs_image_spec(&volume->known->volume.image, spec), name, record->next_seq);
+        }
+    }
+    return 0;
+}
+
 /* --- half-taken and unknown ------------------------------------------------------------------ */
 
 static int prune_half_taken(struct take *take)
@@ -245,6 +312,17 @@ static int stamp_volume(const struct take *take, struct volume *volume)
                                 "it is stamped as %s of another group or role; a point of it is "
                                 "not taken",
                                 fs_role_name(found.role));
+        }
+        if (found.term.number > wanted.term.number ||
+            (found.term.number == wanted.term.number &&
+             !fs_uuid_equal(&found.term.site, &wanted.term.site))) {
+            take->result->reason = FS_TAKE_RECORD_LOST;
+            return fs_error_set(take->err, FS_ERR_DATA, EBADFD,
+                                "it is stamped with term %" PRIu64
+                                ", the group's record knows term "
+                                "%" PRIu64 ": the records of this site were lost or restored from "
+                                "an older state; no point is taken",
+                                found.term.number, wanted.term.number);
         }
         if (fs_uuid_equal(&found.volume, &wanted.volume) &&
             found.term.number == wanted.term.number &&
@@ -451,6 +529,9 @@ static int run(struct take *take)
     bool unchanged = false;
     int rc = open_volumes(take);
 
+    if (rc == 0) {
+        rc = check_record_is_current(take);
+    }
     if (rc == 0) {
         rc = prune_half_taken(take);
     }

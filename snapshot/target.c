@@ -60,9 +60,15 @@ static int check_stamp(const struct fs_record *record, struct fs_target *target,
         *err = stamp_err;
         return rc;
     }
-    if (!fs_uuid_equal(&ret_stamp->group, &record->group) ||
-        !fs_uuid_equal(&ret_stamp->volume, &target->volume)) {
-        return not_owned(target, refusal, "belongs to another group or volume of Farshore's", err);
+    if (!fs_uuid_equal(&ret_stamp->group, &record->group)) {
+        char group[FS_UUID_TEXT], why[128];
+
+        fs_uuid_format(&ret_stamp->group, group);
+        snprintf(why, sizeof(why), "belongs to another group of Farshore's, %s", group);
+        return not_owned(target, refusal, why, err);
+    }
+    if (!fs_uuid_equal(&ret_stamp->volume, &target->volume)) {
+        return not_owned(target, refusal, "belongs to another volume of the group", err);
     }
     if (ret_stamp->role != FS_ROLE_SECONDARY) {
         return fs_refuse(refusal, FS_REFUSE_NOT_SECONDARY, err, FS_ERR_PEER, EPERM,
@@ -70,11 +76,18 @@ static int check_stamp(const struct fs_record *record, struct fs_target *target,
                          fs_role_name(ret_stamp->role));
     }
     if (ret_stamp->term.number > record->term.number) {
-        return fs_refuse(refusal, FS_REFUSE_BROKEN, err, FS_ERR_DATA, ESTALE,
+        return fs_refuse(refusal, FS_REFUSE_RECORD_LOST, err, FS_ERR_DATA, EBADFD,
                          "image %s is stamped with term %" PRIu64 ", the group's record knows only "
                          "%" PRIu64 ": the records of this site were lost or restored from an "
                          "older state; nothing is applied",
                          spec, ret_stamp->term.number, record->term.number);
+    }
+    if (ret_stamp->term.number == record->term.number &&
+        !fs_uuid_equal(&ret_stamp->term.site, &record->term.site)) {
+        return fs_refuse(refusal, FS_REFUSE_SPLIT_BRAIN, err, FS_ERR_DATA, EEXIST,
+                         "image %s is stamped with term %" PRIu64
+                         " of another site than the group's record: nothing is applied",
+                         spec, record->term.number);
     }
     return 0;
 }
@@ -190,8 +203,10 @@ static int check_unfinished(struct fs_cluster *cluster, struct fs_target *target
 
 /* A name that we want to use: free, or stamped as this volume (opened then). */
 static int check_name(struct fs_cluster *cluster, const struct fs_record *record, bool intended,
-                      struct fs_target *target, enum fs_refusal *refusal, struct fs_error *err)
+                      bool adopt, struct fs_target *target, enum fs_refusal *refusal,
+                      struct fs_error *err)
 {
+    char spec[FS_IMAGE_SPEC_SIZE];
     struct fs_stamp stamp;
     int rc = open_by_name(cluster, target, err);
 
@@ -202,6 +217,16 @@ static int check_name(struct fs_cluster *cluster, const struct fs_record *record
         return rc;
     }
     rc = check_stamp(record, target, &stamp, refusal, err);
+    if (rc == 0 && !intended) { /* nobody knows what is in it */
+        target->unrecorded = true;
+        if (!adopt) {
+            rc = fs_refuse(refusal, FS_REFUSE_RECORD_LOST, err, FS_ERR_DATA, ENOENT,
+                           "image %s at the target is stamped as this volume's replica, and the "
+                           "records of that site do not know it: they were lost or restored from "
+                           "an older state, or another daemon with another state pool works there",
+                           fs_image_spec(&target->ref, spec));
+        }
+    }
     if (rc == -ENOENT) {
         rc = intended ? check_unfinished(cluster, target, refusal, err)
                       : not_owned(target, refusal, "exists and is not Farshore's", err);
@@ -214,8 +239,8 @@ static int check_name(struct fs_cluster *cluster, const struct fs_record *record
 }
 
 int fs_target_find(struct fs_cluster *cluster, const struct fs_record *record,
-                   const struct fs_record_volume *volume, bool known, struct fs_target *target,
-                   enum fs_refusal *refusal, struct fs_error *err)
+                   const struct fs_record_volume *volume, bool known, bool adopt,
+                   struct fs_target *target, enum fs_refusal *refusal, struct fs_error *err)
 {
     char spec[FS_IMAGE_SPEC_SIZE];
     struct fs_error open_err = FS_ERROR_INIT;
@@ -225,7 +250,7 @@ int fs_target_find(struct fs_cluster *cluster, const struct fs_record *record,
     target->ref = volume->volume.image;
     target->volume = volume->volume.uuid;
     if (!target->ref.image_id[0]) {
-        return check_name(cluster, record, known, target, refusal, err);
+        return check_name(cluster, record, known, adopt, target, refusal, err);
     }
     rc = fs_image_open(cluster, &target->ref, FS_IMAGE_WRITE, &target->image, &open_err);
     if (rc == -ENOENT) {
@@ -238,7 +263,7 @@ int fs_target_find(struct fs_cluster *cluster, const struct fs_record *record,
                              fs_image_spec(&target->ref, spec), target->ref.image_id);
         }
         target->ref.image_id[0] = '\0';
-        return check_name(cluster, record, false, target, refusal, err);
+        return check_name(cluster, record, false, adopt, target, refusal, err);
     }
     if (rc < 0) {
         *err = open_err;
@@ -378,6 +403,9 @@ int fs_target_hold(struct fs_cluster *cluster, const struct fs_record *record,
         if (rc == -EBUSY && *refusal == FS_REFUSE_NONE) {
             *refusal = FS_REFUSE_BUSY;
         }
+    }
+    if (rc == 0 && target->unrecorded) {
+        target->hold.proven = target->hold.crashed = target->hold.fenced = false;
     }
     if (rc == 0) {
         rc = check_stamp(record, target, &stamp, refusal, err);

@@ -15,16 +15,18 @@ struct fs_target {
     struct fs_uuid volume;
     struct fs_image_ref ref; /* image_id "": to be made */
     struct fs_geometry geometry;
+    bool unrecorded; /* stamped as this volume, and the record does not know what is in it */
 };
 
 /*
  * Look for the volume's image and check that it is ours. Opens it where the record knows its id.
  * On return target->ref.image_id is "" where the image is still to be made (fs_target_create).
- * volume is borrowed from the record; known says that the record has had it stored.
+ * volume is borrowed from the record; known says that the record has had it stored, adopt that an
+ * operator takes over an image that it has not.
  */
 int fs_target_find(struct fs_cluster *cluster, const struct fs_record *record,
-                   const struct fs_record_volume *volume, bool known, struct fs_target *target,
-                   enum fs_refusal *refusal, struct fs_error *err);
+                   const struct fs_record_volume *volume, bool known, bool adopt,
+                   struct fs_target *target, enum fs_refusal *refusal, struct fs_error *err);
 
 /* Make the image (the stored record says that we mean to), open, hold and stamp it. */
 int fs_target_create(struct fs_cluster *cluster, const struct fs_record *record,

@@ -71,7 +71,8 @@ enum fs_refusal {
     FS_REFUSE_DIGEST = 11,      /* at commit: the digests differ */
     FS_REFUSE_BROKEN = 12,      /* anything else: the message says what */
     FS_REFUSE_TAMPERED = 13,    /* somebody else wrote to an image of the target */
-    FS_REFUSE_LAST = FS_REFUSE_TAMPERED,
+    FS_REFUSE_RECORD_LOST = 14, /* a site's records are older than what is known of them */
+    FS_REFUSE_LAST = FS_REFUSE_RECORD_LOST,
 };
 
 struct fs_sink_open_result {      /* valid during the callback */

@@ -28,6 +28,7 @@ enum fs_take_reason { /* why a take failed, where it is a state of its own */
                       FS_TAKE_NOT_ONE_INSTANT, /* the policy refuses such points */
                       FS_TAKE_BOUND_PASSED,    /* the helper was killed and blocklisted */
                       FS_TAKE_FOREIGN_GROUP,   /* a volume is in an RBD group that is not ours */
+                      FS_TAKE_RECORD_LOST,     /* a volume's stamp is of a later term */
 };
 
 struct fs_take_request {

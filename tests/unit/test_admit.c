@@ -65,6 +65,39 @@ static void test_term_decides_who_may_write(void **state)
     assert_int_equal(fs_admit_term(NULL, &offer, &refusal, NULL), 0);
 }
 
+static void expect_version(uint64_t number, uint64_t version, uint64_t seq,
+                           enum fs_refusal expected)
+{
+    struct fs_record *record = make_record(4);
+    const struct fs_term term = {.number = number, .site = uuid_of(1)};
+    const struct fs_offer offer = {
+        .term = term, .record_version = version, .point = {.term = term, .seq = seq}};
+    enum fs_refusal refusal = FS_REFUSE_NONE;
+    struct fs_error err = FS_ERROR_INIT;
+
+    record->peer_term = record->term;
+    record->peer_version = 50;
+    record->points[3].point.term = record->term;
+    assert_int_equal(fs_admit_version(record, &offer, &refusal, &err),
+                     expected == FS_REFUSE_NONE ? 0 : -EBADFD);
+    assert_int_equal(refusal, expected);
+    fs_record_free(record);
+}
+
+static void test_sender_that_went_back_in_time_is_refused(void **state)
+{
+    (void)state;
+    const struct fs_offer offer = {.record_version = 1};
+    enum fs_refusal refusal = FS_REFUSE_NONE;
+
+    expect_version(3, 50, 5, FS_REFUSE_NONE);
+    expect_version(3, 51, 9, FS_REFUSE_NONE);
+    expect_version(3, 49, 5, FS_REFUSE_RECORD_LOST);
+    expect_version(3, 51, 4, FS_REFUSE_RECORD_LOST); /* a number that is used up */
+    expect_version(4, 1, 1, FS_REFUSE_NONE);         /* promoted since: other records */
+    assert_int_equal(fs_admit_version(NULL, &offer, &refusal, NULL), 0);
+}
+
 static void test_pool_is_matched_with_its_namespace(void **state)
 {
     (void)state;
@@ -177,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_term_decides_who_may_write),
+        cmocka_unit_test(test_sender_that_went_back_in_time_is_refused),
         cmocka_unit_test(test_pool_is_matched_with_its_namespace),
         cmocka_unit_test(test_base_is_the_newest_common_point),
         cmocka_unit_test(test_base_of_an_empty_record_is_a_first_copy),

@@ -279,6 +279,22 @@ static void test_what_cannot_be_protected_is_skipped_with_its_reason(void **stat
     assert_null(f->found.groups[1].volumes[0].labels);
 }
 
+static void test_name_that_no_peer_would_take_is_skipped(void **state)
+{
+    static const char *const names[] = {"bell\a", "new\nline", "del\x7f", "c1\xc2\x85"};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        add(f, "1", names[i], GOLD);
+    }
+    add(f, "2", "fine", GOLD, "app", "new\nline");
+    finish(f, 0, 5);
+    for (size_t i = 0; i < f->found.n_skipped; i++) {
+        assert_null(strpbrk(f->found.skipped[i].image.name, "\a\n\x7f\xc2"));
+        assert_null(strpbrk(f->found.skipped[i].reason, "\a\n\x7f\xc2"));
+    }
+}
+
 static void test_format_1_image_is_skipped_where_a_policy_would_select_it(void **state)
 {
     struct fixture *f = *state;
@@ -308,6 +324,7 @@ int main(void)
         each(test_stamped_image_stays_in_its_group),
         each(test_relabelled_group_is_renamed),
         each(test_two_stamped_groups_of_one_name_are_a_problem),
+        each(test_name_that_no_peer_would_take_is_skipped),
         each(test_two_policies_are_a_problem),
         each(test_image_named_like_a_label_value_is_a_problem),
         each(test_same_name_from_pool_and_namespace_is_a_problem),
