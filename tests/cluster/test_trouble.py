@@ -7,13 +7,13 @@ import random
 
 import pytest
 import rbd
-from harness import KIB, MIB
+from harness import KIB, MIB, wait_for
 from harness.site import FEATURES
 
 GOLD = {"farshore.io/policy": "gold"}
 LARGEST = 48 * MIB
 SEEDS = [int(s) for s in os.environ.get("FARSHORE_SEEDS", "1 2").split()]
-BOUTS = int(os.environ.get("FARSHORE_BOUTS", "40"))
+BOUTS = int(os.environ.get("FARSHORE_BOUTS", "30"))
 
 
 class Trouble:
@@ -98,7 +98,7 @@ class Trouble:
             if not image.is_protected_snap(name):
                 image.protect_snap(name)
             rbd.RBD().clone(io, self.name, name, io, "passing", features=FEATURES)
-            rbd.RBD().remove(io, "passing")
+            wait_for(lambda: removed(io, "passing"), 20, "the clone can be removed")
         image.unprotect_snap(name)
         return name
 
@@ -114,6 +114,14 @@ class Trouble:
         on = image.features() & rbd.RBD_FEATURE_OBJECT_MAP
         image.update_features(rbd.RBD_FEATURE_OBJECT_MAP | rbd.RBD_FEATURE_FAST_DIFF, not on)
         return "off" if on else "on"
+
+
+def removed(io, name):
+    try:
+        rbd.RBD().remove(io, name)
+    except rbd.ImageBusy:  # discovery, which saw its labels, looks at it
+        return False
+    return True
 
 
 def make_clone(site, name, labels):
