@@ -19,19 +19,6 @@ def take_lock_off(site, name):
             image.break_lock(client, cookie)
 
 
-def synced(pair, group):
-    """A point from now on is at the peer. Taking a lock off has blocklisted its owner, the daemon of
-    the secondary site, which works again as a new client soon."""
-    def done():
-        try:
-            return pair.east.sync(group)
-        except CommandFailed as failed:
-            if "no session" not in str(failed):
-                raise
-            return None
-    wait_for(done, 40, f"{group} is synced")
-
-
 def farshore(daemon, *arguments, answer=""):
     return subprocess.run([program("farshore"), "-S", daemon.config["control"], *arguments],
                           input=answer, capture_output=True, text=True, timeout=60, check=False)
@@ -78,7 +65,7 @@ def test_write_to_a_secondary_stops_its_group_until_adopted(east, west, pair, sa
         assert image.read(8 * MIB, 4096) == JUNK
     assert not left(west, "two")
     # Others go on, and nobody else's group can be adopted.
-    synced(pair, "rbd/other")
+    pair.synced("rbd/other")
     with pytest.raises(CommandFailed, match="nothing to adopt"):
         pair.west.request("adopt", group="rbd/other")
     with pytest.raises(CommandFailed, match="run it at west"):
@@ -89,7 +76,7 @@ def test_write_to_a_secondary_stops_its_group_until_adopted(east, west, pair, sa
     assert pair.west.group("rbd/desk")["state"] == "tampered"
     adopted = farshore(pair.west, "adopt", "--yes", "rbd/desk")
     assert adopted.returncode == 0, adopted
-    synced(pair, "rbd/desk")
+    pair.synced("rbd/desk")
     same(pair, "rbd/desk")
     assert left(west, "two") == ["farshore.left.1.1"] and not left(west, "one")
     with west.image("two") as image:
@@ -114,6 +101,6 @@ def test_lock_taken_off_without_a_write_is_no_tampering(east, west, pair, same):
         image.write(image.read(0, 4096), 0)
         image.metadata_set("note", "somebody was here")
     east.fill("one", seed=1)
-    synced(pair, "rbd/desk")
+    pair.synced("rbd/desk")
     same(pair, "rbd/desk")
     assert not left(west, "one") and not left(west, "two")

@@ -263,6 +263,17 @@ class DaemonPair:
         self.ask(group)
         return wait_for(first, timeout_s, state)
 
+    def synced(self, group, timeout_s=40):
+        """A point from now on is at the peer, whatever sessions come and go meanwhile."""
+        def done():
+            try:
+                return self.east.sync(group)
+            except CommandFailed as failed:
+                if "no session" not in str(failed):
+                    raise
+                return None
+        return wait_for(done, timeout_s, lambda: f"{group} is synced:\n{self.east.log(25)}")
+
     def ask(self, group):
         """A point of the group as soon as it is found and may be taken; not waited for."""
         def taken():

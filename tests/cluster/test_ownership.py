@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records that were lost or restored from a backup, two that claim one image, copies and images made
+again: nothing is written, nothing is removed, and the state says why."""
+import hashlib
+
+import pytest
+from harness import MIB, wait_for
+from harness.site import FEATURES
+import rados
+import rbd
+
+GOLD = {"farshore.io/policy": "gold"}
+
+
+class State:
+    """The omap objects of one group in a site's state pool."""
+
+    def __init__(self, site, uuid, pool="rbd"):
+        self.site, self.pool = site, pool
+        self.objects = {f"group.{uuid}": None, "groups": [uuid], "current": [uuid]}
+
+    def read(self):
+        found = {}
+        with self.site.ioctx(self.pool, "farshore") as io:
+            for name, keys in self.objects.items():
+                with rados.ReadOpCtx() as op:
+                    values, _ = io.get_omap_vals(op, "", "", 1000)
+                    try:
+                        io.operate_read_op(op, name)
+                    except rados.ObjectNotFound:
+                        continue
+                    found[name] = {k: v for k, v in values if keys is None or k in keys}
+        return found
+
+    def write(self, content):
+        self.forget()
+        with self.site.ioctx(self.pool, "farshore") as io:
+            for name, pairs in content.items():
+                with rados.WriteOpCtx() as op:
+                    io.set_omap(op, tuple(pairs), tuple(pairs.values()))
+                    io.operate_write_op(op, name)
+
+    def forget(self):
+        with self.site.ioctx(self.pool, "farshore") as io:
+            for name, keys in self.objects.items():
+                if keys is None:
+                    io.remove_object(name)
+                    continue
+                with rados.WriteOpCtx() as op:
+                    io.remove_omap_keys(op, tuple(keys))
+                    io.operate_write_op(op, name)
+
+
+def fingerprint(site, name, pool="rbd"):
+    """Content of the head, the snapshots and the stamp."""
+    with site.image(name, pool, read_only=True) as image:
+        content = hashlib.sha256(image.read(0, image.size())).hexdigest()
+        return (image.id(), content, [s["id"] for s in image.list_snaps()],
+                image.metadata_get("farshore.stamp") if has_stamp(image) else None)
+
+
+def has_stamp(image):
+    return any(key == "farshore.stamp" for key, _ in image.metadata_list())
+
+
+def take_lock_off(site, name):
+    """As an operator's `rbd lock rm` would, which blocklists the daemon."""
+    with site.image(name) as image:
+        for client, cookie, _ in image.list_lockers()["lockers"]:
+            image.break_lock(client, cookie)
+
+
+def in_state(daemon, group, state):
+    def check():
+        found = daemon.group(group)
+        return found and found["state"] == state and found
+    return wait_for(check, 30, lambda: f"{group} is {state}: {daemon.group(group)}")
+
+
+@pytest.fixture
+def pair(east, daemons):
+    east.create("disk", 16 * MIB, labels=GOLD)
+    east.fill("disk")
+    made = daemons()
+    made.ready("rbd/disk")
+    return made
+
+
+def test_target_that_lost_its_records_applies_nothing_until_adopted(east, west, pair, same):
+    uuid = pair.west.group("rbd/disk")["uuid"]
+    pair.west.stop()
+    State(west, uuid).forget()
+    before = fingerprint(west, "disk")
+    east.fill("disk", seed=1)
+    pair.west.start()
+    pair.ask("rbd/disk")
+    group = in_state(pair.east, "rbd/disk", "record_lost")
+    assert "rbd/disk" in group["reason"] and "adopt" in group["hint"]
+    in_state(pair.west, "rbd/disk", "record_lost")
+    assert fingerprint(west, "disk") == before
+    pair.west.request("adopt", group="rbd/disk", yes=True)
+    pair.synced("rbd/disk")
+    same(pair, "rbd/disk")
+    with west.image("disk", read_only=True) as image:
+        left = [s["id"] for s in image.list_snaps() if s["name"] == "farshore.left.1.1"]
+    with west.image("disk", snap_id=left[0]) as image:
+        assert hashlib.sha256(image.read(0, image.size())).hexdigest() == before[1]
+
+
+def test_source_whose_records_were_restored_removes_nothing(east, west, pair, same):
+    pair.east.stop()
+    uuid = pair.west.group("rbd/disk")["uuid"]
+    state = State(east, uuid)
+    backup = state.read()
+    pair.east.start()
+    for seed in (1, 2):
+        east.fill("disk", seed=seed)
+        pair.synced("rbd/disk")
+    newest = state.read()
+    pair.east.stop()
+    state.write(backup)
+    source, target = fingerprint(east, "disk"), fingerprint(west, "disk")
+    pair.east.start()
+    pair.ask("rbd/disk")
+    group = in_state(pair.east, "rbd/disk", "record_lost")
+    assert "farshore.1." in group["reason"], group
+    assert fingerprint(east, "disk") == source and fingerprint(west, "disk") == target
+    # The right records back: it goes on, from the same base.
+    pair.east.stop()
+    state.write(newest)
+    pair.east.start()
+    pair.synced("rbd/disk")
+    same(pair, "rbd/disk")
+
+
+def test_another_state_pool_at_the_target_is_no_licence(east, west, pair, same):
+    pair.west.stop()
+    before = fingerprint(west, "disk")
+    pair.west.config["ceph"]["state_pool"] = "rbd2"
+    pair.west.write_config()
+    east.fill("disk", seed=1)
+    pair.west.start()
+    pair.ask("rbd/disk")
+    in_state(pair.east, "rbd/disk", "record_lost")
+    assert fingerprint(west, "disk") == before
+    pair.west.stop()
+    pair.west.config["ceph"]["state_pool"] = "rbd"
+    pair.west.write_config()
+    pair.west.start()
+    pair.synced("rbd/disk")
+    same(pair, "rbd/disk")
+
+
+def test_another_state_pool_at_the_source_takes_no_group_over(east, west, pair):
+    pair.east.stop()
+    source, target = fingerprint(east, "disk"), fingerprint(west, "disk")
+    pair.east.config["ceph"]["state_pool"] = "rbd2"
+    pair.east.write_config()
+    pair.east.start()
+    in_state(pair.east, "rbd/disk", "record_lost")
+    assert fingerprint(east, "disk") == source and fingerprint(west, "disk") == target
+
+
+def test_second_source_of_one_target_image_is_refused(east, west, daemons, same):
+    east.create("disk", 16 * MIB, labels=GOLD)
+    east.fill("disk")
+    pair = daemons(policies={"gold": {"pools": {"rbd": "rbd", "rbd2": "rbd"}}})
+    pair.ready("rbd/disk")
+    uuid = pair.west.group("rbd/disk")["uuid"]
+    before = fingerprint(west, "disk")
+    east.create("disk", 16 * MIB, pool="rbd2", labels=GOLD)
+    east.fill("disk", pool="rbd2", seed=7)
+    pair.ask("rbd2/disk")
+    group = in_state(pair.east, "rbd2/disk", "error")
+    assert uuid in group["reason"] and "rbd/disk" in group["reason"], group
+    assert fingerprint(west, "disk") == before
+    pair.synced("rbd/disk")
+    same(pair, "rbd/disk")
+
+
+def test_copies_and_images_made_again_are_left_alone(east, west, pair, same):
+    pair.west.expect_error("event=lease_lost")
+    take_lock_off(west, "disk")  # nobody can rename it otherwise
+    with west.ioctx() as io:
+        # The real one is moved aside, a copy with its metadata takes the name: found by its id.
+        with rbd.Image(io, "disk", read_only=True) as image:
+            image.copy(io, "impostor")
+        rbd.RBD().rename(io, "disk", "elsewhere")
+        rbd.RBD().rename(io, "impostor", "disk")
+    before = fingerprint(west, "disk")
+    east.fill("disk", seed=1)
+    pair.synced("rbd/disk")
+    assert fingerprint(west, "disk") == before
+    same(pair, "rbd/disk")
+    # Deleted, and one of its name made: not written to either.
+    take_lock_off(west, "elsewhere")
+    with west.image("elsewhere") as image:
+        for snap in image.list_snaps():
+            image.remove_snap(snap["name"])
+    with west.ioctx() as io:
+        rbd.RBD().remove(io, "elsewhere")
+        rbd.RBD().create(io, "elsewhere", 16 * MIB, old_format=False, features=FEATURES)
+    made = fingerprint(west, "elsewhere")
+    east.fill("disk", seed=2)
+    pair.ask("rbd/disk")
+    group = in_state(pair.east, "rbd/disk", "error")
+    assert "was deleted" in group["reason"], group
+    assert fingerprint(west, "elsewhere") == made and fingerprint(west, "disk") == before
