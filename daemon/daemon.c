@@ -123,6 +123,9 @@ static void run_cb(evutil_socket_t fd, short what, void *arg)
 
     int64_t now = fs_context_boot(&daemon->ctx);
     earlier(&next, keep_in_touch(daemon, now));
+    if (!daemon->stopping) {
+        earlier(&next, fs_certificates_run(daemon, now));
+    }
     if (daemon->stopping) {
         if (fs_work_stopped(daemon->work)) {
             (void)event_base_loopbreak(daemon->base);
@@ -172,22 +175,6 @@ static void stop(struct fs_daemon *daemon)
     kick(daemon);
 }
 
-static int reload_tls(struct fs_daemon *daemon, const struct fs_config *next, struct fs_error *err)
-{
-    struct fs_tls *tls;
-    int rc = fs_tls_new(next->tls_cert, next->tls_key, next->tls_ca, &tls, err);
-
-    if (rc < 0) {
-        return rc;
-    }
-    fs_tls_unref(daemon->tls);
-    daemon->tls = tls;
-    if (daemon->listener) {
-        fs_tls_listener_set(daemon->listener, tls);
-    }
-    return 0;
-}
-
 static void log_findings(char *text)
 {
     char *rest = text, *line;
@@ -233,7 +220,7 @@ static void reload(struct fs_daemon *daemon)
                           "later");
     }
     if (rc == 0) {
-        rc = reload_tls(daemon, next, &err);
+        rc = fs_certificates_load(daemon, next, &err);
     }
     if (rc < 0) {
         fs_log(FS_EV_RELOAD_REFUSED, FS_S("file", daemon->config_path), FS_E(&err));
@@ -380,7 +367,7 @@ static int start_doors(struct fs_daemon *daemon, struct fs_error *err)
                               daemon->commands, &daemon->control, err);
 
     if (rc == 0) {
-        rc = fs_tls_new(config->tls_cert, config->tls_key, config->tls_ca, &daemon->tls, err);
+        rc = fs_certificates_load(daemon, config, err);
     }
     if (rc == 0 && config->listen) {
         rc = fs_tls_listen(daemon->base, daemon->tls, config->listen, HANDSHAKES_MAX, HANDSHAKE_NS,

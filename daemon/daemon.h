@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 
+#include "daemon/certificates.h"
 #include "daemon/context.h"
 #include "daemon/groups.h"
 #include "daemon/peer.h"
@@ -35,6 +36,7 @@ struct fs_daemon {
     struct fs_mailbox *mailbox;
     struct fs_pool *life, *blocking, *cpu;
     struct fs_tls *tls;
+    struct fs_certificates certificates;
     struct fs_tls_listener *listener; /* NULL: only dial */
     struct fs_work *work;
     struct fs_control *control;

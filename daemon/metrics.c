@@ -204,6 +204,13 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
                   "How long taking a point held back the writers.", "snapshot_pause_seconds");
     put_peers(out, json_object_get(document, "peers"));
 
+    const json_t *expiry = json_object_get(site, "certificate_expiry_timestamp");
+    if (json_is_number(expiry)) {
+        put_head(out, "farshore_certificate_expiry_timestamp_seconds", "gauge",
+                 "When this site's certificate ends.");
+        fs_buf_printf(out, "farshore_certificate_expiry_timestamp_seconds");
+        put_value(out, expiry);
+    }
     put_head(out, "farshore_build_info", "gauge", "1, with the version of the daemon.");
     fs_buf_printf(out, "farshore_build_info{");
     put_label(out, "version", string_of(site, "version"));

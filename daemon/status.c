@@ -321,6 +321,7 @@ static json_t *site_json(const struct fs_daemon *daemon)
     set(object, "cluster_reason", text(ctx->source ? "" : ctx->site_reason));
     set(object, "lease", json_string(fs_work_holds_lease(daemon->work) ? "held" : "standby"));
     set(object, "started_timestamp", json_real(seconds(daemon->started_ns)));
+    set(object, "certificate_expiry_timestamp", json_integer(fs_tls_not_after(daemon->tls)));
     return object;
 }
 

@@ -26,6 +26,12 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_STOPPING, "stopping", FS_LOG_NOTICE, "the daemon was told to stop")                    \
     X(FS_EV_RELOADED, "reloaded", FS_LOG_NOTICE, "a new configuration is in force")                \
     X(FS_EV_RELOAD_REFUSED, "reload_refused", FS_LOG_ERROR, "the old configuration stays")         \
+    X(FS_EV_CERTIFICATE_LOADED, "certificate_loaded", FS_LOG_NOTICE,                               \
+      "the certificate files changed and are used from now on")                                    \
+    X(FS_EV_CERTIFICATE_REFUSED, "certificate_refused", FS_LOG_ERROR,                              \
+      "the certificate files changed and cannot be used: the old ones stay")                       \
+    X(FS_EV_CERTIFICATE_ENDS, "certificate_ends", FS_LOG_WARNING,                                  \
+      "this site's certificate ends within 30 days")                                               \
     X(FS_EV_CLUSTER_UP, "cluster_up", FS_LOG_NOTICE, "connected to the Ceph cluster")              \
     X(FS_EV_CLUSTER_DOWN, "cluster_down", FS_LOG_ERROR, "the Ceph cluster cannot be reached")      \
     X(FS_EV_LEASE_TAKEN, "lease_taken", FS_LOG_NOTICE, "this daemon works for the site")           \
