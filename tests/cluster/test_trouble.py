@@ -12,8 +12,8 @@ from harness.site import FEATURES
 
 GOLD = {"farshore.io/policy": "gold"}
 LARGEST = 48 * MIB
-SEEDS = [int(s) for s in os.environ.get("FARSHORE_SEEDS", "1 2").split()]
-BOUTS = int(os.environ.get("FARSHORE_BOUTS", "30"))
+SEEDS = [int(s) for s in os.environ.get("FARSHORE_SEEDS", "1").split()]
+BOUTS = int(os.environ.get("FARSHORE_BOUTS", "40"))
 
 
 class Trouble:
