@@ -390,6 +390,11 @@ static void sent(void *arg, const struct fs_sender_result *result)
     group->sender = NULL;
     group->cancelled = false;
     fs_group_stats_add(&group->stats, &result->stats);
+    if (result->stats.resumed_bytes > 0) {
+        fs_log(FS_EV_SYNC_RESUMED, FS_S("group", group->record->name),
+               FS_U("resumed_bytes", result->stats.resumed_bytes),
+               FS_U("wire_bytes", result->stats.wire_bytes));
+    }
     switch (result->outcome) {
     case FS_SENT_COMMITTED:
         settle(group, result);
