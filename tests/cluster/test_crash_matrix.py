@@ -11,6 +11,7 @@ One pair of daemons serves all steps, each with a group of its own; a step that 
 and the next one begins with a fresh one."""
 import os
 import random
+import re
 import subprocess
 import tempfile
 
@@ -124,6 +125,7 @@ class Case:
         self.group = f"rbd/{self.app}"
         self.images = []
         self.version = 0
+        self.newest = None
 
     def create(self, count=2, size=8 * MIB):
         for _ in range(count):
@@ -167,15 +169,20 @@ class Case:
         self.pair.ready(self.group)
         self.point()
 
-    def arm(self, step=None, daemon=None):
-        (daemon or self.victim).fault.write_text(step or self.step)
+    def arm(self, step=None):
+        if self.newest is None:
+            try:
+                self.newest = max(p["seq"] for p in self.pair.east.points(self.group))
+            except (CommandFailed, ValueError):  # there is none yet
+                self.newest = 0
+        self.victim.fault.write_text(step or self.step)
 
     def ask(self):
         self.pair.ask(self.group)
 
-    def dies(self, daemon=None):
+    def dies(self):
         """Waits for the kill; where it is the helper's the daemon lives on."""
-        daemon = daemon or self.victim
+        daemon = self.victim
         wait_for(lambda: not daemon.fault.exists(), HEAL_S,
                  lambda: f"{self.step} is passed:\n{daemon.log(30)}", every_s=0.02)
         if self.step not in HELPER:
@@ -302,6 +309,12 @@ ORDINARY = ("take.", "helper.", "offer.", "open.", "accept.", "apply.", "finals.
             "retain.", "park.", "answer.", "settle.")
 
 
+# The point that was under way then comes to the target by itself; before them it was not taken,
+# and who asked for it has to ask again.
+FINISHED = ("helper.", "take.complete", "offer.", "open.", "accept.", "apply.", "sync.", "finals.",
+            "commit.", "recover.", "retain.", "park.", "answer.", "settle.")
+
+
 def scenario_of(step):
     if step in SCENARIOS:
         return SCENARIOS[step]
@@ -381,6 +394,17 @@ def test_killed_at(shared, clusters, step, site):
         raise
 
 
+def check_resumed(case):
+    """What the durable positions cover was not sent again."""
+    def events():
+        return [line for line in case.pair.east.events("sync_resumed")
+                if f"group={case.group} " in line]
+    told = wait_for(events, HEAL_S, lambda: f"it resumes: {case.pair.east.log()}")
+    resumed, wire = (int(re.search(rf"\b{key}=(\d+)", told[0])[1])
+                     for key in ("resumed_bytes", "wire_bytes"))
+    assert resumed >= 16 * MIB and wire <= len(case.images) * LARGE - resumed + MIB
+
+
 def check_healed(case, before):
     pair, group = case.pair, case.group
     visible = kept(case)
@@ -392,11 +416,15 @@ def check_healed(case, before):
         assert case.step == "pause.stored"
         pair.east.request("resume", group=group)
     # What was under way is finished without anybody's help, then the next point works as ever.
-    wait_for(lambda: (pair.west.group(group) or {}).get("recovery_point"), HEAL_S,
+    least = case.newest + 1 if case.step.startswith(FINISHED) else 1
+    wait_for(lambda: (pair.west.group(group) or {}).get("recovery_point", {}).get("seq", 0) >= least,
+             HEAL_S,
              lambda: f"{group} has a point: {pair.east.group(group)}\n{pair.east.log(25)}\n"
                      f"{pair.west.log(25)}")
     for key, digest in kept(case).items():
         assert visible.get(key, digest) == digest, f"{key}: a recovery point changed"
+    if case.step == "sync.stored":
+        check_resumed(case)
     case.found()
     case.point()
     check_clean(case, check_same(case))
