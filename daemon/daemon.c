@@ -26,7 +26,7 @@
 #define LIFE_THREADS     2
 #define BLOCKING_THREADS 8
 #define CPU_THREADS_MAX  16
-#define HANDSHAKES_MAX   16
+#define HANDSHAKES_MAX   64
 #define HANDSHAKE_NS     (10 * FS_SEC)
 #define DIAL_TIMEOUT_NS  (10 * FS_SEC)
 #define HEARTBEAT_NS     (5 * FS_SEC)

@@ -69,6 +69,22 @@ static void refuse(evutil_socket_t fd, const char *address, int code, const char
     }
 }
 
+/*
+ * Make room. A peer is done in a few round trips; who opens connections and says nothing would keep
+ * it out if the newest had to go.
+ */
+static void drop_oldest(struct fs_tls_listener *listener)
+{
+    struct guest *oldest = listener->guests;
+
+    while (oldest->next != NULL) {
+        oldest = oldest->next;
+    }
+    refuse(-1, oldest->address, EBUSY, "too many connections are in their handshake");
+    tls_handshake_cancel(oldest->handshake);
+    free_guest(oldest);
+}
+
 static void on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct sockaddr *address,
                       int length, void *arg)
 {
@@ -77,8 +93,7 @@ static void on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct 
     char text[FS_NAME_SIZE];
     tls_address_format(address, (socklen_t)length, text, sizeof(text));
     if (listener->n_handshakes >= listener->max_handshakes) {
-        refuse(fd, text, EBUSY, "too many connections are in their handshake");
-        return;
+        drop_oldest(listener);
     }
     struct guest *guest = calloc(1, sizeof(*guest));
     if (guest == NULL) {

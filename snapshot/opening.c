@@ -25,6 +25,7 @@
  */
 #include "snapshot/opening.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -497,11 +498,34 @@ static int note_committed(struct fs_opening *opening, const struct fs_record_poi
     return fs_state_note_current(opening->site->state, &current, 1, &opening->err);
 }
 
+/* They are kept in the record, and go to the image's metadata. */
+static int check_labels(struct fs_opening *opening)
+{
+    const struct fs_offer *offer = opening->offer;
+
+    for (size_t i = 0; i < offer->n_volumes; i++) {
+        const char *text = offer->volumes[i].volume.labels;
+        json_t *labels = text ? json_loads(text, 0, NULL) : NULL;
+        bool valid = !text || json_is_object(labels);
+
+        json_decref(labels);
+        if (!valid) {
+            return fs_refuse(&opening->refusal, FS_REFUSE_BROKEN, &opening->err, FS_ERR_PEER,
+                             EPROTO, "the labels of a volume in the offer are no JSON object");
+        }
+    }
+    return 0;
+}
+
 static int check_offer(struct fs_opening *opening)
 {
     const struct fs_offer *offer = opening->offer;
     const struct fs_record_point *base = NULL;
     int rc = fs_admit_base(opening->record, offer, &base, &opening->refusal, &opening->err);
+
+    if (rc == 0) {
+        rc = check_labels(opening);
+    }
 
     if (rc == 0 && (offer->n_volumes < 1 || offer->n_volumes > FS_VOLUMES_MAX)) {
         rc = fs_refuse(&opening->refusal, FS_REFUSE_BROKEN, &opening->err, FS_ERR_PEER, EPROTO,

@@ -269,7 +269,7 @@ class DaemonPair:
             try:
                 return self.east.sync(group)
             except CommandFailed as failed:
-                if "no session" not in str(failed):
+                if not re.search("no session|no group|does not work now", str(failed)):
                     raise
                 return None
         return wait_for(done, timeout_s, lambda: f"{group} is synced:\n{self.east.log(25)}")

@@ -503,11 +503,11 @@ static void test_silent_connections_are_bounded_in_number_and_time(void **state)
         fds[i] = connect_raw(&world);
     }
     run_for(&world, 200);
-    assert_false(hung_up(fds[0]));
-    assert_false(hung_up(fds[1]));
-    assert_true(hung_up(fds[2]));
-    assert_true(hung_up(fds[3]));
-    RUN_UNTIL(&world, hung_up(fds[0]) && hung_up(fds[1]));
+    assert_true(hung_up(fds[0])); /* the oldest make room */
+    assert_true(hung_up(fds[1]));
+    assert_false(hung_up(fds[2]));
+    assert_false(hung_up(fds[3]));
+    RUN_UNTIL(&world, hung_up(fds[2]) && hung_up(fds[3]));
     for (unsigned i = 0; i < 4; i++) {
         close(fds[i]);
     }
