@@ -173,7 +173,7 @@ class Case:
         if self.newest is None:
             try:
                 self.newest = max(p["seq"] for p in self.pair.east.points(self.group))
-            except (CommandFailed, ValueError):  # there is none yet
+            except (OSError, CommandFailed, ValueError):  # there is none yet
                 self.newest = 0
         self.victim.fault.write_text(step or self.step)
 
