@@ -3,7 +3,8 @@
 
 #include "daemon/verifier_private.h"
 
-#define ANSWERERS_MAX 8
+/* As for provers, see verifier_task.c. */
+#define ANSWERERS_MAX 4
 
 static void drop_watcher(struct watcher *watcher)
 {

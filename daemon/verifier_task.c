@@ -7,7 +7,8 @@
 
 #include "farshore/log.h"
 
-#define PROVERS_MAX  4
+/* Each may keep one thread of the blocking pool busy, as answerers do: most of it stays free. */
+#define PROVERS_MAX  2
 #define RETRY_NS     (600 * FS_SEC)
 #define DEFAULT_RATE (UINT64_C(64) << 20)
 
