@@ -149,6 +149,16 @@ class Site:
             return all(("full" in p["flags_names"].split(",")) == full for p in pools)
         wait_for(done, 30, f"{self.name}'s pools are {'' if full else 'not '}full")
 
+    def operations(self):
+        """What the OSD has begun and not ended, a line each: whether it is Ceph that waits."""
+        request = json.dumps({"prefix": "dump_ops_in_flight", "format": "json"})
+        try:
+            _, out, _ = self.rados.osd_command(0, request, b"", timeout=10)
+            return [f"{op['age']:.1f} s {op['type_data']['flag_point']}: {op['description']}"
+                    for op in json.loads(out)["ops"]]
+        except (rados.Error, ValueError) as e:
+            return [f"it does not say: {e}"]
+
     def watchers(self):
         """Addresses of the clients that have an image open, by image. Those on the blocklist are
         dead; their watches end by themselves."""
