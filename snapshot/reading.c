@@ -26,7 +26,8 @@ struct volume {
     struct reading *reading;
     struct fs_image_ref ref;
     uint64_t snap_id;
-    uint64_t from_id; /* 0: from the beginning */
+    uint64_t from_id;    /* 0: from the beginning */
+    bool older_snapshot; /* of the base: see struct fs_record_content */
     uint64_t size;
 
     struct fs_image image; /* set by the open job; constant until the close job */
@@ -132,6 +133,7 @@ static int set_up_diff(struct volume *volume, const struct fs_snap_list *snaps,
                             "snapshot %" PRIu64 " has %" PRIu64 " bytes, the record says %" PRIu64,
                             volume->snap_id, size, volume->size);
     }
+    fast = fast && !volume->older_snapshot;
     rc = fs_diff_init(&volume->diff, volume->image.handle, from, size, fast, err);
     volume->diff_ready = rc == 0;
     return rc;
@@ -215,6 +217,7 @@ static int fill_volumes(struct reading *reading, const struct fs_record *record,
                                   .ref = known->volume.image,
                                   .snap_id = content->snap_id,
                                   .from_id = from ? from->mark_id : 0,
+                                  .older_snapshot = from && from->older_snapshot,
                                   .size = content->geometry.size};
     }
     reading->n_volumes = point->n_contents;

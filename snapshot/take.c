@@ -363,6 +363,26 @@ static int stamp_volumes(struct take *take)
 
 /* --- the point ------------------------------------------------------------------------------ */
 
+/* Is there a user snapshot that is none of the record's points? */
+static bool has_foreign_snapshot(const struct fs_record *record, const struct volume *volume)
+{
+    for (size_t i = 0; i < volume->snaps.count; i++) {
+        const struct fs_snap *snap = &volume->snaps.snaps[i];
+        bool ours = snap->type != RBD_SNAP_NAMESPACE_TYPE_USER;
+
+        for (size_t j = 0; !ours && j < record->n_points; j++) {
+            const struct fs_record_content *content =
+                fs_record_find_content(&record->points[j], &volume->known->volume.uuid);
+
+            ours = content && (content->snap_id == snap->id || content->mark_id == snap->id);
+        }
+        if (!ours) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Use up a seq and store the point before anything of it exists. */
 static int begin_point(struct take *take, struct fs_uuid *ret_id)
 {
@@ -387,8 +407,12 @@ static int begin_point(struct take *take, struct fs_uuid *ret_id)
     point->state = FS_POINT_TAKING;
     *ret_id = point->point.id;
     for (size_t i = 0; i < take->n_volumes; i++) {
-        point->contents[i] = (struct fs_record_content){
-            .volume = take->volumes[i].known->volume.uuid, .geometry = take->volumes[i].geometry};
+        const struct volume *volume = &take->volumes[i];
+
+        point->contents[i] =
+            (struct fs_record_content){.volume = volume->known->volume.uuid,
+                                       .geometry = volume->geometry,
+                                       .older_snapshot = has_foreign_snapshot(record, volume)};
     }
     if (take->n_volumes > 1) { /* the helper says later whether it was one */
         const struct fs_image_ref *first = &take->volumes[0].known->volume.image;

@@ -355,6 +355,7 @@ static void read_point(struct reader *reader, const json_t *object, struct fs_re
         content->mark_id = get_u64(reader, element, "mark");
         get_geometry(reader, element, &content->geometry);
         get_digest(reader, element, "chain", &content->chain);
+        content->older_snapshot = get_bool(reader, element, "older_snapshot");
     }
 }
 

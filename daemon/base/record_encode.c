@@ -155,6 +155,7 @@ static json_t *from_content(const struct fs_record_content *content)
     put(object, "mark", from_u64(content->mark_id), &ok);
     put(object, "geometry", from_geometry(&content->geometry), &ok);
     put(object, "chain", from_digest(&content->chain), &ok);
+    put(object, "older_snapshot", json_boolean(content->older_snapshot), &ok);
     return finish(object, ok);
 }
 

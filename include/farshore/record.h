@@ -26,6 +26,9 @@ struct fs_record_content {
     uint64_t mark_id; /* where a diff from this point starts: the mark, or snap_id itself */
     struct fs_geometry geometry; /* of the volume at the point; the take fills it */
     struct fs_digest chain;      /* digest that both sites agreed on at the commit */
+    /* Somebody else's user snapshot was there when the point was taken: a rollback to it may be
+     * hidden from librbd's fast diff, also when that snapshot is gone by then. */
+    bool older_snapshot;
 };
 
 enum fs_point_state {
