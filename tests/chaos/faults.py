@@ -352,11 +352,12 @@ class KillCeph(ClusterFault):
 
 
 class StopCeph(ClusterFault):
-    """Not for so long that Ceph itself gives up its clients' watches (30 s)."""
+    """An OSD not for longer than its read lease lasts after a renewal (8 of 16 s): in a pool of one
+    replica a placement group whose lease ran out stays `laggy` for ever (16.2), and all wait."""
 
     def __init__(self, source):
         super().__init__(source)
-        self.seconds = source.uniform(1, 15)
+        self.seconds = source.uniform(1, 6 if self.daemon == "osd" else 15)
 
     def describe(self):
         return f"{self.site}'s {self.daemon} stopped"

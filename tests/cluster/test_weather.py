@@ -154,7 +154,7 @@ def test_slow_link_delays_and_does_not_break(east, link, same):
 
 
 @pytest.mark.parametrize("where", ["east", "west"])
-@pytest.mark.parametrize("what, how, seconds", [("osd", "kill", 4), ("osd", "pause", 8),
+@pytest.mark.parametrize("what, how, seconds", [("osd", "kill", 4), ("osd", "pause", 6),
                                                 ("mon", "kill", 4), ("mon", "pause", 8)])
 def test_ceph_daemon_is_away_for_a_while(east, lab_dir, daemons, same, writer, where, what, how,
                                          seconds):

@@ -149,15 +149,11 @@ class Site:
             return all(("full" in p["flags_names"].split(",")) == full for p in pools)
         wait_for(done, 30, f"{self.name}'s pools are {'' if full else 'not '}full")
 
-    def operations(self):
-        """What the OSD has begun and not ended, a line each: whether it is Ceph that waits."""
-        request = json.dumps({"prefix": "dump_ops_in_flight", "format": "json"})
-        try:
-            _, out, _ = self.rados.osd_command(0, request, b"", timeout=10)
-            return [f"{op['age']:.1f} s {op['type_data']['flag_point']}: {op['description']}"
-                    for op in json.loads(out)["ops"]]
-        except (rados.Error, ValueError) as e:
-            return [f"it does not say: {e}"]
+    def slow_operations(self):
+        """What the OSD complains about in its log: whether it is Ceph that does not go on."""
+        log = self.conf.parent / "osd.0.log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return [line for line in lines[-200:] if "slow" in line][-3:]
 
     def watchers(self):
         """Addresses of the clients that have an image open, by image. Those on the blocklist are
