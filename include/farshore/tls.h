@@ -31,7 +31,8 @@ struct fs_tls_listener;
 /*
  * address is "ip:port", "[v6]:port", "localhost:port", or ":port" for all addresses. At most
  * max_handshakes connections (1 or more) may be in the handshake at once and each has handshake_ns;
- * where there are more the oldest is closed. Failures of single handshakes are logged as peer_refused (rate-limited).
+ * where there are more the oldest is closed. Failures of single handshakes are logged as
+ * peer_refused (rate-limited).
  */
 int fs_tls_listen(struct event_base *base, struct fs_tls *tls, const char *address,
                   unsigned max_handshakes, int64_t handshake_ns, fs_tls_accepted_fn *accepted,

@@ -238,8 +238,19 @@ struct fs_digest_batch {
     X(credit)                                                                                      \
     X(offer)                                                                                       \
     X(accept)                                                                                      \
-    X(refuse) X(segment) X(progress) X(commit) X(committed) X(text) X(current_list) X(verify)      \
-        X(verify_report) X(digest_open) X(digest_ready) X(digest_want) X(digest_batch)
+    X(refuse)                                                                                      \
+    X(segment)                                                                                     \
+    X(progress)                                                                                    \
+    X(commit)                                                                                      \
+    X(committed)                                                                                   \
+    X(text)                                                                                        \
+    X(current_list)                                                                                \
+    X(verify)                                                                                      \
+    X(verify_report)                                                                               \
+    X(digest_open)                                                                                 \
+    X(digest_ready)                                                                                \
+    X(digest_want)                                                                                 \
+    X(digest_batch)
 
 #define FS_WIRE_PROTOTYPES(name)                                                                   \
     void fs_##name##_encode(const struct fs_##name *message, struct fs_buf *buf);                  \
