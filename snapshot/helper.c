@@ -329,7 +329,7 @@ static int talk(struct fs_helpers *helpers, struct helper *helper, const json_t 
     if (rc == -ETIMEDOUT && holding) {
         *ret_reason = FS_TAKE_BOUND_PASSED;
         fs_error_set(err, FS_ERR_TRANSIENT, ETIMEDOUT,
-                     "the snapshots were not there after %" PRId64 " ms, and writers waited; the "
+                     "a snapshot call did not return in %" PRId64 " ms, and writers waited; the "
                      "helper was killed and its instance %s blocklisted",
                      bound_ns / FS_MSEC, helper->address);
         fs_log(FS_EV_TAKE_KILLED, FS_S("address", helper->address),

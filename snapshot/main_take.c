@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * farshore-take: takes points for farshored, in a process and a client instance of its own that
- * may be killed and blocklisted. One JSON object per line: {"address": ...} first; then for each
- * request on stdin any number of {"event": "holding"|"released"} and one {"event": "done", ...}.
- * Leaves at the end of stdin: when its daemon closed it, or died.
+ * farshore-take: takes and removes points for farshored, in a process and a client instance of its
+ * own that may be killed and blocklisted. One JSON object per line: {"address": ...} first; then
+ * for each request on stdin any number of {"event": "holding"|"released"} and one {"event": "done",
+ * ...}. Leaves at the end of stdin: when its daemon closed it, or died.
  */
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "snapshot/prune.h"
 #include "snapshot/takepoint.h"
 
 /* json is taken over. Exits where nobody reads any more. */
@@ -41,7 +42,9 @@ static int serve(struct fs_cluster *cluster)
             fprintf(stderr, "farshore-take: a request is not JSON\n");
             break;
         }
-        put_line(fs_takepoint(cluster, request, hold));
+        bool remove = json_object_get(request, "remove");
+
+        put_line((remove ? fs_prune_serve : fs_takepoint)(cluster, request, hold));
         json_decref(request);
     }
     free(line);

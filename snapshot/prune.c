@@ -20,10 +20,14 @@ char *fs_rbd_group_name(const struct fs_uuid *group, char ret_name[FS_RBD_GROUP_
     return ret_name;
 }
 
+/* The longest that one removal may take; librbd breaks a silent writer's lock after about 26 s. */
+#define REMOVE_BOUND_NS (10 * FS_SEC)
+
 /* What is looked for on one image. */
 struct wanted {
     const char *group, *snap, *mark; /* names */
     uint64_t snap_id, mark_id;       /* 0: not known, go by the names */
+    fs_takepoint_hold_fn *hold;      /* around what may wait for a writer */
 };
 
 static bool is_wanted(const struct wanted *wanted, const struct fs_image *image,
@@ -98,8 +102,10 @@ static int visit(struct fs_cluster *cluster, const struct fs_image_ref *ref,
             found = true;
             *ret_group_snap = *ret_group_snap || snap->type == RBD_SNAP_NAMESPACE_TYPE_GROUP;
             if (remove) {
+                wanted->hold(true);
                 rc = remove_snap(&image, snap, err);
-                fs_fault("settle.removed");
+                wanted->hold(false);
+                fs_fault("helper.removed");
             }
         }
     }
@@ -125,7 +131,9 @@ static int remove_group_snapshot(struct fs_cluster *cluster, const struct fs_rec
     if (rc < 0) {
         return rc;
     }
+    wanted->hold(true);
     rc = rbd_group_snap_remove(ioctx, wanted->group, wanted->snap);
+    wanted->hold(false);
     rados_ioctx_destroy(ioctx);
     /* -ENOENT: there is none, or one of its images is gone; the others are visited one by one. */
     if (rc < 0 && rc != -ENOENT) {
@@ -154,16 +162,21 @@ static int visit_all(struct fs_cluster *cluster, struct fs_record *record,
     return rc;
 }
 
-int fs_prune_point(struct fs_cluster *cluster, struct fs_record *record,
-                   const struct fs_record_point *point, struct fs_error *err)
+static int remove_point(struct fs_cluster *cluster, struct fs_record *record,
+                        const struct fs_record_point *point, fs_takepoint_hold_fn *hold,
+                        struct fs_error *err)
 {
     char group[FS_RBD_GROUP_SIZE], snap[FS_SNAP_NAME_SIZE], mark[FS_SNAP_NAME_SIZE];
     struct wanted wanted = {.group = fs_rbd_group_name(&record->group, group),
                             .snap = fs_point_snap_name(&point->point, snap),
-                            .mark = fs_point_mark_name(&point->point, mark)};
+                            .mark = fs_point_mark_name(&point->point, mark),
+                            .hold = hold};
     bool group_snap = false;
     int rc = visit_all(cluster, record, point, &wanted, false, &group_snap, err);
 
+    if (rc == 0) {
+        fs_fault("helper.remove");
+    }
     /* A half-taken one may exist in the group, and on no image yet. */
     if (rc == 0 && (group_snap || (point->group_snapshot && point->state == FS_POINT_TAKING))) {
         rc = remove_group_snapshot(cluster, point, &wanted, err);
@@ -174,6 +187,55 @@ int fs_prune_point(struct fs_cluster *cluster, struct fs_record *record,
     if (rc < 0) {
         fs_error_context(err, "point %s", snap);
     }
+    return rc;
+}
+
+json_t *fs_prune_serve(struct fs_cluster *cluster, const json_t *request,
+                       fs_takepoint_hold_fn *hold)
+{
+    const char *text = json_string_value(json_object_get(request, "record"));
+    const char *id_text = json_string_value(json_object_get(request, "remove"));
+    struct fs_record *record = NULL;
+    struct fs_record_point *point = NULL;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_uuid id;
+
+    if (text && id_text && fs_uuid_parse(id_text, &id) == 0 &&
+        fs_record_decode(text, strlen(text), &record, &err) == 0) {
+        point = fs_record_find_point(record, &id);
+    }
+    if (point) {
+        remove_point(cluster, record, point, hold, &err);
+    } else {
+        fs_error_set(&err, FS_ERR_BUG, EINVAL, "the helper cannot read its request");
+    }
+    fs_record_free(record);
+    return fs_error_is_set(&err) ? fs_takepoint_failed(FS_TAKE_REASON_NONE, &err)
+                                 : json_pack("{s:s, s:b}", "event", "done", "ok", 1);
+}
+
+int fs_prune_point(struct fs_helpers *helpers, const struct fs_record *record,
+                   const struct fs_record_point *point, struct fs_error *err)
+{
+    char id[FS_UUID_TEXT];
+    enum fs_take_reason ignored;
+    json_t *answer = NULL;
+    char *text = fs_record_encode(record);
+    json_t *request = NULL;
+
+    fs_uuid_format(&point->point.id, id);
+    if (text) {
+        request = json_pack("{s:s, s:s}", "remove", id, "record", text);
+    }
+    free(text);
+    if (!request) {
+        return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory to remove a point");
+    }
+
+    int rc = fs_helpers_take(helpers, request, REMOVE_BOUND_NS, &answer, &ignored, err);
+
+    json_decref(request);
+    json_decref(answer);
     return rc;
 }
 

@@ -7,17 +7,32 @@
 #ifndef FARSHORE_SNAPSHOT_PRUNE_H
 #define FARSHORE_SNAPSHOT_PRUNE_H
 
+#include <jansson.h>
+
 #include "farshore/record.h"
+#include "snapshot/helper.h"
 #include "snapshot/site.h"
+#include "snapshot/takepoint.h"
 
 /* The name of the RBD group of ours through which a group's snapshots are taken. */
 #define FS_RBD_GROUP_SIZE (sizeof("farshore.") + FS_UUID_TEXT)
 char *fs_rbd_group_name(const struct fs_uuid *group, char ret_name[FS_RBD_GROUP_SIZE]);
 
-/* 0: nothing of the point is left in the cluster (the record still has it). Otherwise some may
- * be: try again later. */
-int fs_prune_point(struct fs_cluster *cluster, struct fs_record *record,
+/*
+ * 0: nothing of the point is left in the cluster (the record still has it). Otherwise some may
+ * be: try again later. The removals run in the helper process, which is killed when one does not
+ * return: librbd would go on to break the lock of a writer that has stopped meanwhile.
+ */
+int fs_prune_point(struct fs_helpers *helpers, const struct fs_record *record,
                    const struct fs_record_point *point, struct fs_error *err);
+
+/*
+ * The helper's side of it. request: {"remove": point id, "record": the record's JSON text}. Returns
+ * a new reference, or NULL when out of memory: {"event": "done", "ok": true}, or a failure as
+ * fs_takepoint's.
+ */
+json_t *fs_prune_serve(struct fs_cluster *cluster, const json_t *request,
+                       fs_takepoint_hold_fn *hold);
 
 /*
  * Remove snapshots of points of the record's term that no record knows (a record that was

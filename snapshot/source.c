@@ -98,6 +98,7 @@ static void source_take(struct fs_source *base, const struct fs_take_request *re
 struct record_operation {
     struct fs_job job;
     struct fs_site *site;
+    struct fs_helpers *helpers;
     struct fs_record *record;
     bool settle; /* otherwise only store */
     struct fs_uuid committed;
@@ -114,8 +115,9 @@ static void record_run(struct fs_job *job)
     struct record_operation *operation = (struct record_operation *)job; /* its first member */
 
     if (operation->settle) {
-        fs_settle_run(operation->site, operation->record, &operation->committed, operation->agreed,
-                      operation->n_agreed, operation->current_until_ns, &operation->err);
+        fs_settle_run(operation->site, operation->helpers, operation->record, &operation->committed,
+                      operation->agreed, operation->n_agreed, operation->current_until_ns,
+                      &operation->err);
     } else {
         fs_state_store(operation->site->state, operation->record, &operation->err);
     }
@@ -137,6 +139,7 @@ static struct record_operation *record_operation_new(struct source *source,
 
     operation->job = (struct fs_job){.run = record_run, .done = record_done};
     operation->site = source->site;
+    operation->helpers = source->helpers;
     operation->record = record;
     operation->done = done;
     operation->arg = arg;

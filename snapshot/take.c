@@ -213,7 +213,7 @@ static int prune_half_taken(struct take *take)
             i++;
             continue;
         }
-        rc = fs_prune_point(take->job->site->cluster, record, &record->points[i], take->err);
+        rc = fs_prune_point(take->job->helpers, record, &record->points[i], take->err);
         if (rc == 0) {
             fs_fault("take.pruned");
             fs_record_remove_point(record, &id);
@@ -512,7 +512,7 @@ static void drop_point(struct take *take, const struct fs_uuid *id)
     int rc;
 
     point->state = FS_POINT_TAKING;
-    rc = fs_prune_point(take->job->site->cluster, take->record, point, &err);
+    rc = fs_prune_point(take->job->helpers, take->record, point, &err);
     if (rc == 0) {
         fs_record_remove_point(take->record, id);
         rc = fs_state_store(take->job->site->state, take->record, &err);
@@ -605,7 +605,8 @@ void fs_take_run(const struct fs_take_job *job, struct fs_take_result *ret_resul
 /* --- settle --------------------------------------------------------------------------------- */
 
 /* Whether any was removed. */
-static bool prune_older(struct fs_site *site, struct fs_record *record, uint64_t seq)
+static bool prune_older(struct fs_site *site, struct fs_helpers *helpers, struct fs_record *record,
+                        uint64_t seq)
 {
     bool changed = false;
 
@@ -621,7 +622,7 @@ static bool prune_older(struct fs_site *site, struct fs_record *record, uint64_t
             continue;
         }
         fs_point_snap_name(&record->points[i].point, name);
-        rc = fs_prune_point(site->cluster, record, &record->points[i], &err);
+        rc = fs_prune_point(helpers, record, &record->points[i], &err);
         if (rc < 0) {
             fs_log(FS_EV_PRUNE_FAILED, FS_S("group", record->name), FS_S("snapshot", name),
                    FS_E(&err));
@@ -636,9 +637,9 @@ static bool prune_older(struct fs_site *site, struct fs_record *record, uint64_t
     return changed;
 }
 
-int fs_settle_run(struct fs_site *site, struct fs_record *record, const struct fs_uuid *committed,
-                  const struct fs_digest *agreed, size_t n_agreed, int64_t current_until_ns,
-                  struct fs_error *err)
+int fs_settle_run(struct fs_site *site, struct fs_helpers *helpers, struct fs_record *record,
+                  const struct fs_uuid *committed, const struct fs_digest *agreed, size_t n_agreed,
+                  int64_t current_until_ns, struct fs_error *err)
 {
     struct fs_record_point *point = fs_record_find_point(record, committed);
     int rc;
@@ -664,7 +665,7 @@ int fs_settle_run(struct fs_site *site, struct fs_record *record, const struct f
     }
     if (rc == 0) {
         fs_fault("settle.noted");
-        if (prune_older(site, record, seq)) {
+        if (prune_older(site, helpers, record, seq)) {
             rc = fs_state_store(site->state, record, err);
             fs_fault("settle.stored");
         }

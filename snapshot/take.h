@@ -24,8 +24,8 @@ void fs_take_run(const struct fs_take_job *job, struct fs_take_result *ret_resul
 
 /* Store the point as a recovery point, then remove older ones. Failed removals are logged: those
  * points stay in the record and are tried again. Errors: the record could not be stored. */
-int fs_settle_run(struct fs_site *site, struct fs_record *record, const struct fs_uuid *committed,
-                  const struct fs_digest *agreed, size_t n_agreed, int64_t current_until_ns,
-                  struct fs_error *err);
+int fs_settle_run(struct fs_site *site, struct fs_helpers *helpers, struct fs_record *record,
+                  const struct fs_uuid *committed, const struct fs_digest *agreed, size_t n_agreed,
+                  int64_t current_until_ns, struct fs_error *err);
 
 #endif

@@ -396,10 +396,10 @@ static json_t *answer_taken(const struct takepoint *take, bool together)
         (json_int_t)(fs_clock_boot(fs_clock_system()) - take->began_ns), "contents", contents);
 }
 
-static json_t *answer_failed(const struct takepoint *take, const struct fs_error *err)
+json_t *fs_takepoint_failed(enum fs_take_reason reason, const struct fs_error *err)
 {
     return json_pack("{s:s, s:b, s:i, s:i, s:i, s:s}", "event", "done", "ok", 0, "reason",
-                     (int)take->reason, "class", (int)err->class, "code", err->code, "message",
+                     (int)reason, "class", (int)err->class, "code", err->code, "message",
                      err->message);
 }
 
@@ -433,7 +433,8 @@ json_t *fs_takepoint(struct fs_cluster *cluster, const json_t *request, fs_takep
     }
     fs_fault("helper.found");
 
-    json_t *answer = rc == 0 ? answer_taken(&take, together) : answer_failed(&take, &err);
+    json_t *answer =
+        rc == 0 ? answer_taken(&take, together) : fs_takepoint_failed(take.reason, &err);
 
     for (size_t i = 0; i < take.n_volumes; i++) {
         fs_image_close(&take.volumes[i].image);

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "farshore/source.h"
 #include "snapshot/cluster.h"
 
 /* Called right before and right after each librbd call that holds writers. */
@@ -24,5 +25,8 @@ typedef void fs_takepoint_hold_fn(bool holding);
  * What a failed call leaves behind is the daemon's to remove: it knows the names.
  */
 json_t *fs_takepoint(struct fs_cluster *cluster, const json_t *request, fs_takepoint_hold_fn *hold);
+
+/* The answer that tells of a failure; as above. */
+json_t *fs_takepoint_failed(enum fs_take_reason reason, const struct fs_error *err);
 
 #endif

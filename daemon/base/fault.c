@@ -80,10 +80,26 @@ static bool is_due(const char *armed, const char *step)
     return strcmp(name, step) == 0 && ++faults.passed == nth;
 }
 
-static void die(const char *step, const char *file)
+/* Cut " stop" off the text; whether it was there. */
+static bool cut_stop(char text[TEXT_SIZE])
+{
+    char *space = strchr(text, ' ');
+    bool stop = space && strcmp(space, " stop") == 0;
+
+    if (stop) {
+        *space = '\0';
+    }
+    return stop;
+}
+
+static void die(const char *step, const char *file, bool stop)
 {
     /* Whoever removes the file is the one that dies of it. */
     if (file && unlink(file) != 0) {
+        return;
+    }
+    if (stop) {
+        (void)kill(getpid(), SIGSTOP);
         return;
     }
     (void)fprintf(stderr, "fault: process %d ends at %s\n", (int)getpid(), step);
@@ -109,11 +125,12 @@ void fs_fault(const char *step)
     }
     if (what && what[0] == '@') {
         read_text(what + 1, text);
+        bool stop = cut_stop(text);
         if (text[0] && is_due(text, step)) {
-            die(step, what + 1);
+            die(step, what + 1, stop);
         }
     } else if (what && what[0] && is_due(what, step)) {
-        die(step, NULL);
+        die(step, NULL, false);
     }
     (void)pthread_mutex_unlock(&faults.lock);
 }

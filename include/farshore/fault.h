@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Named points in the life of a recovery point at which a test may end the process. They exist
- * only where the build has FARSHORE_FAULTS; elsewhere fs_fault is nothing at all.
+ * Named points in the life of a recovery point at which a test may end or stop the process. They
+ * exist only where the build has FARSHORE_FAULTS; elsewhere fs_fault is nothing at all.
  *
  *   FARSHORE_FAULT=STEP[:NTH]   the process kills itself (SIGKILL) at the NTH passage of STEP
  *   FARSHORE_FAULT=@FILE        the same, STEP[:NTH] being read from FILE at each passage and
  *                               counted from when it was first seen there; FILE is removed just
- *                               before the kill, so that the next process lives
+ *                               before the kill, so that the next process lives. "STEP stop"
+ *                               stops it there instead (SIGSTOP), until somebody continues it
  *   FARSHORE_FAULT_CLOCK=FILE   the wall clock of fs_clock_system() is off by the seconds that
  *                               FILE holds (a decimal number, 0 where there is no file)
  *
@@ -46,6 +47,8 @@
     X("helper.left", HELPER, "one volume was taken out of the RBD group")                          \
     X("helper.single", HELPER, "the snapshot of one volume of its own exists")                     \
     X("helper.found", HELPER, "all snapshot ids are known, the daemon does not have them")         \
+    X("helper.remove", HELPER, "the writers answered, no snapshot of the point is removed yet")    \
+    X("helper.removed", HELPER, "one snapshot of a point was removed")                             \
     X("take.answered", SOURCE, "the helper's answer is here, the point is stored half-taken")      \
     X("take.complete", SOURCE, "the point is stored as complete")                                  \
     X("offer.sent", SOURCE, "the offer is queued for the peer")                                    \
@@ -82,7 +85,6 @@
     X("answer.received", SOURCE, "the peer has committed, nothing was stored here")                \
     X("settle.committed", SOURCE, "the point is stored as committed")                              \
     X("settle.noted", SOURCE, "its moment is stored, older points are still there")                \
-    X("settle.removed", SOURCE, "one snapshot of an older point was removed")                      \
     X("settle.gone", SOURCE, "all snapshots of an older point are removed, the record names it")   \
     X("settle.stored", SOURCE, "the record does not name it any more")                             \
     X("current.note", SITE, "a group is unchanged: the moment is not stored yet")                  \

@@ -107,3 +107,28 @@ def test_stopped_writer_is_not_killed_by_a_snapshot(east, daemons, writer, same)
     assert not result["failures"], result
     pair.east.sync("rbd/hung")
     same(pair, "rbd/hung")
+
+
+def test_writer_stopped_while_an_older_point_is_removed_survives(east, daemons, writer, same,
+                                                                 workdir):
+    """A removal, too, waits for a stopped writer, and librbd would break its lock after 26 s: the
+    helper that does it is killed before. Here the writer stops after it answered the probe."""
+    fault = workdir / "fault"
+    east.create("late", 32 * MIB, labels=GOLD)
+    pair = daemons(environment={"FARSHORE_FAULT": f"@{fault}"})
+    pair.ready("rbd/late")
+    writing = writer(east, ["rbd/late"])
+    time.sleep(1)
+    fault.write_text("helper.remove stop")
+    pair.ask("rbd/late")
+    wait_for(lambda: not fault.exists(), 30, "the removal is about to begin", every_s=0.01)
+    writing.process.send_signal(signal.SIGSTOP)
+    subprocess.run(["pkill", "-CONT", "-f", f"farshore-take.*{east.conf}"], check=True)
+    wait_for(lambda: pair.east.events("take_killed"), 30, "the helper passed its bound")
+    time.sleep(20)  # what it left in librbd would come true now
+    writing.process.send_signal(signal.SIGCONT)
+    time.sleep(1)
+    result = writing.stop()
+    assert not result["failures"], result
+    pair.east.sync("rbd/late")
+    same(pair, "rbd/late")

@@ -34,7 +34,7 @@ static bool drop_point(struct mem_store *store, struct fs_record *record,
         struct mem_image *image = image_of(store, record, &point->contents[i].volume);
         if (image) {
             mem_image_drop_point(image, &id);
-            if (mem_pass(store, "settle.removed")) {
+            if (mem_pass(store, "helper.removed")) {
                 return false;
             }
         }

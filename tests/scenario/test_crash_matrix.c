@@ -32,11 +32,11 @@
 /* What a store in memory does not have: a lease, a helper process, locks, moments apart from the
  * record. The cluster matrix has them. */
 static const char *const not_here[] = {
-    "lease.claim",     "lease.fenced", "lease.taken",   "take.stamped", "helper.start",
-    "helper.mark",     "helper.group", "helper.member", "helper.left",  "helper.single",
-    "helper.snapshot", "helper.found", "open.recorded", "open.created", "open.lifted",
-    "open.held",       "open.marked",  "park.unmarked", "park.parked",  "commit.noted",
-    "settle.noted",
+    "lease.claim",     "lease.fenced",  "lease.taken",   "take.stamped", "helper.start",
+    "helper.mark",     "helper.group",  "helper.member", "helper.left",  "helper.single",
+    "helper.snapshot", "helper.found",  "open.recorded", "open.created", "open.lifted",
+    "open.held",       "open.marked",   "park.unmarked", "park.parked",  "commit.noted",
+    "settle.noted",    "helper.remove",
 };
 
 struct crash { /* one case of the matrix */
