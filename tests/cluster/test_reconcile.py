@@ -69,7 +69,7 @@ def snapshot_of(site, daemon, name, index):
 
 
 def test_snapshot_that_no_record_knows_is_removed_at_the_source(east, pair, same):
-    lost = "farshore.1.99.deadbeef"
+    lost = "farshore.1.1.deadbeef"
     with east.image("hurt") as image:
         image.create_snap(lost)
         image.create_snap("farshore.left.1.1")

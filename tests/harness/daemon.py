@@ -251,8 +251,7 @@ class DaemonPair:
         return iter((self.east, self.west))
 
     def ready(self, group, timeout_s=60):
-        """Waits until a first point of the group is committed at the target. Asks for it: the
-        daemon spreads the first points of many groups over some seconds."""
+        """Waits until a first point of the group is committed at the target."""
         def state():
             return f"{group} has a point; east: {self.east.group(group)}\n{self.east.log(25)}\n" \
                    f"west:\n{self.west.log(25)}"
@@ -260,7 +259,6 @@ class DaemonPair:
         def first():
             found = self.west.group(group)
             return found and "recovery_point" in found and found["recovery_point"]
-        self.ask(group)
         return wait_for(first, timeout_s, state)
 
     def synced(self, group, timeout_s=40):
