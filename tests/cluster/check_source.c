@@ -239,6 +239,8 @@ static void check_unchanged_group(struct lab *lab, size_t count)
     CHECK(take_outcome(lab, &record, true) == FS_TAKE_POINT);
     CEPH(rbd_snap_remove(disks[0].handle, "somebody-elses"));
     CEPH(rbd_snap_remove(disks[0].handle, "somebody-elses-2"));
+    /* They were there when the base was taken: a rollback to one would be hidden by now. */
+    CHECK(take_outcome(lab, &record, true) == FS_TAKE_POINT);
     CHECK(take_outcome(lab, &record, true) == FS_TAKE_UNCHANGED);
 
     CEPH(rbd_update_features(disks[0].handle, RBD_FEATURE_FAST_DIFF, 0));
@@ -576,11 +578,11 @@ static void check_renamed(struct lab *lab)
 /* Snapshots that a lost record has left behind go; whatever is named otherwise stays. */
 static void check_unknown(struct lab *lab)
 {
-    static const char *const stay[] = {"farshore.left.1.1",       "farshore.1.7.1234567",
-                                       "farshore.2.7.12345678",   "farshore.mark.1234567g",
-                                       "farshore.1.07.12345678",  "somebody-elses",
-                                       "farshore.1.7.12345678.x", "farshore.1.7.1234567A"};
-    static const char *const go[] = {"farshore.1.7.12345678", "farshore.mark.12345678"};
+    static const char *const stay[] = {"farshore.left.1.1",       "farshore.1.1.1234567",
+                                       "farshore.0.1.12345678",   "farshore.mark.1234567g",
+                                       "farshore.1.01.12345678",  "somebody-elses",
+                                       "farshore.1.1.12345678.x", "farshore.1.1.1234567A"};
+    static const char *const go[] = {"farshore.1.1.12345678", "farshore.mark.12345678"};
     const size_t n_stay = sizeof(stay) / sizeof(stay[0]);
     struct fs_record *other, *record;
     struct fs_uuid group;
