@@ -7,7 +7,7 @@ add_dependencies(check_source farshore-take)
 
 set(source_checks)
 if(FARSHORE_SANITIZE)
-    set(source_checks fsx unchanged killed)
+    set(source_checks fsx clone unchanged)
 endif()
 if(FARSHORE_SANITIZE STREQUAL "address,undefined" OR NOT FARSHORE_SANITIZE)
     add_test(NAME cluster.check_source COMMAND check_source ${source_checks})
