@@ -20,8 +20,9 @@ struct fs_helpers *fs_helpers_new(struct fs_site *site);
 void fs_helpers_free(struct fs_helpers *helpers);
 
 /*
- * Send one request (see takepoint.h and prune.h) and wait for its answer, which is a new reference with "ok"
- * true; bound_ns bounds each call that holds writers. On failure err and ret_reason say why.
+ * Send one request (see takepoint.h and prune.h) and wait for its answer, which is a new reference
+ * with "ok" true; bound_ns bounds each call that holds writers. On failure err and ret_reason say
+ * why.
  */
 int fs_helpers_take(struct fs_helpers *helpers, const json_t *request, int64_t bound_ns,
                     json_t **ret_answer, enum fs_take_reason *ret_reason, struct fs_error *err);
