@@ -15,6 +15,7 @@ static void peer_fini(struct fs_config_peer *peer)
         free(peer->endpoints[i]);
     }
     free(peer->endpoints);
+    free(peer->windows);
     free(peer->tls_name);
     free(peer->name);
 }

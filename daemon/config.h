@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "daemon/bandwidth.h"
 #include "farshore/selector.h"
 #include "farshore/sink.h"
 
@@ -16,6 +17,9 @@ struct fs_config_peer {
     char *tls_name;   /* the name in the peer's certificate; default: the peer's name */
     char **endpoints; /* host:port; none: we wait for the peer to dial */
     size_t n_endpoints;
+    uint64_t bandwidth;        /* bytes/s that we send at most, outside of windows; 0: no limit */
+    struct fs_window *windows; /* the first that holds counts */
+    size_t n_windows;
 };
 
 struct fs_config_policy {

@@ -3,6 +3,21 @@
 
 #include "daemon/config_table.h"
 
+static void check_windows(struct fs_schema_loader *loader, const struct fs_config_peer *peer,
+                          yaml_node_t *node)
+{
+    for (size_t i = 0; i < peer->n_windows; i++) {
+        const struct fs_window *window = &peer->windows[i];
+
+        if (window->from == window->to && window->bytes_per_s > 0) {
+            fs_schema_finding(loader, fs_schema_child(loader, node, "windows"),
+                              "peers.%s.windows[%zu]: begins and ends at the same time; the whole "
+                              "day is from \"00:00\" to \"24:00\"",
+                              peer->name, i);
+        }
+    }
+}
+
 static void check_peers(struct fs_schema_loader *loader, struct fs_config *config,
                         yaml_node_t *root)
 {
@@ -31,6 +46,7 @@ static void check_peers(struct fs_schema_loader *loader, struct fs_config *confi
         if (config->site && strcmp(peer->name, config->site) == 0) {
             fs_schema_finding(loader, node, "peers.%s: is this site itself", peer->name);
         }
+        check_windows(loader, peer, node);
         if (!peer->tls_name) {
             peer->tls_name = strdup(peer->name);
             loader->out_of_memory = loader->out_of_memory || !peer->tls_name;

@@ -141,11 +141,35 @@ static void set_pools(struct fs_schema_loader *loader, const struct fs_schema_ke
     }
 }
 
+static void set_days(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                     const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_window *window = base;
+    struct fs_error err = FS_ERROR_INIT;
+
+    (void)key;
+    if (fs_window_parse_days(text ? text : "", &window->days, &err) < 0) {
+        fs_schema_finding(loader, node, "%s: %s", where, err.message);
+    }
+}
+
+static void set_time(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                     const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    unsigned *minutes = (unsigned *)((char *)base + key->offset);
+    struct fs_error err = FS_ERROR_INIT;
+
+    if (fs_window_parse_time(text ? text : "", minutes, &err) < 0) {
+        fs_schema_finding(loader, node, "%s: %s", where, err.message);
+    }
+}
+
 static const char *const sources[] = {"images", NULL};
 static const char *const not_one_instant[] = {"mark", "refuse", NULL};
 
 #define IN_CONFIG(member) .offset = offsetof(struct fs_config, member)
 #define IN_PEER(member)   .offset = offsetof(struct fs_config_peer, member)
+#define IN_WINDOW(member) .offset = offsetof(struct fs_window, member)
 #define IN_POLICY(member) .offset = offsetof(struct fs_config_policy, member)
 
 /* clang-format off: a table reads as one. */
@@ -171,6 +195,18 @@ const struct fs_schema_key fs_config_table[] = {
     {"peers.*.endpoints", FS_SCHEMA_ADDRESSES, IN_PEER(endpoints),
      .count_offset = offsetof(struct fs_config_peer, n_endpoints)},
     {"peers.*.tls_name", FS_SCHEMA_TEXT, IN_PEER(tls_name)},
+    {"peers.*.bandwidth", FS_SCHEMA_RATE, .min = "1 Mbit/s", .max = "1000 Gbit/s",
+     IN_PEER(bandwidth)},
+    {"peers.*.windows", FS_SCHEMA_LIST, .element_size = sizeof(struct fs_window), IN_PEER(windows),
+     .count_offset = offsetof(struct fs_config_peer, n_windows)},
+    {"peers.*.windows[].days", FS_SCHEMA_CUSTOM, .type_text = "days", .default_text = "mon-sun",
+     .set = set_days},
+    {"peers.*.windows[].from", FS_SCHEMA_CUSTOM, .type_text = "time of day", .required = true,
+     IN_WINDOW(from), .set = set_time},
+    {"peers.*.windows[].to", FS_SCHEMA_CUSTOM, .type_text = "time of day", .required = true,
+     IN_WINDOW(to), .set = set_time},
+    {"peers.*.windows[].bandwidth", FS_SCHEMA_RATE, .required = true, .min = "1 Mbit/s",
+     .max = "1000 Gbit/s", IN_WINDOW(bytes_per_s)},
 
     {.path = "discovery", .type = FS_SCHEMA_SECTIONS},
     {"discovery[].source", FS_SCHEMA_CUSTOM, .type_text = "images", .required = true,

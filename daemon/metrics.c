@@ -150,6 +150,25 @@ static void put_histogram(struct fs_buf *out, const json_t *groups, const char *
     }
 }
 
+/* One series of each peer that has the figure. */
+static void put_peer_figure(struct fs_buf *out, const json_t *peers, const char *name,
+                            const char *type, const char *help, const char *key)
+{
+    put_head(out, name, type, help);
+    size_t i;
+    json_t *peer;
+    json_array_foreach(peers, i, peer)
+    {
+        const json_t *value = json_object_get(peer, key);
+        if (json_is_number(value)) {
+            fs_buf_printf(out, "%s{", name);
+            put_label(out, "peer", string_of(peer, "name"));
+            fs_buf_printf(out, "}");
+            put_value(out, value);
+        }
+    }
+}
+
 static void put_peers(struct fs_buf *out, const json_t *peers)
 {
     size_t i;
@@ -161,18 +180,16 @@ static void put_peers(struct fs_buf *out, const json_t *peers)
         put_label(out, "peer", string_of(peer, "name"));
         fs_buf_printf(out, "} %d\n", json_is_true(json_object_get(peer, "up")));
     }
-    put_head(out, "farshore_peer_rtt_seconds", "gauge",
-             "Round trip to the peer's daemon, smoothed; absent while there is no session.");
-    json_array_foreach(peers, i, peer)
-    {
-        const json_t *rtt = json_object_get(peer, "rtt_seconds");
-        if (json_is_number(rtt)) {
-            fs_buf_printf(out, "farshore_peer_rtt_seconds{");
-            put_label(out, "peer", string_of(peer, "name"));
-            fs_buf_printf(out, "}");
-            put_value(out, rtt);
-        }
-    }
+    put_peer_figure(out, peers, "farshore_peer_rtt_seconds", "gauge",
+                    "Round trip to the peer's daemon, smoothed; absent while there is no session.",
+                    "rtt_seconds");
+    put_peer_figure(out, peers, "farshore_peer_sent_bytes_total", "counter",
+                    "Bytes sent to the peer, without what TLS and TCP add.", "sent_bytes");
+    put_peer_figure(out, peers, "farshore_peer_received_bytes_total", "counter",
+                    "Bytes received from the peer.", "received_bytes");
+    put_peer_figure(out, peers, "farshore_peer_bandwidth_bytes_per_second", "gauge",
+                    "What may be sent to the peer in a second now; absent without a limit.",
+                    "bandwidth_bytes_per_second");
 }
 
 void fs_metrics_render(const json_t *document, struct fs_buf *out)

@@ -21,6 +21,8 @@
 #define GOOD_SESSION_NS (10 * FS_SEC)
 /* Sessions whose peer is not known yet, and those that end. */
 #define LINKS_MAX 64
+/* Time windows begin and end with a minute; a clock that is set is noticed as soon. */
+#define LOOK_NS (60 * FS_SEC)
 #define NOT_WORKING                                                                                \
     "this site does not work now: its Ceph cluster is away, or another daemon works for it"
 
@@ -37,6 +39,8 @@ struct peer {
     int64_t up_ns;       /* boot: of the newest session */
     char reason[600];
     uint64_t sent_before, received_before; /* of sessions that ended */
+    struct fs_pacer pacer;                 /* of what all its sessions send */
+    char window[FS_WINDOW_TEXT];           /* that the pacer's rate is of, or "" */
 };
 
 struct link {
@@ -55,6 +59,7 @@ struct fs_peers {
     size_t count;
     struct link *links;
     size_t n_links;
+    int64_t look_ns; /* boot: when time windows are looked at again */
 };
 
 static void schedule_dial(struct peer *peer)
@@ -155,6 +160,7 @@ static const char *on_hello(void *arg, struct fs_session *session, const struct 
     }
     link->peer = peer;
     peer->link = link;
+    fs_session_set_pacer(session, &peer->pacer);
     return NULL;
 }
 
@@ -269,6 +275,13 @@ static void on_digest_open(void *arg, struct fs_session *session, uint32_t strea
                             open);
 }
 
+static void on_sooner(void *arg)
+{
+    struct link *link = arg;
+
+    link->peers->ctx->kick(link->peers->ctx->hook_arg);
+}
+
 static const struct fs_session_events session_events = {
     .hello = on_hello,
     .up = on_up,
@@ -278,6 +291,7 @@ static const struct fs_session_events session_events = {
     .current_ack = on_current_ack,
     .verify = on_verify,
     .digest_open = on_digest_open,
+    .sooner = on_sooner,
 };
 
 static struct link *link_new(struct fs_peers *peers, struct fs_transport *transport)
@@ -367,6 +381,42 @@ static void cancel_dial(struct peer *peer)
     if (peer->dial) {
         peer->peers->options.cancel(peer->peers->options.arg, peer->dial);
         peer->dial = NULL;
+    }
+}
+
+/* --- bandwidth ------------------------------------------------------------------------------- */
+
+static void set_bandwidth(struct peer *peer, const struct fs_config_peer *config)
+{
+    const struct fs_context *ctx = peer->peers->ctx;
+    const struct fs_window *window =
+        fs_window_find(config->windows, config->n_windows, fs_context_wall(ctx));
+    uint64_t bandwidth = window ? window->bytes_per_s : config->bandwidth;
+
+    peer->window[0] = '\0';
+    if (window) {
+        fs_window_format(window, peer->window);
+    }
+    if (bandwidth != peer->pacer.bytes_per_s) {
+        fs_pacer_set(&peer->pacer, bandwidth, fs_context_boot(ctx));
+        fs_log(FS_EV_BANDWIDTH, FS_S("peer", peer->name), FS_U("bytes_per_second", bandwidth),
+               FS_S("window", peer->window));
+    }
+}
+
+/* At the start of each minute. */
+static void look_at_windows(struct fs_peers *peers)
+{
+    const struct fs_context *ctx = peers->ctx;
+    int64_t into_minute = fs_context_wall(ctx) % LOOK_NS;
+
+    peers->look_ns = fs_context_boot(ctx) + LOOK_NS - (into_minute > 0 ? into_minute : 0);
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct fs_config_peer *config =
+            fs_config_find_peer(ctx->config, peers->list[i]->name);
+        if (config) {
+            set_bandwidth(peers->list[i], config);
+        }
     }
 }
 
@@ -485,14 +535,18 @@ void fs_peers_reconfigure(struct fs_peers *peers)
             fs_session_end(peer->link->session, "the peer is not configured any more");
         }
     }
+    look_at_windows(peers);
     peers->ctx->kick(peers->ctx->hook_arg);
 }
 
 int64_t fs_peers_run(struct fs_peers *peers)
 {
     int64_t now = fs_context_boot(peers->ctx);
-    int64_t next = INT64_MAX;
 
+    if (now >= peers->look_ns) {
+        look_at_windows(peers);
+    }
+    int64_t next = peers->look_ns;
     for (struct link *link = peers->links; link; link = link->next) {
         if (!link->ended && fs_session_deadline(link->session) <= now) {
             fs_session_tick(link->session);
@@ -547,6 +601,8 @@ void fs_peers_status(const struct fs_peers *peers, size_t i, struct fs_peer_stat
         .reason = session ? "" : peer->reason,
         .sent_bytes = peer->sent_before,
         .received_bytes = peer->received_before,
+        .bandwidth = peer->pacer.bytes_per_s,
+        .window = peer->window,
     };
     if (session) {
         ret_status->address = fs_session_transport(session)->address;

@@ -31,7 +31,8 @@ void fs_peers_free(struct fs_peers *peers);
 /* Only the daemon that works for the site speaks with peers; others end what comes in. Turning
  * it off ends every session, saying why. */
 void fs_peers_set_active(struct fs_peers *peers, bool active, const char *why);
-/* ctx->config was replaced: sessions of peers that it no longer has end. */
+/* ctx->config was replaced: sessions of peers that it no longer has end, other limits of bandwidth
+ * count from now on. */
 void fs_peers_reconfigure(struct fs_peers *peers);
 
 /* A transport that a peer opened; moved in. Also fs_tls_accepted_fn (arg is the peers). */
@@ -52,6 +53,8 @@ struct fs_peer_status { /* borrowed until the next event */
     int64_t clock_offset_ns;
     const char *reason; /* why it is down; "" when up */
     uint64_t sent_bytes, received_bytes;
+    uint64_t bandwidth; /* bytes/s that we send at most now; 0: no limit */
+    const char *window; /* that it is of ("mon-fri 08:00 to 18:00"); "" outside of all */
 };
 
 size_t fs_peers_count(const struct fs_peers *peers);

@@ -195,6 +195,7 @@ static void load_named(struct fs_schema_loader *loader, const struct fs_schema_k
     }
 }
 
+/* A list of sections: into base, or each into an element of an array of its own. */
 static void load_sections(struct fs_schema_loader *loader, const struct fs_schema_key *key,
                           const char *where, void *base, yaml_node_t *node)
 {
@@ -213,6 +214,16 @@ static void load_sections(struct fs_schema_loader *loader, const struct fs_schem
                           FS_SCHEMA_CHILDREN_MAX);
         return;
     }
+    char *elements = base;
+    if (key->type == FS_SCHEMA_LIST) {
+        elements = calloc(count, key->element_size);
+        if (!elements) {
+            loader->out_of_memory = true;
+            return;
+        }
+        *(char **)((char *)base + key->offset) = elements;
+        *(size_t *)((char *)base + key->count_offset) = count;
+    }
     snprintf(pattern, sizeof(pattern), "%s[]", key->path);
     for (size_t i = 0; i < count; i++) {
         yaml_node_t *item = yaml_document_get_node(&loader->document, first[i]);
@@ -220,7 +231,8 @@ static void load_sections(struct fs_schema_loader *loader, const struct fs_schem
 
         snprintf(path, sizeof(path), "%s[%zu]", where, i);
         if (expect_mapping(loader, item, path)) {
-            load_section(loader, &(struct section){pattern, path, item, base});
+            load_section(loader,
+                         &(struct section){pattern, path, item, elements + i * key->element_size});
         }
     }
 }
@@ -239,6 +251,7 @@ static void load_key(struct fs_schema_loader *loader, const struct section *sect
         }
         break;
     case FS_SCHEMA_SECTIONS:
+    case FS_SCHEMA_LIST:
         load_sections(loader, key, where, section->base, node);
         break;
     case FS_SCHEMA_NAMED:

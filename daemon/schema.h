@@ -31,6 +31,8 @@ enum fs_schema_type {
     /* A mapping with free keys, into an array of structs whose first member is char *name; path
      * of an element is "path.*". */
     FS_SCHEMA_NAMED,
+    /* A list of sections, into an array of structs; path of an element is "path[]". */
+    FS_SCHEMA_LIST,
 
     /* Values, from here on. */
     FS_SCHEMA_TEXT,      /* char *: up to 255 bytes */
@@ -39,6 +41,7 @@ enum fs_schema_type {
     FS_SCHEMA_ADDRESS,   /* char *: host:port, [v6]:port */
     FS_SCHEMA_DURATION,  /* int64_t: nanoseconds */
     FS_SCHEMA_SIZE,      /* uint64_t: bytes */
+    FS_SCHEMA_RATE,      /* uint64_t: bytes a second */
     FS_SCHEMA_NUMBER,    /* unsigned (or int) */
     FS_SCHEMA_ADDRESSES, /* char **, and a size_t at count_offset */
     FS_SCHEMA_CUSTOM,    /* set() makes of it what it wants */
@@ -52,10 +55,10 @@ struct fs_schema_key {
     const char *type_text;      /* CUSTOM: for the manual */
     bool required;              /* where the section that holds it is there */
     const char *default_text;   /* as it would stand in the file; NULL: none */
-    const char *min, *max;      /* DURATION, SIZE, NUMBER: both, as they would stand in the file */
+    const char *min, *max;      /* DURATION, SIZE, RATE, NUMBER: as they would stand in the file */
     size_t offset;              /* in the struct that its section fills */
-    size_t count_offset;        /* NAMED, ADDRESSES: of a size_t */
-    size_t element_size;        /* NAMED */
+    size_t count_offset;        /* NAMED, LIST, ADDRESSES: of a size_t */
+    size_t element_size;        /* NAMED, LIST */
     const char *const *choices; /* CUSTOM with a scalar: NULL-terminated; others are refused */
     /* CUSTOM. node is NULL for the default, whose text is in text; text is NULL where node is
      * not a scalar. Complains through fs_schema_finding. */

@@ -142,6 +142,8 @@ static int parse_quantity(enum fs_schema_type type, const char *text, uint64_t *
         return rc;
     case FS_SCHEMA_SIZE:
         return fs_units_parse_size(text, ret_value, err);
+    case FS_SCHEMA_RATE:
+        return fs_units_parse_rate(text, ret_value, err);
     default:
         return parse_number(text, ret_value, err);
     }
@@ -170,6 +172,7 @@ static void set_quantity(struct fs_schema_loader *loader, const struct fs_schema
         *(int64_t *)target = (int64_t)value;
         break;
     case FS_SCHEMA_SIZE:
+    case FS_SCHEMA_RATE:
         *(uint64_t *)target = value;
         break;
     default:
@@ -290,12 +293,14 @@ char *fs_schema_describe(const struct fs_schema_key *key, char *ret_text, size_t
         [FS_SCHEMA_SECTION] = "section",
         [FS_SCHEMA_SECTIONS] = "list of sections",
         [FS_SCHEMA_NAMED] = "named sections",
+        [FS_SCHEMA_LIST] = "list of sections",
         [FS_SCHEMA_TEXT] = "text",
         [FS_SCHEMA_NAME] = "name",
         [FS_SCHEMA_PATH] = "absolute path",
         [FS_SCHEMA_ADDRESS] = "host:port",
         [FS_SCHEMA_DURATION] = "duration",
         [FS_SCHEMA_SIZE] = "size",
+        [FS_SCHEMA_RATE] = "rate",
         [FS_SCHEMA_NUMBER] = "number",
         [FS_SCHEMA_ADDRESSES] = "list of host:port",
     };

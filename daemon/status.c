@@ -348,6 +348,10 @@ static json_t *peers_json(const struct fs_daemon *daemon)
         set(object, "reason", text(status.reason));
         set(object, "sent_bytes", bytes(status.sent_bytes));
         set(object, "received_bytes", bytes(status.received_bytes));
+        if (status.bandwidth > 0) {
+            set(object, "bandwidth_bytes_per_second", bytes(status.bandwidth));
+            set(object, "bandwidth_window", text(status.window));
+        }
         json_array_append_new(array, object);
     }
     return array;

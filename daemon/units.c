@@ -34,6 +34,20 @@ static const struct unit size_units[] = {
     {NULL, 0},
 };
 
+/* In bits. */
+static const struct unit rate_units[] = {
+    {"kbit/s", UINT64_C(1000)},
+    {"Mbit/s", UINT64_C(1000) * 1000},
+    {"Gbit/s", UINT64_C(1000) * 1000 * 1000},
+    {"kB/s", UINT64_C(8) * 1000},
+    {"MB/s", UINT64_C(8) * 1000 * 1000},
+    {"GB/s", UINT64_C(8) * 1000 * 1000 * 1000},
+    {"KiB/s", UINT64_C(8) << 10},
+    {"MiB/s", UINT64_C(8) << 20},
+    {"GiB/s", UINT64_C(8) << 30},
+    {NULL, 0},
+};
+
 static int parse(const char *text, const struct unit *units, const char *unit_names,
                  const char *example, uint64_t most, uint64_t *ret_value, struct fs_error *err)
 {
@@ -89,4 +103,17 @@ int fs_units_parse_size(const char *text, uint64_t *ret_bytes, struct fs_error *
 {
     return parse(text, size_units, "B, KiB, MiB, GiB, TiB, kB, MB, GB, TB", "256 MiB", UINT64_MAX,
                  ret_bytes, err);
+}
+
+int fs_units_parse_rate(const char *text, uint64_t *ret_bytes_per_s, struct fs_error *err)
+{
+    uint64_t bits;
+    int rc =
+        parse(text, rate_units, "kbit/s, Mbit/s, Gbit/s, kB/s, MB/s, GB/s, KiB/s, MiB/s, GiB/s",
+              "400 Mbit/s", UINT64_MAX, &bits, err);
+
+    if (rc == 0) {
+        *ret_bytes_per_s = bits / 8;
+    }
+    return rc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Durations and sizes as people write them: a whole number and a unit. Pure; any thread. */
+/* Durations, sizes and rates as people write them: a whole number and a unit. Pure; any thread. */
 #ifndef FARSHORE_DAEMON_UNITS_H
 #define FARSHORE_DAEMON_UNITS_H
 
@@ -13,5 +13,8 @@ int fs_units_parse_duration(const char *text, int64_t *ret_ns, struct fs_error *
 /* "512 B", "64 KiB", "256MiB", "1 GiB", "2 TiB", and kB, MB, GB, TB of thousands. Bytes; errors
  * as above. */
 int fs_units_parse_size(const char *text, uint64_t *ret_bytes, struct fs_error *err);
+/* "400 Mbit/s", "50MB/s", "8 MiB/s": bits or bytes a second. Bytes a second, rounded down; errors
+ * as above. */
+int fs_units_parse_rate(const char *text, uint64_t *ret_bytes_per_s, struct fs_error *err);
 
 #endif

@@ -67,8 +67,9 @@ struct chunk {
     size_t n_reads, reads_started, reads_done;
     struct chunk_read *reads;
     size_t buffer_length;
-    uint8_t *buffer;   /* from the grant until all segments are encoded */
-    uint64_t reserved; /* in the budget */
+    uint8_t *buffer;      /* from the grant until all segments are encoded */
+    uint64_t reserved;    /* in the budget */
+    uint64_t segment_max; /* content of a segment: less where the link is slow */
     size_t n_segments, segments_encoded, segments_sent;
     struct chunk_segment segments[CHUNK_SEGMENTS];
 };

@@ -121,6 +121,7 @@ static struct chunk *chunk_new(struct fs_sender *sender, unsigned volume)
         fs_chunk_free(chunk);
         return NULL;
     }
+    chunk->segment_max = fs_session_segment_max(sender->session);
     chunk->n_segments = 1;
     chunk->segments[0].start = chunk->start;
     return chunk;
@@ -180,12 +181,12 @@ static bool begin_segment(struct chunk *chunk)
 static uint64_t add_data(struct chunk *chunk, uint64_t offset, uint64_t length)
 {
     uint64_t take = cut(offset, length, READ_MAX - offset % READ_MAX);
-    uint64_t segment_room = FS_SEGMENT_MAX - chunk->segments[chunk->n_segments - 1].content;
+    uint64_t segment_room = chunk->segment_max - chunk->segments[chunk->n_segments - 1].content;
     if (cut(offset, take, segment_room) == 0) {
         if (!begin_segment(chunk)) {
             return 0;
         }
-        segment_room = FS_SEGMENT_MAX;
+        segment_room = chunk->segment_max;
     }
     take = cut(offset, take, segment_room);
 

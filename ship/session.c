@@ -11,6 +11,8 @@
 /* What may be queued above send_limit (control frames, segments whose credit was taken at once)
  * before the peer counts as one that does not read. */
 #define QUEUE_SLACK (16u << 20)
+/* Bytes of segments that a stream may send at its turn. */
+#define TURN FS_SEGMENT_MAX
 /* Beats in a row without a byte from the peer until it counts as gone. */
 #define BEATS_MISSED_MAX 3
 
@@ -19,6 +21,9 @@
 void session_queue(struct fs_session *session, struct fs_buf *buf)
 {
     session->bytes_queued += buf->length;
+    if (session->pacer != NULL) {
+        fs_pacer_charge(session->pacer, buf->length, fs_clock_boot(session->clock));
+    }
     session->transport->ops->send(session->transport, buf);
 }
 
@@ -125,11 +130,36 @@ void fs_session_send(struct fs_session *session, struct fs_buf *buf)
 
 /*
  * The limit is at least FS_TRANSPORT_LOW, so that whoever finds no room in the transport can be
- * sure of a drained event; and who lacks credit, of a CREDIT frame.
+ * sure of a drained event; who lacks credit, of a CREDIT frame; and for who waits for the pacer the
+ * deadline comes nearer.
  */
-static bool has_room(const struct fs_session *session, uint64_t bytes)
+static bool has_room(struct fs_session *session, uint64_t bytes)
 {
-    return session->may_send >= bytes && pending(session) < session->send_limit;
+    session->paced =
+        session->pacer != NULL && !fs_pacer_is_open(session->pacer, fs_clock_boot(session->clock));
+    return session->may_send >= bytes && pending(session) < session->send_limit && !session->paced;
+}
+
+void fs_session_set_pacer(struct fs_session *session, struct fs_pacer *pacer)
+{
+    session->pacer = pacer;
+}
+
+uint64_t fs_session_segment_max(const struct fs_session *session)
+{
+    return session->pacer == NULL ? FS_SEGMENT_MAX
+                                  : fs_pacer_segment(session->pacer, FS_SEGMENT_MAX);
+}
+
+/* While streams are served: whether the one whose turn it is has used it up. */
+static bool turn_is_over(struct fs_session *session, uint64_t bytes)
+{
+    struct stream *stream = streams_find(&session->streams, session->turn);
+    if (stream == NULL || stream->allowance <= 0) {
+        return true;
+    }
+    stream->allowance -= (int64_t)bytes;
+    return false;
 }
 
 bool fs_session_take_credit(struct fs_session *session, uint64_t bytes)
@@ -138,42 +168,86 @@ bool fs_session_take_credit(struct fs_session *session, uint64_t bytes)
         return false;
     }
     /* Who comes while others wait does not jump the queue. */
-    if ((session->starved && !session->serving) || !has_room(session, bytes)) {
-        session->starved = true;
+    bool waits = session->starved && !session->serving;
+    bool blocked = !has_room(session, bytes);
+    if (waits || blocked || (session->serving && turn_is_over(session, bytes))) {
+        session->starved = session->refused = true;
+        session->blocked = session->blocked || blocked;
         return false;
     }
     session->may_send -= bytes;
     return true;
 }
 
+/* The stream goes on that has not used its turn up; else the next one, with a new turn. */
+static struct stream *whose_turn(struct fs_session *session)
+{
+    struct stream *stream = streams_find(&session->streams, session->turn);
+    if (stream != NULL && stream->allowance > 0) {
+        return stream;
+    }
+    stream = streams_next(&session->streams, session->turn);
+    if (stream == NULL) {
+        stream = streams_next(&session->streams, 0);
+    }
+    if (stream != NULL) {
+        session->turn = stream->id;
+        stream->allowance += TURN;
+    }
+    return stream;
+}
+
+/* True when the stream wants no more; false when it was told to wait. */
+static bool serve_stream(struct fs_session *session, struct stream *stream)
+{
+    if (stream->allowance <= 0) {
+        return false; /* its last segment was longer than what was left of its turn */
+    }
+    session->refused = false;
+    if (stream->events != NULL && stream->events->writable != NULL) {
+        stream->events->writable(stream->arg);
+    }
+    if (session->refused) {
+        return false;
+    }
+    /* It may be gone. What it does not need is not saved for later. */
+    stream = streams_find(&session->streams, session->turn);
+    if (stream != NULL && stream->allowance > 0) {
+        stream->allowance = 0;
+    }
+    return true;
+}
+
+/*
+ * Deficit round robin: at its turn a stream sends until it has used up its bytes, what it sent
+ * above them shortens its next turns. So streams whose segments compress well get as many bytes as
+ * others.
+ */
+static void serve_streams(struct fs_session *session)
+{
+    size_t satisfied = 0; /* in a row */
+    while (!session->blocked && session->state == SESSION_UP &&
+           satisfied < session->streams.count) {
+        struct stream *stream = whose_turn(session);
+        satisfied = serve_stream(session, stream) ? satisfied + 1 : 0;
+    }
+}
+
 void session_serve(struct fs_session *session)
 {
-    if (session->state != SESSION_UP || !session->starved || session->serving ||
-        !has_room(session, 1)) {
+    if (session->state != SESSION_UP || !session->starved || session->serving) {
         return;
     }
-    session->serving = true;
-    session->starved = false;
-    uint32_t first = session->turn;
-    uint32_t at = first;
-    bool wrapped = false;
-    while (!session->starved && session->state == SESSION_UP) {
-        const struct stream *stream = streams_next(&session->streams, at);
-        if (stream == NULL && !wrapped) {
-            wrapped = true;
-            at = 0;
-            continue;
-        }
-        if (stream == NULL || (wrapped && stream->id > first)) {
-            break;
-        }
-        at = stream->id;
-        if (stream->events != NULL && stream->events->writable != NULL) {
-            session->turn = at;
-            stream->events->writable(stream->arg);
-        }
+    session->blocked = !has_room(session, 1);
+    if (!session->blocked) {
+        session->serving = true;
+        serve_streams(session);
+        session->serving = false;
+        session->starved = session->blocked;
     }
-    session->serving = false;
+    if (session->starved && session->paced && session->events->sooner != NULL) {
+        session->events->sooner(session->arg);
+    }
 }
 
 void fs_session_release_credit(struct fs_session *session, uint64_t bytes)
@@ -274,11 +348,24 @@ static void beat(struct fs_session *session, int64_t now)
     session_send_ping(session, FS_FRAME_PING, &ping);
 }
 
+static int64_t deadline_up(const struct fs_session *session)
+{
+    int64_t next = session->next_beat_ns;
+    if (session->abort_due) {
+        return 0;
+    }
+    if (session->starved && session->paced) {
+        int64_t open = fs_pacer_next(session->pacer);
+        next = open < next ? open : next;
+    }
+    return next;
+}
+
 int64_t fs_session_deadline(const struct fs_session *session)
 {
     switch (session->state) {
     case SESSION_UP:
-        return session->abort_due ? 0 : session->next_beat_ns;
+        return deadline_up(session);
     case SESSION_DOWN:
         return INT64_MAX;
     default:
@@ -295,7 +382,9 @@ void fs_session_tick(struct fs_session *session)
     if (now < fs_session_deadline(session)) {
         return;
     }
-    if (session->state == SESSION_UP) {
+    if (session->state == SESSION_UP && now < session->next_beat_ns) {
+        session_serve(session); /* the pacer is open */
+    } else if (session->state == SESSION_UP) {
         beat(session, now);
     } else if (session->state == SESSION_ENDING) {
         session_finish(session);

@@ -15,6 +15,7 @@ struct stream {
     const struct fs_stream_events *events; /* NULL: offered by the peer, not yet attached */
     void *arg;
     struct fs_text *abort; /* owned; came before attach, and is handed over by the next tick */
+    int64_t allowance;     /* bytes of segments that it may send before it is another's turn */
 };
 
 struct streams { /* owned array, ascending id */
@@ -72,8 +73,13 @@ struct fs_session {
     uint64_t may_receive; /* bytes of segments that the peer may still send */
     uint64_t to_give;     /* released and not yet given back */
     bool starved;         /* someone was told to wait: writable is due */
-    uint32_t turn;        /* the stream that was served last */
     bool serving;         /* inside session_serve */
+    uint32_t turn;        /* while serving: the stream that is; else the one that was last */
+    bool refused;         /* while serving: that one was told to wait */
+    bool blocked;         /* ... because there is no room for anybody */
+
+    struct fs_pacer *pacer; /* borrowed, or NULL */
+    bool paced;             /* the last one who was told to wait waits for the pacer */
 
     struct streams streams;
     uint32_t next_stream; /* of ours */

@@ -9,6 +9,7 @@
 #define FARSHORE_SESSION_H
 
 #include "farshore/clock.h"
+#include "farshore/pacer.h"
 #include "farshore/wire.h"
 
 /* --- transport ------------------------------------------------------------------------------ */
@@ -89,6 +90,9 @@ struct fs_session_events {
                    const struct fs_verify *verify);
     void (*digest_open)(void *arg, struct fs_session *session, uint32_t stream,
                         const struct fs_digest_open *open);
+    /* From inside an event of the transport: fs_session_deadline is nearer than before. May be
+     * NULL where the owner asks after each event. */
+    void (*sooner)(void *arg);
 };
 
 /* One end of a stream: a sender or a receiver. */
@@ -114,9 +118,14 @@ void fs_session_free(struct fs_session *session);
 void fs_session_end(struct fs_session *session, const char *text);
 
 /* When tick wants to be called next, on the boot clock; earlier calls do no harm. Ask again after
- * each tick and after fs_session_end and fs_session_attach. INT64_MAX: never. */
+ * each tick and after fs_session_end, fs_session_attach and fs_session_take_credit, and when the
+ * pacer was set. INT64_MAX: never. */
 int64_t fs_session_deadline(const struct fs_session *session);
 void fs_session_tick(struct fs_session *session);
+
+/* What is sent is paced by this (borrowed; it may serve several sessions with one peer). NULL, as
+ * at the start: by nothing. */
+void fs_session_set_pacer(struct fs_session *session, struct fs_pacer *pacer);
 
 bool fs_session_is_up(const struct fs_session *session);
 /* NULL before it is up. */
@@ -144,9 +153,11 @@ void fs_session_detach(struct fs_session *session, uint32_t stream);
  * fs_segment_size; it is sent only after fs_session_take_credit said yes to that many bytes.
  */
 void fs_session_send(struct fs_session *session, struct fs_buf *buf);
-/* Sender: room for a segment of so many bytes (fs_segment_size), in credit and in the transport?
- * Takes the credit when it says yes; what is taken must be sent. When it says no, writable follows
- * for the streams that have one, in turn, until one is told no again. */
+/* The most content that a segment should have now: at most FS_SEGMENT_MAX, less on a slow link. */
+uint64_t fs_session_segment_max(const struct fs_session *session);
+/* Sender: room for a segment of so many bytes (fs_segment_size), in credit, in the transport and at
+ * the pacer? Takes the credit when it says yes; what is taken must be sent at once. When it says
+ * no, writable follows: for the streams that have one, in turn, each for about as many bytes. */
 bool fs_session_take_credit(struct fs_session *session, uint64_t bytes);
 /* Receiver: segments of so many bytes (frame->length) were applied and freed: gives credit back, in
  * batches. Owed for every SEGMENT that frame was called with, also after a detach. */

@@ -110,6 +110,10 @@ static void test_load_every_key_arrives(void **state)
                    "      - west-1.example.net:7430\n"
                    "      - \"[2001:db8::1]:7431\"\n"
                    "    tls_name: farshore.west.example.net\n"
+                   "    bandwidth: 400 Mbit/s\n"
+                   "    windows:\n"
+                   "      - {days: mon-fri, from: \"08:00\", to: 18:00, bandwidth: 100 Mbit/s}\n"
+                   "      - {from: \"22:00\", to: \"06:00\", bandwidth: 1 GB/s}\n"
                    "  north: {}\n"
                    "discovery:\n"
                    "  - {source: images, interval: 30s}\n"
@@ -145,7 +149,16 @@ static void test_load_every_key_arrives(void **state)
     assert_int_equal(west->n_endpoints, 2);
     assert_string_equal(west->endpoints[1], "[2001:db8::1]:7431");
     assert_string_equal(west->tls_name, "farshore.west.example.net");
+    assert_int_equal(west->bandwidth, 50000000);
+    assert_int_equal(west->n_windows, 2);
+    assert_int_equal(west->windows[0].days, 0x1f);
+    assert_int_equal(west->windows[0].from, 8 * 60);
+    assert_int_equal(west->windows[0].to, 18 * 60);
+    assert_int_equal(west->windows[0].bytes_per_s, 12500000);
+    assert_int_equal(west->windows[1].days, 0x7f);
+    assert_int_equal(west->windows[1].bytes_per_s, 1000000000);
     assert_string_equal(fs_config_find_peer(config, "north")->tls_name, "north");
+    assert_int_equal(fs_config_find_peer(config, "north")->bandwidth, 0);
     assert_null(fs_config_find_peer(config, "nowhere"));
     assert_true(config->discover_images);
     assert_int_equal(config->discovery_interval_ns, 30 * FS_SEC);
@@ -298,8 +311,8 @@ static void test_load_unknown_key_is_a_finding_with_a_suggestion(void **state)
          "f:11:5: unknown key \"quiesce\" in policies.gold\n"},
         {GOOD "policies:\n  gold:\n    peer: west\n    pools: {a: b}\n    retain: {hourly: 2}\n",
          "f:11:14: unknown key \"hourly\" in policies.gold.retain\n"},
-        {"site: e\nlisten: h:1\n" TLS "peers: {w: {bandwidth: 400 Mbit/s}}\n",
-         "f:4:13: unknown key \"bandwidth\" in peers.w\n"},
+        {"site: e\nlisten: h:1\n" TLS "peers: {w: {bandwith: 400 Mbit/s}}\n",
+         "f:4:13: unknown key \"bandwith\" in peers.w; did you mean \"bandwidth\"?\n"},
         {"site: e\n? {a: b}\n: 1\n", "f:2:3: a key must be a single word\n"},
         {"site: e\n\"\": 1\n", "f:2:1: unknown key \"\"\n"},
         {"site: e\npeers.*: 1\n", "f:2:1: unknown key \"peers.*\"; did you mean \"peers\"?\n"},
@@ -436,6 +449,25 @@ static void test_load_quantity_without_unit_or_out_of_range_is_a_finding(void **
          "GB, TB behind it (such as 256 MiB)\n"},
         {GOOD "limits: {memory: 63 MiB}\n",
          "f:7:18: limits.memory: \"63 MiB\" is out of range: it must be from 64 MiB to 1 TiB\n"},
+        {"site: e\nlisten: h:1\n" TLS "peers: {w: {bandwidth: 400 MiB}}\n",
+         "f:4:24: peers.w.bandwidth: \"400 MiB\" has an unknown unit: use one of kbit/s, Mbit/s, "
+         "Gbit/s, kB/s, MB/s, GB/s, KiB/s, MiB/s, GiB/s (such as 400 Mbit/s)\n"},
+        {"site: e\nlisten: h:1\n" TLS "peers: {w: {bandwidth: 999 kbit/s}}\n",
+         "f:4:24: peers.w.bandwidth: \"999 kbit/s\" is out of range: it must be from 1 Mbit/s to "
+         "1000 Gbit/s\n"},
+        {"site: e\nlisten: h:1\n" TLS "peers:\n  w:\n    windows:\n"
+         "      - {days: mo-fr, from: \"8:00\", to: \"25:00\"}\n",
+         "f:7:16: peers.w.windows[0].days: \"mo-fr\" does not name days: write mon, tue, wed, thu, "
+         "fri, sat, sun, such as mon-fri or sat,sun\n"
+         "f:7:29: peers.w.windows[0].from: \"8:00\" is not a time of day: write 00:00 to 24:00\n"
+         "f:7:41: peers.w.windows[0].to: \"25:00\" is not a time of day: write 00:00 to 24:00\n"
+         "f:7:9: peers.w.windows[0]: \"bandwidth\" is missing\n"},
+        {"site: e\nlisten: h:1\n" TLS "peers:\n  w:\n    windows: "
+         "[{from: \"08:00\", to: \"08:00\", bandwidth: 1 Mbit/s}]\n",
+         "f:6:14: peers.w.windows[0]: begins and ends at the same time; the whole day is from "
+         "\"00:00\" to \"24:00\"\n"},
+        {"site: e\nlisten: h:1\n" TLS "peers: {w: {windows: []}}\n",
+         "f:4:22: peers.w.windows: expected 1 to 1000 elements\n"},
         {GOOD "compression: {level: 20}\n",
          "f:7:22: compression.level: \"20\" is out of range: it must be from 0 to 19\n"},
         {GOOD "compression: {level: three}\n",
@@ -600,7 +632,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 29);
+    assert_int_equal(count, 34);
 }
 
 int main(void)

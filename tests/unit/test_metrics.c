@@ -14,7 +14,8 @@
 
 static const char document_text[] =
     "{\"schema_version\": 1, \"site\": {\"name\": \"east\", \"version\": \"0.1.0\"},"
-    " \"peers\": [{\"name\": \"west\", \"up\": true, \"rtt_seconds\": 0.0012},"
+    " \"peers\": [{\"name\": \"west\", \"up\": true, \"rtt_seconds\": 0.0012,"
+    "              \"sent_bytes\": 4096, \"bandwidth_bytes_per_second\": 12500000},"
     "             {\"name\": \"north\", \"up\": false}],"
     " \"groups\": ["
     "  {\"name\": \"rbd/a\\\"b\\\\c\\nd\", \"policy\": \"gold\", \"peer\": \"west\","
@@ -82,6 +83,10 @@ static void test_render_histogram_and_moment_keep_their_precision(void **state)
     assert_non_null(strstr(text, "} 1795410753.123\n"));
     assert_non_null(strstr(text, "farshore_peer_up{peer=\"north\"} 0\n"));
     assert_null(strstr(text, "farshore_peer_rtt_seconds{peer=\"north\"}"));
+    assert_non_null(strstr(text, "farshore_peer_sent_bytes_total{peer=\"west\"} 4096\n"));
+    assert_non_null(
+        strstr(text, "farshore_peer_bandwidth_bytes_per_second{peer=\"west\"} 12500000\n"));
+    assert_null(strstr(text, "farshore_peer_bandwidth_bytes_per_second{peer=\"north\"}"));
     free(text);
 }
 

@@ -126,12 +126,48 @@ static void test_size_malformed_is_refused_with_a_hint(void **state)
     }
 }
 
+static void test_rate_with_each_unit_is_bytes_a_second(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t expected;
+    } cases[] = {
+        {"1 Mbit/s", 125000},
+        {"400 Mbit/s", 50000000},
+        {"8kbit/s", 1000},
+        {"10 Gbit/s", UINT64_C(1250000000)},
+        {"3 kB/s", 3000},
+        {"50MB/s", 50000000},
+        {"2 GB/s", UINT64_C(2000000000)},
+        {"64 KiB/s", 65536},
+        {"8 MiB/s", 8u << 20},
+        {"1 GiB/s", 1u << 30},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fs_error err = FS_ERROR_INIT;
+        uint64_t rate = 0;
+
+        assert_int_equal(fs_units_parse_rate(cases[i].text, &rate, &err), 0);
+        assert_int_equal(rate, cases[i].expected);
+    }
+    struct fs_error err = FS_ERROR_INIT;
+    uint64_t rate = 77;
+    assert_refused(fs_units_parse_rate("5 Mbps", &rate, &err), -EINVAL, &err, "kbit/s, Mbit/s");
+    err = FS_ERROR_INIT;
+    assert_refused(fs_units_parse_rate("99999999999 GiB/s", &rate, &err), -ERANGE, &err,
+                   "too large");
+    assert_int_equal(rate, 77);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_duration_with_each_unit_is_nanoseconds),
         cmocka_unit_test(test_duration_malformed_is_refused_with_a_hint),
         cmocka_unit_test(test_size_with_each_unit_is_bytes),
+        cmocka_unit_test(test_rate_with_each_unit_is_bytes_a_second),
         cmocka_unit_test(test_size_malformed_is_refused_with_a_hint),
     };
 
