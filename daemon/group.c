@@ -25,6 +25,7 @@ struct fs_group *fs_group_new(struct fs_context *ctx, struct fs_record *record)
 
     int64_t boot = fs_context_boot(ctx), wall = fs_context_wall(ctx);
     int64_t interval = fs_group_interval_ns(group);
+    group->known_ns = wall;
     /* A restart finds every group due at once and spreads them out; a group that was labelled just
      * now is wanted now, and first copies have few slots anyway. */
     group->not_before_ns = boot;

@@ -27,7 +27,8 @@ struct fs_group {
     struct fs_context *ctx;
     struct fs_record *record; /* owned; as last known to be stored; version 0: not stored yet */
     enum fs_phase phase;
-    bool let_go; /* primary: no longer selected; secondary: nothing to keep: not shown */
+    bool let_go;      /* primary: no longer selected; secondary: nothing to keep: not shown */
+    int64_t known_ns; /* wall: since when this daemon knows it */
     struct fs_group_stats stats;
     struct fs_rate rate;          /* of the transfer under way */
     int64_t phase_since_ns;       /* boot */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/metrics.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/state.h"
@@ -32,9 +33,8 @@ static void put_label(struct fs_buf *out, const char *name, const char *value)
     fs_buf_printf(out, "\"");
 }
 
-/* {group="",policy="",peer="",role="" and up to one more label. */
-static void put_group_labels(struct fs_buf *out, const json_t *group, const char *name,
-                             const char *value)
+/* {group="",policy="",peer="",role="" without the end. */
+static void open_group_labels(struct fs_buf *out, const json_t *group)
 {
     static const char *const keys[] = {"policy", "peer", "role"};
     fs_buf_printf(out, "{");
@@ -43,6 +43,13 @@ static void put_group_labels(struct fs_buf *out, const json_t *group, const char
         fs_buf_printf(out, ",");
         put_label(out, keys[i], string_of(group, keys[i]));
     }
+}
+
+/* All of a group's labels, and up to one more. */
+static void put_group_labels(struct fs_buf *out, const json_t *group, const char *name,
+                             const char *value)
+{
+    open_group_labels(out, group);
     if (name) {
         fs_buf_printf(out, ",");
         put_label(out, name, value);
@@ -50,10 +57,13 @@ static void put_group_labels(struct fs_buf *out, const json_t *group, const char
     fs_buf_printf(out, "}");
 }
 
+/* Moments keep their milliseconds. */
 static void put_value(struct fs_buf *out, const json_t *value)
 {
     if (json_is_integer(value)) {
         fs_buf_printf(out, " %lld\n", (long long)json_integer_value(value));
+    } else if (json_number_value(value) > 1e9) {
+        fs_buf_printf(out, " %.3f\n", json_number_value(value));
     } else {
         fs_buf_printf(out, " %.9g\n", json_number_value(value));
     }
@@ -73,11 +83,81 @@ static void put_group_gauge(struct fs_buf *out, const json_t *groups, const char
         if (json_is_number(value)) {
             fs_buf_printf(out, "%s", name);
             put_group_labels(out, group, NULL, NULL);
-            if (json_is_real(value) && json_real_value(value) > 1e9) {
-                fs_buf_printf(out, " %.3f\n", json_real_value(value));
-            } else {
+            put_value(out, value);
+        }
+    }
+}
+
+static void put_thresholds(struct fs_buf *out, const json_t *groups)
+{
+    static const struct {
+        const char *severity, *key;
+    } thresholds[] = {{"warning", "warning_seconds"}, {"critical", "critical_seconds"}};
+    put_head(out, "farshore_rpo_threshold_seconds", "gauge",
+             "Lag from which the group's policy wants an alert of that severity.");
+    size_t i;
+    json_t *group;
+    json_array_foreach(groups, i, group)
+    {
+        for (size_t k = 0; k < sizeof(thresholds) / sizeof(thresholds[0]); k++) {
+            const json_t *value =
+                json_object_get(json_object_get(group, "alert"), thresholds[k].key);
+            if (json_is_number(value)) {
+                fs_buf_printf(out, "farshore_rpo_threshold_seconds");
+                put_group_labels(out, group, "severity", thresholds[k].severity);
                 put_value(out, value);
             }
+        }
+    }
+}
+
+/* The newest verification with differences that still stand, or 0 where a proof followed. */
+static void put_differences(struct fs_buf *out, const json_t *groups)
+{
+    put_head(out, "farshore_verify_different_objects", "gauge",
+             "Objects that a verification found to differ and no later one proved equal; absent "
+             "where none ended.");
+    size_t i;
+    json_t *group;
+    json_array_foreach(groups, i, group)
+    {
+        const json_t *verify = json_object_get(group, "verify");
+        const json_t *bad = json_object_get(verify, "bad");
+        if (bad || json_object_get(verify, "last")) {
+            fs_buf_printf(out, "farshore_verify_different_objects");
+            put_group_labels(out, group, NULL, NULL);
+            fs_buf_printf(out, " %lld\n",
+                          (long long)json_integer_value(json_object_get(bad, "different_objects")));
+        }
+    }
+}
+
+/* One series for each volume; pool with its RADOS namespace, as everywhere. */
+static void put_volumes(struct fs_buf *out, const json_t *groups)
+{
+    static const char *const keys[] = {"pvc_namespace", "pvc", "vm", "image"};
+    static const char *const labels[] = {"namespace", "pvc", "vm", "image"};
+    put_head(out, "farshore_volume_size_bytes", "gauge",
+             "Size of the volume at the newest point; 0 where there is none yet.");
+    size_t i, j;
+    json_t *group, *volume;
+    json_array_foreach(groups, i, group)
+    {
+        json_array_foreach(json_object_get(group, "volumes"), j, volume)
+        {
+            const char *ns = string_of(volume, "namespace");
+            char pool[1024];
+            snprintf(pool, sizeof(pool), "%s%s%s", string_of(volume, "pool"), *ns ? "/" : "", ns);
+            fs_buf_printf(out, "farshore_volume_size_bytes");
+            open_group_labels(out, group);
+            for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
+                fs_buf_printf(out, ",");
+                put_label(out, labels[k], string_of(volume, keys[k]));
+            }
+            fs_buf_printf(out, ",");
+            put_label(out, "pool", pool);
+            fs_buf_printf(out, "}");
+            put_value(out, json_object_get(volume, "size_bytes"));
         }
     }
 }
@@ -192,6 +272,24 @@ static void put_peers(struct fs_buf *out, const json_t *peers)
                     "bandwidth_bytes_per_second");
 }
 
+static void put_memory(struct fs_buf *out, const json_t *memory)
+{
+    static const struct {
+        const char *name, *key, *help;
+    } gauges[] = {
+        {"farshore_memory_limit_bytes", "limit_bytes", "limits.memory: what buffers may hold."},
+        {"farshore_memory_used_bytes", "used_bytes", "What buffers hold now."},
+    };
+    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
+        const json_t *value = json_object_get(memory, gauges[i].key);
+        if (json_is_number(value)) {
+            put_head(out, gauges[i].name, "gauge", gauges[i].help);
+            fs_buf_printf(out, "%s", gauges[i].name);
+            put_value(out, value);
+        }
+    }
+}
+
 void fs_metrics_render(const json_t *document, struct fs_buf *out)
 {
     const json_t *groups = json_object_get(document, "groups");
@@ -202,6 +300,9 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
                     "rpo_lag_seconds");
     put_group_gauge(out, groups, "farshore_rpo_interval_seconds",
                     "Configured interval of the group's policy.", NULL, "interval_seconds");
+    put_thresholds(out, groups);
+    put_group_gauge(out, groups, "farshore_group_known_timestamp_seconds",
+                    "Since when this daemon knows the group.", NULL, "known_timestamp");
     put_group_gauge(out, groups, "farshore_recovery_point_timestamp_seconds",
                     "When the newest committed recovery point was taken.", "recovery_point",
                     "taken_timestamp");
@@ -209,7 +310,19 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
                     "When a point was last proved to hold the same bytes at both sites, or those "
                     "that it was proved to hold; absent where none was.",
                     "verify", "proved_timestamp");
+    put_group_gauge(out, groups, "farshore_verify_interval_seconds",
+                    "How often the policy wants the newest point proved, where the secondary is; "
+                    "absent where only commands do.",
+                    NULL, "verify_interval_seconds");
+    put_differences(out, groups);
     put_states(out, groups);
+    put_group_gauge(out, groups, "farshore_sync_remaining_bytes",
+                    "What the transfer under way has still to move; absent while there is none.",
+                    "sync", "remaining_bytes");
+    put_group_gauge(out, groups, "farshore_sync_eta_seconds",
+                    "When the transfer under way will have moved all, at its present rate; absent "
+                    "where that cannot be said.",
+                    "sync", "eta_seconds");
     put_counter(out, groups, "farshore_sync_bytes_total",
                 "Bytes found changed, read, sent on the wire and written at the target.",
                 "sync_bytes", "stage");
@@ -219,7 +332,9 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
                   "From taking a point to its commit at the peer.", "sync_duration_seconds");
     put_histogram(out, groups, "farshore_snapshot_pause_seconds",
                   "How long taking a point held back the writers.", "snapshot_pause_seconds");
+    put_volumes(out, groups);
     put_peers(out, json_object_get(document, "peers"));
+    put_memory(out, json_object_get(document, "memory"));
 
     const json_t *expiry = json_object_get(site, "certificate_expiry_timestamp");
     if (json_is_number(expiry)) {
@@ -227,6 +342,12 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
                  "When this site's certificate ends.");
         fs_buf_printf(out, "farshore_certificate_expiry_timestamp_seconds");
         put_value(out, expiry);
+    }
+    const json_t *started = json_object_get(site, "started_timestamp");
+    if (json_is_number(started)) {
+        put_head(out, "farshore_start_timestamp_seconds", "gauge", "When the daemon started.");
+        fs_buf_printf(out, "farshore_start_timestamp_seconds");
+        put_value(out, started);
     }
     put_head(out, "farshore_build_info", "gauge", "1, with the version of the daemon.");
     fs_buf_printf(out, "farshore_build_info{");

@@ -271,6 +271,24 @@ static void set_recovery_point(const struct fs_group *group, json_t *object)
     set(object, "points", bytes(committed));
 }
 
+/* What of the policy the alerts compare with. */
+static void set_objectives(const struct fs_group *group, json_t *object)
+{
+    const struct fs_config_policy *policy = fs_group_policy(group);
+    double interval = seconds(fs_group_interval_ns(group));
+
+    set(object, "interval_seconds", json_real(interval));
+    if (policy) {
+        json_t *alert = json_object();
+        set(alert, "warning_seconds", json_real(interval * policy->alert_warn));
+        set(alert, "critical_seconds", json_real(interval * policy->alert_critical));
+        set(object, "alert", alert);
+    }
+    if (policy && policy->verify_every_ns > 0 && group->record->role == FS_ROLE_SECONDARY) {
+        set(object, "verify_interval_seconds", json_real(seconds(policy->verify_every_ns)));
+    }
+}
+
 json_t *fs_status_group(const struct fs_group *group)
 {
     const struct fs_record *record = group->record;
@@ -287,7 +305,8 @@ json_t *fs_status_group(const struct fs_group *group)
     set(object, "reason", text(verdict.reason));
     set(object, "hint", text(verdict.hint));
     set(object, "paused", json_boolean(record->paused));
-    set(object, "interval_seconds", json_real(seconds(fs_group_interval_ns(group))));
+    set(object, "known_timestamp", json_real(seconds(group->known_ns)));
+    set_objectives(group, object);
     int64_t next = fs_group_is_primary(group) ? fs_primary_next_ns(group) : INT64_MAX;
     if (next != INT64_MAX) {
         int64_t wait = next - fs_context_boot(group->ctx);
