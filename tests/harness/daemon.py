@@ -72,7 +72,9 @@ class Daemon:
 
     def start(self, wait=True):
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([program("farshored"), "-c", self.config_file],
+            # It ends with the test's process, however that ends: the next test has the clusters alone.
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", program("farshored"),
+                                             "-c", self.config_file],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=self.dir, env=self.environment)
         if wait:
