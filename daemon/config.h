@@ -31,7 +31,7 @@ struct fs_config_policy {
     char *group_by; /* NULL: every volume is its own group */
     struct fs_pool_map *pools;
     size_t n_pools;
-    unsigned retain_latest;              /* default 3 */
+    struct fs_retention retain;          /* default: latest 3 */
     bool refuse_not_one_instant;         /* not_one_instant: mark | refuse; default mark */
     int64_t snapshot_timeout_ns;         /* snapshot_timeout: default 5 s */
     int64_t verify_every_ns;             /* verify.every, at the target; 0: only by command */

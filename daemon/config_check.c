@@ -3,6 +3,8 @@
 
 #include "daemon/config_table.h"
 
+#define KEPT_MAX 1000u /* FS_POINTS_MAX less those on their way in and out */
+
 static void check_windows(struct fs_schema_loader *loader, const struct fs_config_peer *peer,
                           yaml_node_t *node)
 {
@@ -75,6 +77,15 @@ static void check_policy(struct fs_schema_loader *loader, const struct fs_config
                           "policies.%s.select: needs a \"discovery\" section, such as "
                           "[{source: images}]",
                           policy->name);
+    }
+    const struct fs_retention *retain = &policy->retain;
+    unsigned kept = retain->latest + retain->hourly + retain->daily + retain->weekly;
+
+    if (kept > KEPT_MAX) {
+        fs_schema_finding(loader, fs_schema_child(loader, node, "retain"),
+                          "policies.%s.retain: %u points in all are more than the %u that a group "
+                          "can have",
+                          policy->name, kept, KEPT_MAX);
     }
     if (policy->alert_warn > 0 && policy->alert_critical > 0 &&
         policy->alert_critical < policy->alert_warn) {

@@ -165,7 +165,7 @@ static bool receive(struct fs_groups *groups, struct fs_group *group, const char
     struct fs_admission admission = {
         .pools = policy->pools,
         .n_pools = policy->n_pools,
-        .retain_latest = policy->retain_latest,
+        .retain = policy->retain,
         .adopt = group->adopt,
     };
     const struct fs_receiver_options options = {

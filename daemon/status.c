@@ -91,6 +91,29 @@ static json_t *content_json(const struct fs_group *group, const struct fs_record
     return object;
 }
 
+/* The rules of retention that keep a point at its target. One that none keeps goes with the next
+ * commit. */
+static json_t *kept_by_json(unsigned keep)
+{
+    static const struct {
+        unsigned keep;
+        const char *name;
+    } rules[] = {
+        {FS_KEEP_LATEST, "latest"},
+        {FS_KEEP_HOURLY, "hourly"},
+        {FS_KEEP_DAILY, "daily"},
+        {FS_KEEP_WEEKLY, "weekly"},
+    };
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        if (keep & rules[i].keep) {
+            json_array_append_new(array, json_string(rules[i].name));
+        }
+    }
+    return array;
+}
+
 json_t *fs_status_points(const struct fs_group *group)
 {
     static const char *const states[] = {
@@ -99,11 +122,20 @@ json_t *fs_status_points(const struct fs_group *group)
         [FS_POINT_COMMITTING] = "committing",
         [FS_POINT_COMMITTED] = "committed",
     };
+    const struct fs_config_policy *policy = fs_group_policy(group);
+    bool retains = group->record->role == FS_ROLE_SECONDARY && policy;
+    unsigned keep[FS_POINTS_MAX];
     json_t *array = json_array();
 
+    if (retains) {
+        fs_retention_judge(&policy->retain, group->record, keep);
+    }
     for (size_t i = 0; i < group->record->n_points; i++) {
         const struct fs_record_point *point = &group->record->points[i];
         json_t *object = point_json(point);
+        if (retains) {
+            set(object, "kept_by", kept_by_json(keep[i]));
+        }
         json_t *volumes = json_array();
         for (size_t k = 0; k < point->n_contents; k++) {
             json_array_append_new(volumes, content_json(group, &point->contents[k]));

@@ -131,25 +131,3 @@ int fs_admit_base(const struct fs_record *record, const struct fs_offer *offer,
     }
     return 0;
 }
-
-size_t fs_admit_retain(struct fs_record *record, unsigned retain_latest, const struct fs_uuid *base)
-{
-    size_t kept = 0, dropped = 0;
-
-    if (retain_latest < 1) {
-        retain_latest = 1;
-    }
-    for (size_t i = record->n_points; i > 0; i--) { /* newest first */
-        struct fs_record_point *point = &record->points[i - 1];
-
-        if (point->state != FS_POINT_COMMITTED) {
-            continue;
-        }
-        kept++;
-        if (kept > retain_latest && !fs_uuid_equal(&point->point.id, base)) {
-            point->state = FS_POINT_TAKING;
-            dropped++;
-        }
-    }
-    return dropped;
-}

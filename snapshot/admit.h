@@ -33,12 +33,4 @@ int fs_admit_base(const struct fs_record *record, const struct fs_offer *offer,
                   const struct fs_record_point **ret_base, enum fs_refusal *refusal,
                   struct fs_error *err);
 
-/*
- * Mark the committed points that retention lets go as FS_POINT_TAKING (not a point any more, its
- * snapshots may or may not exist): the oldest beyond the retain_latest newest. Never the newest,
- * and never base, which the other site may still have to start from. Returns how many.
- */
-size_t fs_admit_retain(struct fs_record *record, unsigned retain_latest,
-                       const struct fs_uuid *base);
-
 #endif

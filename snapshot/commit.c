@@ -252,7 +252,8 @@ static void swap_records(struct fs_record *a, struct fs_record *b)
 
 /* Every snapshot exists: make it a recovery point. On failure the record is as it was. */
 static int finish(struct fs_site *site, struct fs_record *record, const struct fs_uuid *id,
-                  const struct fs_uuid *base, unsigned retain_latest, struct fs_error *err)
+                  const struct fs_uuid *base, const struct fs_retention *retain,
+                  struct fs_error *err)
 {
     struct fs_record *before = fs_record_copy(record);
     struct fs_record_point *point = fs_record_find_point(record, id);
@@ -268,8 +269,8 @@ static int finish(struct fs_site *site, struct fs_record *record, const struct f
     }
     point->state = FS_POINT_COMMITTED;
     fs_record_clear_incoming(record);
-    if (retain_latest) {
-        fs_admit_retain(record, retain_latest, base);
+    if (retain) {
+        fs_retention_let_go(retain, record, base);
     }
     rc = fs_state_store(site->state, record, err);
     if (rc < 0) {
@@ -312,7 +313,7 @@ int fs_commit_point(struct fs_site *site, struct fs_record *record, struct fs_ta
     }
     if (rc == 0) {
         fs_fault("commit.snapshots");
-        rc = finish(site, record, &plan->point.id, &plan->base, plan->retain_latest, err);
+        rc = finish(site, record, &plan->point.id, &plan->base, &plan->retain, err);
     }
     /* The point is safe; what could not be dropped is tried again by the next offer. */
     if (rc == 0 && drop_points(site, record, targets, n_targets, &drop_err) < 0) {
@@ -402,7 +403,8 @@ static int recover_point(struct fs_site *site, struct fs_record *record,
         }
     }
     if (rc == 0) {
-        rc = believed ? finish(site, record, &id, NULL, 0, err) : give_up(site, record, point, err);
+        rc = believed ? finish(site, record, &id, NULL, NULL, err)
+                      : give_up(site, record, point, err);
         fs_fault("recover.finished");
     }
     for (size_t i = 0; i < n_targets; i++) {

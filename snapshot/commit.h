@@ -15,7 +15,7 @@ struct fs_commit_plan {
     unsigned flags;      /* FS_POINT_* */
     int64_t taken_ns;    /* wall, this site's clock */
     uint64_t bytes;
-    unsigned retain_latest;
+    struct fs_retention retain;
     const struct fs_position *finals; /* one per target; borrowed */
 };
 

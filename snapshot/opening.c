@@ -541,7 +541,7 @@ static int check_offer(struct fs_opening *opening)
             .point = offer->point,
             .flags = offer->flags,
             .taken_ns = now_ns - age_ns,
-            .retain_latest = opening->admission->retain_latest,
+            .retain = opening->admission->retain,
         };
         if (base) {
             opening->plan.base = base->point.id;

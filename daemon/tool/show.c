@@ -205,12 +205,12 @@ void fs_show_status(const json_t *document, bool detail, FILE *out)
     }
 }
 
-static void put_flags(const json_t *flags, char *text, size_t size)
+static void put_names(const json_t *names, char *text, size_t size)
 {
     size_t at = 0, i;
     json_t *flag;
     *text = '\0';
-    json_array_foreach(flags, i, flag)
+    json_array_foreach(names, i, flag)
     {
         const char *name = json_string_value(flag);
         int n = snprintf(text + at, size - at, "%s%s", i ? "," : "", name ? name : "?");
@@ -220,14 +220,15 @@ static void put_flags(const json_t *flags, char *text, size_t size)
 
 void fs_show_points(const json_t *document, FILE *out)
 {
-    char text[FS_TEXT_SIZE], flags[128];
+    char text[FS_TEXT_SIZE], flags[128], kept_by[128];
     const json_t *points = json_object_get(document, "points");
     if (json_array_size(points) == 0) {
         fprintf(out, "%s has no recovery point yet\n", string_of(document, "group"));
         return;
     }
-    struct fs_table *table = fs_table_new(6);
-    static const char *const head[] = {"POINT", "STATE", "TAKEN", "VOLUMES", "CHANGED", "FLAGS"};
+    struct fs_table *table = fs_table_new(7);
+    static const char *const head[] = {"POINT",   "STATE",   "TAKEN", "VOLUMES",
+                                       "CHANGED", "KEPT BY", "FLAGS"};
     for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++) {
         fs_table_cell(table, "%s", head[i]);
     }
@@ -240,7 +241,9 @@ void fs_show_points(const json_t *document, FILE *out)
         fs_table_cell(table, "%s", fs_text_moment(number_of(point, "taken_timestamp"), text));
         fs_table_cell(table, "%zu", json_array_size(json_object_get(point, "volumes")));
         fs_table_cell(table, "%s", fs_text_bytes(bytes_of(point, "bytes"), text));
-        put_flags(json_object_get(point, "flags"), flags, sizeof(flags));
+        put_names(json_object_get(point, "kept_by"), kept_by, sizeof(kept_by));
+        fs_table_cell(table, "%s", *kept_by ? kept_by : "-");
+        put_names(json_object_get(point, "flags"), flags, sizeof(flags));
         fs_table_cell(table, "%s", *flags ? flags : "-");
     }
     fs_table_print(table, out);

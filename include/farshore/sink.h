@@ -9,6 +9,7 @@
 
 #include "farshore/error.h"
 #include "farshore/record.h"
+#include "farshore/retention.h"
 
 struct fs_sink;     /* one site's storage as a target */
 struct fs_incoming; /* one transfer that is being applied */
@@ -51,7 +52,7 @@ struct fs_admission {
     char peer[FS_NAME_SIZE];
     const struct fs_pool_map *pools; /* borrowed until done */
     size_t n_pools;
-    unsigned retain_latest; /* committed points to keep, at least 1 */
+    struct fs_retention retain; /* committed points to keep */
     bool adopt; /* an operator said so: keep aside what others wrote to the images, and go on */
 };
 

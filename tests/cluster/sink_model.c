@@ -147,7 +147,7 @@ void run_begin(struct run *run, const char *key)
     snprintf(run->map.source_pool, sizeof(run->map.source_pool), "src");
     snprintf(run->map.target_pool, sizeof(run->map.target_pool), "%s", options.state_pool);
     run->admission = (struct fs_admission){
-        .peer = "source", .pools = &run->map, .n_pools = 1, .retain_latest = 2};
+        .peer = "source", .pools = &run->map, .n_pools = 1, .retain = {.latest = 2}};
 }
 
 void run_end(struct run *run)

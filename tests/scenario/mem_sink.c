@@ -13,7 +13,7 @@ struct incoming {
     struct fs_point_id point;
     unsigned flags;
     int64_t taken_ns;
-    unsigned retain;
+    struct fs_retention retain;
     size_t n_volumes;
     struct mem_image *images[FS_VOLUMES_MAX]; /* in the order of the offer */
     struct fs_uuid uuids[FS_VOLUMES_MAX];
@@ -36,17 +36,6 @@ struct sink_open {
     fs_sink_open_fn *done;
     void *arg;
 };
-
-/* What retention lets go is not a point any more, in the store that makes a newer one a point. */
-static void let_go(struct fs_record *record, unsigned retain)
-{
-    size_t committed = 0;
-    for (size_t i = record->n_points; i-- > 0;) {
-        if (record->points[i].state == FS_POINT_COMMITTED && ++committed > retain) {
-            record->points[i].state = FS_POINT_TAKING;
-        }
-    }
-}
 
 /* Remove what was let go; as far as the process lives. */
 static void prune(struct mem_store *store, struct fs_record *record, struct fs_error *err)
@@ -327,7 +316,7 @@ static void sink_open_finish(struct mem_action *action)
     in->point = offer->point;
     in->flags = offer->flags;
     in->taken_ns = fs_clock_wall(action->store->clock) - (int64_t)offer->taken_age_ns;
-    in->retain = op->admission->retain_latest < 2 ? 2 : op->admission->retain_latest;
+    in->retain = op->admission->retain;
     in->n_volumes = offer->n_volumes;
     result.refusal = FS_REFUSE_UNAVAILABLE;
     if (!fs_error_is_set(&action->err)) {
@@ -528,8 +517,10 @@ static void commit_steps(struct positions_op *op, uint64_t stop)
     }
     point->state = FS_POINT_COMMITTED;
     in->record->current_until_ns = in->taken_ns;
+    const struct fs_uuid base = in->record->incoming.base;
     fs_record_clear_incoming(in->record);
-    let_go(in->record, in->retain);
+    /* What is let go is not a point any more in the store that makes the newer one a point. */
+    fs_retention_let_go(&in->retain, in->record, &base);
     if (mem_record_store(store, in->record, err) == 0 && !mem_pass(store, "commit.committed")) {
         prune(store, in->record, err);
     }

@@ -60,7 +60,7 @@ static void make_site(struct pair *pair, struct pair_site *site, const char *nam
         .interval_ns = interval_ns,
         .pools = &site->pool,
         .n_pools = 1,
-        .retain_latest = 3,
+        .retain = {.latest = 3},
         .snapshot_timeout_ns = 5 * FS_SEC,
         .alert_warn = 2,
         .alert_critical = 3,

@@ -58,7 +58,7 @@ static void on_offer(void *arg, struct fs_session *session, uint32_t stream, str
         .sync_bytes = rig->sync_bytes,
     };
     struct fs_admission admission = {
-        .peer = "east", .pools = &rig->map, .n_pools = 1, .retain_latest = rig->retain};
+        .peer = "east", .pools = &rig->map, .n_pools = 1, .retain = {.latest = rig->retain}};
     if (rig->receiver || rig->refuse_offers) {
         fs_refuse_offer(session, stream, FS_REFUSE_BUSY, "another transfer");
         fs_offer_fini(offer);

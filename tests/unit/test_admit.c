@@ -150,49 +150,6 @@ static void test_base_of_an_empty_record_is_a_first_copy(void **state)
     fs_record_free(record);
 }
 
-static void expect_kept(unsigned count, unsigned latest, uint8_t base, const char *expected)
-{
-    struct fs_record *record = make_record(count);
-    const struct fs_uuid base_id = uuid_of(base);
-    size_t dropped = fs_admit_retain(record, latest, &base_id), kept = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        bool committed = record->points[i].state == FS_POINT_COMMITTED;
-
-        assert_int_equal(committed, expected[i] == '+');
-        kept += committed;
-    }
-    assert_int_equal(dropped, count - kept);
-    fs_record_free(record);
-}
-
-static void test_retention_keeps_the_newest_and_the_base(void **state)
-{
-    (void)state;
-    expect_kept(5, 2, 4, "---++");
-    expect_kept(5, 1, 4, "---++");
-    expect_kept(5, 1, 2, "-+--+");
-    expect_kept(5, 9, 4, "+++++");
-    expect_kept(3, 0, 0, "--+");
-    expect_kept(1, 1, 0, "+");
-}
-
-static void test_retention_counts_only_committed_points(void **state)
-{
-    (void)state;
-    struct fs_record *record = make_record(4);
-    const struct fs_uuid none = {{0}};
-
-    record->points[3].state = FS_POINT_COMMITTING;
-    record->points[1].state = FS_POINT_TAKING;
-    assert_int_equal(fs_admit_retain(record, 2, &none), 0);
-    assert_int_equal(record->points[0].state, FS_POINT_COMMITTED);
-    assert_int_equal(record->points[3].state, FS_POINT_COMMITTING);
-    assert_int_equal(fs_admit_retain(record, 1, &none), 1);
-    assert_int_equal(record->points[0].state, FS_POINT_TAKING);
-    fs_record_free(record);
-}
-
 static void test_first_refusal_wins(void **state)
 {
     (void)state;
@@ -214,8 +171,6 @@ int main(void)
         cmocka_unit_test(test_pool_is_matched_with_its_namespace),
         cmocka_unit_test(test_base_is_the_newest_common_point),
         cmocka_unit_test(test_base_of_an_empty_record_is_a_first_copy),
-        cmocka_unit_test(test_retention_keeps_the_newest_and_the_base),
-        cmocka_unit_test(test_retention_counts_only_committed_points),
         cmocka_unit_test(test_first_refusal_wins),
     };
 

@@ -126,7 +126,7 @@ static void test_load_every_key_arrives(void **state)
                    "    pools: {rbd: backup, ssd/prod: backup/east}\n"
                    "    not_one_instant: refuse\n"
                    "    snapshot_timeout: 2500ms\n"
-                   "    retain: {latest: 7}\n"
+                   "    retain: {latest: 7, hourly: 24, daily: 8, weekly: 4}\n"
                    "    alert: {warn: 4, critical: 9}\n"
                    "  incoming: {peer: north, pools: {a: b}}\n"
                    "limits: {memory: 1 GiB, open_images: 100}\n"
@@ -179,14 +179,17 @@ static void test_load_every_key_arrives(void **state)
     assert_string_equal(gold->pools[0].source_ns, "");
     assert_true(gold->refuse_not_one_instant);
     assert_int_equal(gold->snapshot_timeout_ns, 2500 * FS_MSEC);
-    assert_int_equal(gold->retain_latest, 7);
+    assert_int_equal(gold->retain.latest, 7);
+    assert_int_equal(gold->retain.hourly, 24);
+    assert_int_equal(gold->retain.daily, 8);
+    assert_int_equal(gold->retain.weekly, 4);
     assert_int_equal(gold->alert_warn, 4);
     assert_int_equal(gold->alert_critical, 9);
 
     assert_null(incoming->selector);
     assert_null(incoming->group_by);
     assert_int_equal(incoming->interval_ns, 0);
-    assert_int_equal(incoming->retain_latest, 3);
+    assert_int_equal(incoming->retain.latest, 3);
     assert_false(incoming->refuse_not_one_instant);
     assert_int_equal(incoming->snapshot_timeout_ns, 5 * FS_SEC);
     assert_int_equal(incoming->alert_warn, 2);
@@ -309,8 +312,8 @@ static void test_load_unknown_key_is_a_finding_with_a_suggestion(void **state)
          "f:2:30: unknown key \"intervall\" in discovery[0]; did you mean \"interval\"?\n"},
         {GOOD "policies:\n  gold:\n    peer: west\n    pools: {a: b}\n    quiesce: {guest: true}\n",
          "f:11:5: unknown key \"quiesce\" in policies.gold\n"},
-        {GOOD "policies:\n  gold:\n    peer: west\n    pools: {a: b}\n    retain: {hourly: 2}\n",
-         "f:11:14: unknown key \"hourly\" in policies.gold.retain\n"},
+        {GOOD "policies:\n  gold:\n    peer: west\n    pools: {a: b}\n    retain: {versions: 2}\n",
+         "f:11:14: unknown key \"versions\" in policies.gold.retain\n"},
         {"site: e\nlisten: h:1\n" TLS "peers: {w: {bandwith: 400 Mbit/s}}\n",
          "f:4:13: unknown key \"bandwith\" in peers.w; did you mean \"bandwidth\"?\n"},
         {"site: e\n? {a: b}\n: 1\n", "f:2:3: a key must be a single word\n"},
@@ -437,6 +440,9 @@ static void test_load_quantity_without_unit_or_out_of_range_is_a_finding(void **
          "f:7:53: policies.g.interval: \"32d\" is out of range: it must be from 1s to 31d\n"},
         {GOOD "policies: {g: {peer: west, pools: {a: b}, retain: {latest: 0}}}\n",
          "f:7:60: policies.g.retain.latest: \"0\" is out of range: it must be from 1 to 1000\n"},
+        {GOOD "policies: {g: {peer: west, pools: {a: b}, retain: {latest: 900, daily: 101}}}\n",
+         "f:7:51: policies.g.retain: 1001 points in all are more than the 1000 that a group can "
+         "have\n"},
         {GOOD "policies: {g: {peer: west, pools: {a: b}, retain: {latest: -1}}}\n",
          "f:7:60: policies.g.retain.latest: \"-1\" is not a whole number\n"},
         {GOOD "policies: {g: {peer: west, pools: {a: b}, retain: {latest: 4294967297}}}\n",
@@ -632,7 +638,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 34);
+    assert_int_equal(count, 37);
 }
 
 int main(void)
