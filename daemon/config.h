@@ -54,7 +54,9 @@ struct fs_config {
     size_t n_policies;
     uint64_t memory_bytes; /* limits.memory, default 256 MiB */
     unsigned open_images;  /* limits.open_images, default 500 */
-    int zstd_level;        /* compression.level: 0 to 19, default 1; 0 is none */
+    unsigned cpu_threads;  /* limits.cpu; 0: as many as there are processors */
+    bool fixed_level;      /* compression.level is a number, and not auto */
+    int zstd_level;        /* that number: FS_LEVEL_MIN to FS_LEVEL_MAX */
 };
 
 /*

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "farshore/tuner.h"
+
 static void set_source(struct fs_schema_loader *loader, const struct fs_schema_key *key,
                        const char *where, void *base, yaml_node_t *node, const char *text)
 {
@@ -164,6 +166,29 @@ static void set_time(struct fs_schema_loader *loader, const struct fs_schema_key
     }
 }
 
+static void set_level(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                      const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config *config = base;
+    char *end = NULL;
+    long level = text ? strtol(text, &end, 10) : 0;
+
+    (void)key;
+    config->fixed_level = !text || strcmp(text, "auto") != 0;
+    if (!config->fixed_level) {
+        return;
+    }
+    if (!text || end == text || *end || level < FS_LEVEL_MIN || level > FS_LEVEL_MAX) {
+        fs_schema_finding(
+            loader, node,
+            "%s: \"%.64s\" is not a level: write auto, 0 for none, or a level of zstd "
+            "from %d to %d",
+            where, text ? text : "", FS_LEVEL_MIN, FS_LEVEL_MAX);
+        return;
+    }
+    config->zstd_level = (int)level;
+}
+
 static const char *const sources[] = {"images", NULL};
 static const char *const not_one_instant[] = {"mark", "refuse", NULL};
 
@@ -253,10 +278,11 @@ const struct fs_schema_key fs_config_table[] = {
      IN_CONFIG(memory_bytes)},
     {"limits.open_images", FS_SCHEMA_NUMBER, .default_text = "500", .min = "1", .max = "100000",
      IN_CONFIG(open_images)},
+    {"limits.cpu", FS_SCHEMA_NUMBER, .min = "1", .max = "64", IN_CONFIG(cpu_threads)},
 
     {.path = "compression", .type = FS_SCHEMA_SECTION},
-    {"compression.level", FS_SCHEMA_NUMBER, .default_text = "1", .min = "0", .max = "19",
-     IN_CONFIG(zstd_level)},
+    {"compression.level", FS_SCHEMA_CUSTOM, .type_text = "auto, or a number from -7 to 19",
+     .default_text = "auto", .set = set_level},
     {.path = NULL},
 };
 /* clang-format on */

@@ -31,7 +31,9 @@
 #define DIAL_TIMEOUT_NS  (10 * FS_SEC)
 #define HEARTBEAT_NS     (5 * FS_SEC)
 #define HELLO_NS         (10 * FS_SEC)
-#define STATUS_EVERY_NS  (1 * FS_SEC)
+/* Enough for every link. What waits in a longer queue holds up other groups, and answers. */
+#define SEND_QUEUE_MAX  (UINT64_C(8) << 20)
+#define STATUS_EVERY_NS (1 * FS_SEC)
 /* SIGTERM to exit takes at most 5 s, whatever hangs. */
 #define STOP_NS (4500 * FS_MSEC)
 
@@ -303,10 +305,19 @@ static int start_pools(struct fs_daemon *daemon, struct fs_error *err)
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     size_t threads = cpus < 1 ? 1 : cpus > CPU_THREADS_MAX ? CPU_THREADS_MAX : (size_t)cpus;
 
+    if (daemon->config->cpu_threads > 0) {
+        threads = daemon->config->cpu_threads;
+    }
+
     daemon->life = fs_pool_new("site", LIFE_THREADS, daemon->mailbox);
     daemon->blocking = fs_pool_new("blocking", BLOCKING_THREADS, daemon->mailbox);
     daemon->cpu = fs_pool_new("cpu", threads, daemon->mailbox);
     return daemon->life && daemon->blocking && daemon->cpu ? 0 : out_of_memory(err);
+}
+
+static uint64_t at_most(uint64_t value, uint64_t most)
+{
+    return value < most ? value : most;
 }
 
 static uint64_t at_least(uint64_t value, uint64_t least)
@@ -335,7 +346,8 @@ static int start_parts(struct fs_daemon *daemon, struct fs_error *err)
     const struct fs_peers_options peers = {
         .software = "farshore " FARSHORE_VERSION,
         .credit = at_least(quarter / 2 / sessions, FS_CREDIT_MIN),
-        .send_limit = at_least(quarter / 2 / sessions, FS_TRANSPORT_LOW),
+        .send_limit = at_least(at_most(quarter / 2 / sessions, SEND_QUEUE_MAX), FS_TRANSPORT_LOW),
+        .compression_memory = quarter / 2,
         .heartbeat_ns = HEARTBEAT_NS,
         .hello_ns = HELLO_NS,
         .dial = dial,

@@ -267,6 +267,9 @@ static void put_peers(struct fs_buf *out, const json_t *peers)
                     "Bytes sent to the peer, without what TLS and TCP add.", "sent_bytes");
     put_peer_figure(out, peers, "farshore_peer_received_bytes_total", "counter",
                     "Bytes received from the peer.", "received_bytes");
+    put_peer_figure(out, peers, "farshore_compression_level", "gauge",
+                    "Level of zstd for what is sent to the peer now; 0 is none.",
+                    "compression_level");
     put_peer_figure(out, peers, "farshore_peer_bandwidth_bytes_per_second", "gauge",
                     "What may be sent to the peer in a second now; absent without a limit.",
                     "bandwidth_bytes_per_second");
@@ -315,6 +318,10 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
                     "absent where only commands do.",
                     NULL, "verify_interval_seconds");
     put_differences(out, groups);
+    put_group_gauge(out, groups, "farshore_compression_ratio",
+                    "Content of the newest transfer by what it took on the wire; absent where "
+                    "there was none.",
+                    NULL, "compression_ratio");
     put_states(out, groups);
     put_group_gauge(out, groups, "farshore_sync_remaining_bytes",
                     "What the transfer under way has still to move; absent while there is none.",

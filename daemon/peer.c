@@ -41,6 +41,7 @@ struct peer {
     uint64_t sent_before, received_before; /* of sessions that ended */
     struct fs_pacer pacer;                 /* of what all its sessions send */
     char window[FS_WINDOW_TEXT];           /* that the pacer's rate is of, or "" */
+    struct fs_tuner tuner;                 /* of what is sent to it */
 };
 
 struct link {
@@ -404,6 +405,26 @@ static void set_bandwidth(struct peer *peer, const struct fs_config_peer *config
     }
 }
 
+static void set_compression(const struct fs_peers *peers)
+{
+    const struct fs_config *config = peers->ctx->config;
+
+    for (size_t i = 0; i < peers->count; i++) {
+        if (config->fixed_level) {
+            fs_tuner_fix(&peers->list[i]->tuner, config->zstd_level);
+        } else {
+            fs_tuner_adapt(&peers->list[i]->tuner);
+        }
+    }
+}
+
+struct fs_tuner *fs_peers_tuner(const struct fs_peers *peers, const char *site)
+{
+    struct peer *peer = find_peer(peers, site);
+
+    return peer ? &peer->tuner : NULL;
+}
+
 /* At the start of each minute. */
 static void look_at_windows(struct fs_peers *peers)
 {
@@ -436,6 +457,8 @@ static int add_peer(struct fs_peers *peers, const char *name)
     }
     peer->peers = peers;
     peer->since_ns = fs_context_wall(peers->ctx);
+    fs_tuner_init(&peer->tuner, fs_pool_threads(peers->ctx->cpu),
+                  peers->options.compression_memory);
     (void)snprintf(peer->name, sizeof(peer->name), "%s", name);
     (void)snprintf(peer->reason, sizeof(peer->reason), "not connected yet");
     peers->list[peers->count++] = peer;
@@ -457,6 +480,7 @@ struct fs_peers *fs_peers_new(struct fs_context *ctx, const struct fs_peers_opti
             return NULL;
         }
     }
+    set_compression(peers);
     return peers;
 }
 
@@ -536,6 +560,7 @@ void fs_peers_reconfigure(struct fs_peers *peers)
         }
     }
     look_at_windows(peers);
+    set_compression(peers);
     peers->ctx->kick(peers->ctx->hook_arg);
 }
 
@@ -603,6 +628,7 @@ void fs_peers_status(const struct fs_peers *peers, size_t i, struct fs_peer_stat
         .received_bytes = peer->received_before,
         .bandwidth = peer->pacer.bytes_per_s,
         .window = peer->window,
+        .compression_level = fs_tuner_level(&peer->tuner),
     };
     if (session) {
         ret_status->address = fs_session_transport(session)->address;

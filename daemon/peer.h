@@ -14,6 +14,7 @@ struct fs_peers_options {
     const char *software;
     uint64_t credit;     /* bytes of segments that a session's peer may have on the way to us */
     uint64_t send_limit; /* bytes that a session's transport may hold before senders wait */
+    uint64_t compression_memory; /* bytes that all workers may take for compressing */
     int64_t heartbeat_ns;
     int64_t hello_ns;
     /* Begin to dial an endpoint; fs_tls_dialed_fn follows, also with a failure. NULL result: it
@@ -44,6 +45,9 @@ int64_t fs_peers_run(struct fs_peers *peers);
 /* The session with a site where it is up, or NULL. */
 struct fs_session *fs_peers_session(const struct fs_peers *peers, const char *site);
 
+/* What says the level of compression for a site; lives as long as peers. NULL: it is no peer. */
+struct fs_tuner *fs_peers_tuner(const struct fs_peers *peers, const char *site);
+
 struct fs_peer_status { /* borrowed until the next event */
     const char *name;
     bool up;
@@ -53,8 +57,9 @@ struct fs_peer_status { /* borrowed until the next event */
     int64_t clock_offset_ns;
     const char *reason; /* why it is down; "" when up */
     uint64_t sent_bytes, received_bytes;
-    uint64_t bandwidth; /* bytes/s that we send at most now; 0: no limit */
-    const char *window; /* that it is of ("mon-fri 08:00 to 18:00"); "" outside of all */
+    uint64_t bandwidth;    /* bytes/s that we send at most now; 0: no limit */
+    const char *window;    /* that it is of ("mon-fri 08:00 to 18:00"); "" outside of all */
+    int compression_level; /* zstd's; 0: none */
 };
 
 size_t fs_peers_count(const struct fs_peers *peers);

@@ -440,7 +440,7 @@ static void ship(struct fs_group *group, const struct fs_record_point *point)
         .cpu = ctx->cpu,
         .clock = ctx->clock,
         .budget = &ctx->sending,
-        .zstd_level = ctx->config->zstd_level,
+        .tuner = fs_peers_tuner(ctx->peers, group->record->peer),
     };
     enter(group, FS_PHASE_SHIPPING);
     group->sender = fs_sender_start(&options, group->record, &point->point.id, &offer, sent, group);

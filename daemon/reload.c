@@ -23,6 +23,7 @@ int fs_reload_check(const struct fs_config *now, const struct fs_config *next, s
         {"http", same(now->http, next->http)},
         {"control", same(now->control, next->control)},
         {"limits.memory", now->memory_bytes == next->memory_bytes},
+        {"limits.cpu", now->cpu_threads == next->cpu_threads},
     };
     char changed[200] = "";
     size_t at = 0;

@@ -26,6 +26,7 @@ struct fs_failure_count {
 
 struct fs_group_stats {
     struct fs_transfer_stats total; /* of finished transfers */
+    double compression_ratio;       /* of the newest transfer with content; 0: there was none */
     uint64_t committed;
     uint64_t unchanged;
     struct fs_histogram sync_duration;
@@ -37,7 +38,7 @@ struct fs_group_stats {
 void fs_group_stats_init(struct fs_group_stats *stats);
 /* reason is static storage, a label of lower-case words. */
 void fs_group_stats_failed(struct fs_group_stats *stats, const char *reason);
-/* Add what a transfer has done to the totals. */
+/* Add what a transfer has done to the totals; its compression is the newest. */
 void fs_group_stats_add(struct fs_group_stats *stats, const struct fs_transfer_stats *transfer);
 
 void fs_histogram_observe_ns(struct fs_histogram *histogram, int64_t ns);

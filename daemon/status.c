@@ -245,21 +245,26 @@ static json_t *volumes_json(const struct fs_group *group)
     return array;
 }
 
-static json_t *counters_json(const struct fs_group *group)
+/* What is under way counts too: a first copy of hours is not a flat line. */
+static struct fs_group_stats stats_now(const struct fs_group *group)
 {
-    const struct fs_group_stats *stats = &group->stats;
-    struct fs_group_stats sum = *stats;
+    struct fs_group_stats sum = group->stats;
     struct fs_transfer_stats moving;
-    json_t *object = json_object(), *sync = json_object(), *failures = json_object();
 
-    /* What is under way counts too: a first copy of hours is not a flat line. */
     if (fs_group_transfer(group, &moving)) {
         fs_group_stats_add(&sum, &moving);
     }
-    set(sync, "changed", bytes(sum.total.changed_bytes));
-    set(sync, "read", bytes(sum.total.read_bytes));
-    set(sync, "wire", bytes(sum.total.wire_bytes));
-    set(sync, "written", bytes(sum.total.written_bytes));
+    return sum;
+}
+
+static json_t *counters_json(const struct fs_group_stats *stats)
+{
+    json_t *object = json_object(), *sync = json_object(), *failures = json_object();
+
+    set(sync, "changed", bytes(stats->total.changed_bytes));
+    set(sync, "read", bytes(stats->total.read_bytes));
+    set(sync, "wire", bytes(stats->total.wire_bytes));
+    set(sync, "written", bytes(stats->total.written_bytes));
     for (size_t i = 0; i < stats->n_failures; i++) {
         set(failures, stats->failures[i].reason, bytes(stats->failures[i].count));
     }
@@ -324,6 +329,7 @@ static void set_objectives(const struct fs_group *group, json_t *object)
 json_t *fs_status_group(const struct fs_group *group)
 {
     const struct fs_record *record = group->record;
+    const struct fs_group_stats stats = stats_now(group);
     struct fs_verdict verdict;
     json_t *object = json_object(), *histograms = json_object();
 
@@ -349,7 +355,10 @@ json_t *fs_status_group(const struct fs_group *group)
     set(object, "verify", fs_verifier_status(group->ctx->groups->verifier, group));
     set(object, "slow_reason", text(group->slow_reason));
     set(object, "volumes", volumes_json(group));
-    set(object, "counters", counters_json(group));
+    if (stats.compression_ratio > 0) {
+        set(object, "compression_ratio", json_real(stats.compression_ratio));
+    }
+    set(object, "counters", counters_json(&stats));
     set(histograms, "sync_duration_seconds", histogram_json(&group->stats.sync_duration));
     set(histograms, "snapshot_pause_seconds", histogram_json(&group->stats.snapshot_pause));
     set(object, "histograms", histograms);
@@ -399,6 +408,7 @@ static json_t *peers_json(const struct fs_daemon *daemon)
         set(object, "reason", text(status.reason));
         set(object, "sent_bytes", bytes(status.sent_bytes));
         set(object, "received_bytes", bytes(status.received_bytes));
+        set(object, "compression_level", json_integer(status.compression_level));
         if (status.bandwidth > 0) {
             set(object, "bandwidth_bytes_per_second", bytes(status.bandwidth));
             set(object, "bandwidth_window", text(status.window));

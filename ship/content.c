@@ -250,6 +250,8 @@ int fs_content_encode(const struct fs_content_request *request,
         .extents = builder.extents,
         .n_extents = builder.count,
         .changed_bytes = builder.changed,
+        .content_bytes = builder.length,
+        .payload_bytes = segment.payload_length,
     };
     return 0;
 }

@@ -37,6 +37,8 @@ struct fs_content_result {
     struct fs_segment_extent *extents; /* owned; for the chain */
     size_t n_extents;
     uint64_t changed_bytes; /* DATA and ZERO */
+    uint64_t content_bytes; /* DATA, before compression */
+    uint64_t payload_bytes; /* and after */
 };
 
 /* Most bytes that the frame of so many pieces and content bytes can take. */

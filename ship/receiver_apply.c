@@ -291,6 +291,7 @@ int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *fra
     }
     struct receiver_volume *volume = &receiver->volumes[segment.volume];
     unsigned index = segment.volume;
+    uint32_t raw_length = segment.raw_length;
     struct arrival *arrival = NULL;
     if (segment.n_extents > 0) {
         arrival = arrival_new(receiver, &segment, frame->length);
@@ -302,6 +303,7 @@ int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *fra
     volume->received.offset = segment.end;
     fs_chain_extend(&volume->received.chain, arrival ? arrival->hashed : NULL, segment.n_extents);
     fs_segment_fini(&segment);
+    receiver->stats.content_bytes += raw_length;
     receiver->stats.wire_bytes += frame->length;
     if (arrival) {
         for (size_t i = 0; i < arrival->n_extents; i++) {

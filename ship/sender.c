@@ -325,7 +325,8 @@ struct fs_sender *fs_sender_start(const struct fs_sender_options *options,
     sender->session = options->session;
     sender->cpu = options->cpu;
     sender->budget = options->budget;
-    sender->zstd_level = options->zstd_level;
+    sender->clock = options->clock;
+    sender->tuner = options->tuner;
     sender->chunk_max = options->budget->limit / 16;
     sender->chunk_max = sender->chunk_max < CHUNK_MIN ? CHUNK_MIN : sender->chunk_max;
     sender->chunk_max = sender->chunk_max > READ_MAX ? READ_MAX : sender->chunk_max;

@@ -51,6 +51,8 @@ struct chunk_segment {
     uint64_t start, end;
     size_t first_piece, n_pieces;
     uint64_t content; /* bytes of its DATA pieces */
+    int level;
+    int64_t run_ns, cpu_ns; /* of encoding */
     bool encoded;
     struct fs_content_result result; /* once encoded, until sent */
     struct fs_error err;
@@ -102,7 +104,8 @@ struct fs_sender {
     uint32_t stream;
     struct fs_pool *cpu;
     struct fs_budget *budget;
-    int zstd_level;
+    const struct fs_clock *clock;
+    struct fs_tuner *tuner;
     uint64_t chunk_max; /* bytes of a chunk's buffer */
     struct fs_record *record;
     struct fs_uuid point;

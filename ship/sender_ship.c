@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "farshore/fault.h"
 
@@ -84,6 +85,14 @@ static struct chunk_segment *segment_of(struct fs_job *job)
     return (struct chunk_segment *)((char *)job - offsetof(struct chunk_segment, job));
 }
 
+/* CLOCK_THREAD_CPUTIME_ID is what this thread has computed so far. */
+static int64_t read_clock(clockid_t id)
+{
+    struct timespec now;
+    clock_gettime(id, &now);
+    return now.tv_sec * FS_SEC + now.tv_nsec;
+}
+
 /* WORKER. The bytes of a segment's pieces are its own; everything else of the chunk is only read.
  */
 static void encode_run(struct fs_job *job)
@@ -97,9 +106,25 @@ static void encode_run(struct fs_job *job)
         .end = segment->end,
         .pieces = chunk->pieces + segment->first_piece,
         .n_pieces = segment->n_pieces,
-        .zstd_level = chunk->sender->zstd_level,
+        .zstd_level = segment->level,
     };
+    int64_t began = read_clock(CLOCK_MONOTONIC), computed = read_clock(CLOCK_THREAD_CPUTIME_ID);
     (void)fs_content_encode(&request, &segment->result, &segment->err);
+    segment->run_ns = read_clock(CLOCK_MONOTONIC) - began;
+    segment->cpu_ns = read_clock(CLOCK_THREAD_CPUTIME_ID) - computed;
+}
+
+static void tell_tuner(struct fs_sender *sender, const struct chunk_segment *segment)
+{
+    const struct fs_tuner_sample sample = {
+        .level = segment->level,
+        .run_ns = segment->run_ns,
+        .cpu_ns = segment->cpu_ns,
+        .content_bytes = segment->result.content_bytes,
+        .payload_bytes = segment->result.payload_bytes,
+        .link = fs_session_link(sender->session),
+    };
+    fs_tuner_encoded(sender->tuner, &sample, fs_clock_boot(sender->clock));
 }
 
 static void encode_done(struct fs_job *job)
@@ -117,6 +142,7 @@ static void encode_done(struct fs_job *job)
         return;
     }
     segment->encoded = true;
+    tell_tuner(sender, segment);
     if (++chunk->segments_encoded == chunk->n_segments) {
         trade_buffer(chunk);
     }
@@ -135,6 +161,7 @@ static void encode(struct chunk *chunk)
     for (size_t i = 0; i < chunk->n_segments; i++) {
         struct chunk_segment *segment = &chunk->segments[i];
         segment->chunk = chunk;
+        segment->level = fs_tuner_level(sender->tuner);
         segment->job.run = encode_run;
         segment->job.done = encode_done;
         sender->jobs_in_flight++;
@@ -239,6 +266,7 @@ static void send_segment(struct fs_sender *sender, struct chunk_segment *segment
     fs_chain_extend(&volume->position.chain, segment->result.extents, segment->result.n_extents);
     volume->position.offset = segment->end;
     sender->stats.done_bytes += segment->end - segment->start;
+    sender->stats.content_bytes += segment->result.content_bytes;
     sender->stats.wire_bytes += payload;
     sender->changed_sent += segment->result.changed_bytes;
     fs_session_send(sender->session, &segment->result.frame);

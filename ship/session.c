@@ -151,6 +151,18 @@ uint64_t fs_session_segment_max(const struct fs_session *session)
                                   : fs_pacer_segment(session->pacer, FS_SEGMENT_MAX);
 }
 
+enum fs_link_state fs_session_link(const struct fs_session *session)
+{
+    size_t queued = pending(session);
+    if (queued >= session->send_limit / 2 ||
+        (session->pacer != NULL &&
+         !fs_pacer_is_open(session->pacer, fs_clock_boot(session->clock)))) {
+        return FS_LINK_FULL;
+    }
+    /* Without credit it is the peer that does not keep up. */
+    return queued == 0 && session->may_send >= FS_SEGMENT_MAX ? FS_LINK_IDLE : FS_LINK_BUSY;
+}
+
 /* While streams are served: whether the one whose turn it is has used it up. */
 static bool turn_is_over(struct fs_session *session, uint64_t bytes)
 {

@@ -134,6 +134,11 @@ void fs_pool_submit(struct fs_pool *pool, struct fs_job *job)
     pthread_mutex_unlock(&pool->lock);
 }
 
+size_t fs_pool_threads(const struct fs_pool *pool)
+{
+    return pool->n_threads;
+}
+
 size_t fs_pool_busy(const struct fs_pool *pool)
 {
     struct fs_pool *mutable = (struct fs_pool *)pool;

@@ -22,13 +22,17 @@ static uint64_t bytes_of(const json_t *object, const char *key)
     return value > 0 ? (uint64_t)value : 0;
 }
 
-static void show_bandwidth(const json_t *peer, FILE *out)
+static void show_sending(const json_t *peer, FILE *out)
 {
+    json_int_t level = json_integer_value(json_object_get(peer, "compression_level"));
     const char *window = string_of(peer, "bandwidth_window");
     if (json_is_number(json_object_get(peer, "bandwidth_bytes_per_second"))) {
         fprintf(out, ", sent to at %.4g Mbit/s at most%s%s",
                 number_of(peer, "bandwidth_bytes_per_second") * 8 / 1e6, *window ? ": " : "",
                 window);
+    }
+    if (json_is_true(json_object_get(peer, "up")) && level != 0) {
+        fprintf(out, ", compressed at level %d", (int)level);
     }
 }
 
@@ -65,7 +69,7 @@ static void show_site(const json_t *document, FILE *out)
                 fprintf(out, " (%s)", string_of(peer, "reason"));
             }
         }
-        show_bandwidth(peer, out);
+        show_sending(peer, out);
         fputc('\n', out);
     }
 }

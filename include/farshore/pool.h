@@ -28,6 +28,8 @@ struct fs_pool;
 struct fs_pool *fs_pool_new(const char *name, size_t threads, struct fs_mailbox *mailbox);
 /* LOOP. Jobs run in the order of submission, as threads come free. */
 void fs_pool_submit(struct fs_pool *pool, struct fs_job *job);
+/* 0 where jobs run inside fs_pool_submit. */
+size_t fs_pool_threads(const struct fs_pool *pool);
 /* LOOP. Jobs queued or running now. */
 size_t fs_pool_busy(const struct fs_pool *pool);
 /* Waits for running jobs; queued ones run too. Completions are left in the mailbox. */

@@ -10,6 +10,7 @@
 
 #include "farshore/clock.h"
 #include "farshore/pacer.h"
+#include "farshore/tuner.h"
 #include "farshore/wire.h"
 
 /* --- transport ------------------------------------------------------------------------------ */
@@ -159,6 +160,8 @@ uint64_t fs_session_segment_max(const struct fs_session *session);
  * the pacer? Takes the credit when it says yes; what is taken must be sent at once. When it says
  * no, writable follows: for the streams that have one, in turn, each for about as many bytes. */
 bool fs_session_take_credit(struct fs_session *session, uint64_t bytes);
+/* Whether the link waits for segments, or they for it. */
+enum fs_link_state fs_session_link(const struct fs_session *session);
 /* Receiver: segments of so many bytes (frame->length) were applied and freed: gives credit back, in
  * batches. Owed for every SEGMENT that frame was called with, also after a detach. */
 void fs_session_release_credit(struct fs_session *session, uint64_t bytes);

@@ -14,6 +14,7 @@
 struct fs_transfer_stats {
     uint64_t changed_bytes; /* found by the diff so far */
     uint64_t read_bytes;
+    uint64_t content_bytes; /* of DATA extents in segments, before compression */
     uint64_t wire_bytes;    /* payload of segments after compression, with their headers */
     uint64_t written_bytes; /* receiver: applied, DATA and ZERO extents */
     uint64_t done_bytes;    /* of image size, for progress: sum of positions */
@@ -48,7 +49,7 @@ struct fs_sender_options {
     struct fs_pool *cpu;
     const struct fs_clock *clock;
     struct fs_budget *budget; /* shared by all senders of the daemon; borrowed */
-    int zstd_level;           /* 0: do not compress */
+    struct fs_tuner *tuner;   /* says the level; borrowed, until done */
 };
 
 /*

@@ -72,6 +72,7 @@ static void make_site(struct pair *pair, struct pair_site *site, const char *nam
         .policies = &site->policy,
         .n_policies = 1,
         .open_images = 500,
+        .fixed_level = true,
         .zstd_level = 1,
     };
     site->mailbox = fs_mailbox_new();

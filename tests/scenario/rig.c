@@ -172,7 +172,8 @@ void rig_init(struct rig *rig, size_t threads, uint64_t seed)
     rig->stores[1] = mem_store_new("west-fsid", rig->mailbox, &rig->clock.clock, seed + 1);
     rig->budgets[0].limit = rig->budgets[1].limit = FS_BUDGET_MIN;
     rig->credit = FS_CREDIT_MIN;
-    rig->zstd_level = 1;
+    fs_tuner_init(&rig->tuner, threads, 0);
+    fs_tuner_fix(&rig->tuner, 1);
     rig->sync_bytes = 64 << 10;
     rig->retain = 3;
     snprintf(rig->map.source_pool, sizeof(rig->map.source_pool), "rbd");
@@ -308,7 +309,7 @@ void rig_start(struct rig *rig, const struct fs_uuid *point)
         .cpu = rig->cpu,
         .clock = &rig->clock.clock,
         .budget = &rig->budgets[0],
-        .zstd_level = rig->zstd_level,
+        .tuner = &rig->tuner,
     };
     rig_offer(rig, point, &offer);
     rig->received_committed = false;

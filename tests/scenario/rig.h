@@ -22,8 +22,8 @@ struct rig {
     bool down[2];
     struct fs_budget budgets[2]; /* of senders, of receivers */
     uint64_t credit;
-    size_t chunk; /* bytes that a step of the link delivers, 0: all */
-    int zstd_level;
+    size_t chunk;          /* bytes that a step of the link delivers, 0: all */
+    struct fs_tuner tuner; /* fixed at level 1 */
     int64_t sync_interval_ns;
     uint64_t sync_bytes;
     struct fs_pool_map map;

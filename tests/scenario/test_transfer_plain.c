@@ -167,12 +167,34 @@ static void test_transfer_without_compression_is_raw(void **state)
 {
     struct rig rig;
     rig_init(&rig, threads_of(state), 8);
-    rig.zstd_level = 0;
+    fs_tuner_fix(&rig.tuner, FS_LEVEL_NONE);
     struct mem_image *image = rig_add_volume(&rig, "disk", 4 * MIB);
     mem_image_scribble(image, 0, 2 * MIB, true);
     rig_connect(&rig);
     ship_and_check(&rig);
     assert_true(rig.sent.stats.wire_bytes > 2 * MIB);
+    rig_fini(&rig);
+}
+
+/* Each level is only how segments are made: what arrives is the same. */
+static void test_transfer_at_changing_levels_arrives(void **state)
+{
+    static const int levels[] = {FS_LEVEL_MIN, 1, FS_LEVEL_NONE, FS_LEVEL_MAX, -3};
+    struct rig rig;
+    uint64_t wire[sizeof(levels) / sizeof(levels[0])];
+    rig_init(&rig, threads_of(state), 9);
+    struct mem_image *image = rig_add_volume(&rig, "disk", 4 * MIB);
+    rig_connect(&rig);
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+        fs_tuner_fix(&rig.tuner, levels[i]);
+        mem_image_scribble(image, 0, 2 * MIB, true);
+        ship_and_check(&rig);
+        wire[i] = rig.sent.stats.wire_bytes;
+        assert_int_equal(rig.sent.stats.content_bytes, 2 * MIB);
+        assert_int_equal(rig.received_stats.content_bytes, 2 * MIB);
+    }
+    assert_true(wire[2] > 2 * MIB);
+    assert_true(wire[1] < wire[2] && wire[3] < wire[2]);
     rig_fini(&rig);
 }
 
@@ -247,6 +269,7 @@ int main(void)
         BOTH(test_transfer_many_small_extents_are_read_together),
         BOTH(test_transfer_many_volumes_are_one_point),
         BOTH(test_transfer_without_compression_is_raw),
+        BOTH(test_transfer_at_changing_levels_arrives),
         BOTH(test_transfer_budget_and_credit_bound_memory),
         BOTH(test_transfer_slow_target_holds_the_source_back),
         BOTH(test_transfer_committed_point_is_not_sent_twice),

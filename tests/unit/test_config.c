@@ -93,7 +93,8 @@ static void test_load_smallest_file_has_defaults(void **state)
     assert_false(config->discover_images);
     assert_int_equal(config->memory_bytes, 256u << 20);
     assert_int_equal(config->open_images, 500);
-    assert_int_equal(config->zstd_level, 1);
+    assert_false(config->fixed_level);
+    assert_int_equal(config->cpu_threads, 0);
     fs_config_free(config);
 }
 
@@ -129,8 +130,8 @@ static void test_load_every_key_arrives(void **state)
                    "    retain: {latest: 7, hourly: 24, daily: 8, weekly: 4}\n"
                    "    alert: {warn: 4, critical: 9}\n"
                    "  incoming: {peer: north, pools: {a: b}}\n"
-                   "limits: {memory: 1 GiB, open_images: 100}\n"
-                   "compression: {level: 0}\n");
+                   "limits: {memory: 1 GiB, open_images: 100, cpu: 3}\n"
+                   "compression: {level: -5}\n");
     const struct fs_config_peer *west = fs_config_find_peer(config, "west");
     const struct fs_config_policy *gold = fs_config_find_policy(config, "gold");
     const struct fs_config_policy *incoming = fs_config_find_policy(config, "incoming");
@@ -164,7 +165,9 @@ static void test_load_every_key_arrives(void **state)
     assert_int_equal(config->discovery_interval_ns, 30 * FS_SEC);
     assert_int_equal(config->memory_bytes, 1u << 30);
     assert_int_equal(config->open_images, 100);
-    assert_int_equal(config->zstd_level, 0);
+    assert_int_equal(config->cpu_threads, 3);
+    assert_true(config->fixed_level);
+    assert_int_equal(config->zstd_level, -5);
 
     assert_string_equal(gold->peer, "west");
     assert_int_equal(gold->interval_ns, 300 * FS_SEC);
@@ -474,10 +477,12 @@ static void test_load_quantity_without_unit_or_out_of_range_is_a_finding(void **
          "\"00:00\" to \"24:00\"\n"},
         {"site: e\nlisten: h:1\n" TLS "peers: {w: {windows: []}}\n",
          "f:4:22: peers.w.windows: expected 1 to 1000 elements\n"},
-        {GOOD "compression: {level: 20}\n",
-         "f:7:22: compression.level: \"20\" is out of range: it must be from 0 to 19\n"},
-        {GOOD "compression: {level: three}\n",
-         "f:7:22: compression.level: \"three\" is not a whole number\n"},
+        {GOOD "compression: {level: 20}\n", "f:7:22: compression.level: \"20\" is not a level: "
+                                            "write auto, 0 for none, or a level of zstd from "
+                                            "-7 to 19\n"},
+        {GOOD "compression: {level: three}\n", "f:7:22: compression.level: \"three\" is not a "
+                                               "level: write auto, 0 for none, or a level of zstd "
+                                               "from -7 to 19\n"},
     };
 
     (void)state;
@@ -565,8 +570,8 @@ static void test_load_several_findings_all_come_in_one_go(void **state)
     (void)state;
     assert_findings(text, "f:1:1: unknown key \"sit\"; did you mean \"site\"?\n"
                           "f:2:7: http: \"nowhere\"" ADDRESS_PROBLEM
-                          "f:3:22: compression.level: \"99\" is out of range: it must be from 0 to "
-                          "19\n"
+                          "f:3:22: compression.level: \"99\" is not a level: write auto, 0 for "
+                          "none, or a level of zstd from -7 to 19\n"
                           "f:1:1: \"site\" is missing\n");
     assert_int_equal(fs_config_parse("f", text, strlen(text), NULL, &config, &err), -EINVAL);
     assert_string_equal(err.message,
@@ -638,7 +643,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 37);
+    assert_int_equal(count, 38);
 }
 
 int main(void)

@@ -363,6 +363,41 @@ static void test_pacer_set_anew_counts_at_once(void **state)
     close_pair(&pair);
 }
 
+static void test_link_says_who_waits_for_whom(void **state)
+{
+    struct pair pair;
+    struct end source, target;
+    struct fs_pacer pacer = {0};
+    (void)state;
+    open_up(&pair);
+    open_stream(&pair, &source, &target);
+    const struct fs_session *session = pair.sides[0].session;
+    assert_int_equal(fs_session_link(session), FS_LINK_IDLE);
+    fake_link_stall(pair.link, 0, true);
+    source.segment_size = FS_SEGMENT_MAX / 2;
+    source.to_send = 4 * source.segment_size;
+    end_writable(&source);
+    assert_int_equal(fs_session_link(session), FS_LINK_FULL);
+    fake_link_stall(pair.link, 0, false);
+    run(&pair);
+    assert_int_equal(fs_session_link(session), FS_LINK_IDLE);
+    /* All credit is used up: it is the target that is slow. */
+    source.to_send = CREDIT;
+    end_writable(&source);
+    run(&pair);
+    assert_int_equal(target.received, CREDIT);
+    assert_int_equal(fs_session_link(session), FS_LINK_BUSY);
+    fs_session_release_credit(pair.sides[1].session, target.segment_bytes);
+    target.segment_bytes = 0;
+    run(&pair);
+    assert_int_equal(fs_session_link(session), FS_LINK_IDLE);
+    fs_pacer_set(&pacer, FS_PACER_RATE_MIN, pair.clock.boot_now_ns);
+    fs_session_set_pacer(pair.sides[0].session, &pacer);
+    fs_pacer_charge(&pacer, 100000, pair.clock.boot_now_ns);
+    assert_int_equal(fs_session_link(session), FS_LINK_FULL);
+    close_pair(&pair);
+}
+
 /* --- hostility ------------------------------------------------------------------------------ */
 
 /* A peer that asks and never reads: our answers to it are bounded. */
@@ -405,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_pacer_is_kept_and_shared_evenly_in_bytes),
         cmocka_unit_test(test_pacer_does_not_hold_up_control),
         cmocka_unit_test(test_pacer_set_anew_counts_at_once),
+        cmocka_unit_test(test_link_says_who_waits_for_whom),
         cmocka_unit_test(test_peer_that_does_not_read_ends_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

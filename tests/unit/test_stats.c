@@ -44,6 +44,23 @@ static void test_failures_of_one_reason_are_one_count(void **state)
     assert_int_equal(stats.failures[0].count, 2);
 }
 
+static void test_compression_is_that_of_the_newest_transfer_with_content(void **state)
+{
+    (void)state;
+    struct fs_group_stats stats;
+
+    fs_group_stats_init(&stats);
+    assert_true(stats.compression_ratio == 0);
+    fs_group_stats_add(&stats,
+                       &(struct fs_transfer_stats){.content_bytes = 600, .wire_bytes = 200});
+    assert_true(stats.compression_ratio == 3);
+    fs_group_stats_add(&stats, &(struct fs_transfer_stats){.wire_bytes = 32});
+    assert_true(stats.compression_ratio == 3);
+    fs_group_stats_add(&stats, &(struct fs_transfer_stats){.content_bytes = 64, .wire_bytes = 64});
+    assert_true(stats.compression_ratio == 1);
+    assert_int_equal(stats.total.wire_bytes, 296);
+}
+
 static void test_rate_of_a_steady_transfer_is_its_speed(void **state)
 {
     (void)state;
@@ -71,6 +88,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_histogram_counts_bounds_as_inside),
         cmocka_unit_test(test_failures_of_one_reason_are_one_count),
+        cmocka_unit_test(test_compression_is_that_of_the_newest_transfer_with_content),
         cmocka_unit_test(test_rate_of_a_steady_transfer_is_its_speed),
     };
 

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The level of compression for what is sent to one peer, by what is scarce now. Where the link
+ * waits for the CPU the level falls, down to none; where the CPU waits for the link it rises, as
+ * long as that makes the bytes fewer. It learns from every segment that was encoded. Plain data;
+ * LOOP only.
+ */
+#ifndef FARSHORE_TUNER_H
+#define FARSHORE_TUNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* zstd's levels; 0 is ours: no compression. */
+#define FS_LEVEL_NONE 0
+#define FS_LEVEL_MIN  (-7)
+#define FS_LEVEL_MAX  19
+
+enum fs_link_state {
+    FS_LINK_IDLE, /* nothing waits to be sent, and it would be taken */
+    FS_LINK_BUSY, /* neither */
+    FS_LINK_FULL, /* what was encoded waits for the link, or for its limit of bandwidth */
+};
+
+/* One segment that was encoded. */
+struct fs_tuner_sample {
+    int level;
+    int64_t run_ns, cpu_ns; /* on a worker: how long it took, and how much of that it computed */
+    uint64_t content_bytes, payload_bytes; /* before and after */
+    enum fs_link_state link;
+};
+
+struct fs_tuner {
+    /* set once */
+    size_t threads; /* that encode */
+    unsigned top;   /* the highest step that memory allows */
+
+    bool adapts;
+    int fixed; /* where it does not adapt */
+    unsigned step;
+
+    /* since began_ns */
+    int64_t began_ns, newest_ns;
+    unsigned samples, idle, full;
+    int64_t run_ns, cpu_ns;
+    uint64_t content_bytes, payload_bytes;
+
+    unsigned patience;    /* stretches in a row in which the CPU waits, before it rises */
+    unsigned waited;      /* such stretches */
+    bool rose;            /* the last move was up */
+    bool on_trial;        /* it has to show that the bytes became fewer than */
+    double payload_share; /* ... this part of the content */
+};
+
+/* memory_bytes: what all workers together may take for compressing. Adapts at the start. */
+void fs_tuner_init(struct fs_tuner *tuner, size_t threads, uint64_t memory_bytes);
+void fs_tuner_fix(struct fs_tuner *tuner, int level);
+void fs_tuner_adapt(struct fs_tuner *tuner);
+
+int fs_tuner_level(const struct fs_tuner *tuner);
+void fs_tuner_encoded(struct fs_tuner *tuner, const struct fs_tuner_sample *sample, int64_t now_ns);
+
+#endif

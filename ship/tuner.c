@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One step at a time, after a stretch of samples each. What the link does shows in the transport's
+ * queue. What the CPU does shows in how long the workers encode, and whether they compute all that
+ * while: where others want the same cores (Ceph's daemons, virtual machines), they do not. A slow
+ * source or a slow target leave both idle, and move nothing.
+ *
+ * Between two levels, of which one is too slow and the other too weak, it would swing for ever:
+ * each time that it has to take a rise back it waits twice as long before the next one.
+ */
+#include "farshore/tuner.h"
+
+#include <assert.h>
+
+#include "farshore/clock.h"
+
+#define STRETCH_NS      (200 * FS_MSEC)
+#define STRETCH_SAMPLES 16
+/* After so long without a segment the stretch begins anew. */
+#define FORGET_NS (1 * FS_SEC)
+/* Parts of what all workers could do. */
+#define CPU_BUSY      0.5
+#define CPU_SATURATED 0.7
+/* A worker that computes less of its time than this has to share its core. */
+#define CPU_CONTENDED 0.8
+/* A higher level must save so much more, or it is not worth its time. */
+#define WORTH_SHARE  0.98
+#define PATIENCE_MAX 64u
+
+/* Levels with a real difference, and the memory of zstd's context for a whole segment (measured).
+ */
+static const struct {
+    int level;
+    unsigned mib;
+} steps[] = {{FS_LEVEL_NONE, 0}, {-7, 1}, {-3, 1}, {1, 1}, {3, 2}, {6, 4}, {9, 14},
+             {12, 14},           {19, 19}};
+
+#define N_STEPS    (sizeof(steps) / sizeof(steps[0]))
+#define FIRST_STEP 3
+
+void fs_tuner_init(struct fs_tuner *tuner, size_t threads, uint64_t memory_bytes)
+{
+    *tuner = (struct fs_tuner){.threads = threads > 0 ? threads : 1, .adapts = true, .patience = 1};
+    tuner->top = N_STEPS - 1;
+    while (tuner->top > FIRST_STEP &&
+           ((uint64_t)steps[tuner->top].mib << 20) * tuner->threads > memory_bytes) {
+        tuner->top--;
+    }
+    tuner->step = FIRST_STEP;
+}
+
+void fs_tuner_fix(struct fs_tuner *tuner, int level)
+{
+    assert(level >= FS_LEVEL_MIN && level <= FS_LEVEL_MAX);
+    tuner->adapts = false;
+    tuner->fixed = level;
+}
+
+void fs_tuner_adapt(struct fs_tuner *tuner)
+{
+    tuner->adapts = true;
+}
+
+int fs_tuner_level(const struct fs_tuner *tuner)
+{
+    return tuner->adapts ? steps[tuner->step].level : tuner->fixed;
+}
+
+static void begin_stretch(struct fs_tuner *tuner, int64_t now_ns)
+{
+    tuner->began_ns = now_ns;
+    tuner->samples = tuner->idle = tuner->full = 0;
+    tuner->run_ns = tuner->cpu_ns = 0;
+    tuner->content_bytes = tuner->payload_bytes = 0;
+}
+
+static void fall(struct fs_tuner *tuner)
+{
+    if (tuner->step == 0) {
+        return;
+    }
+    if (tuner->rose) {
+        tuner->patience = tuner->patience * 2 > PATIENCE_MAX ? PATIENCE_MAX : tuner->patience * 2;
+    }
+    tuner->step--;
+    tuner->rose = tuner->on_trial = false;
+    tuner->waited = 0;
+}
+
+static void rise(struct fs_tuner *tuner, double payload_share)
+{
+    if (tuner->step == tuner->top || ++tuner->waited < tuner->patience) {
+        return;
+    }
+    if (tuner->rose && tuner->patience > 1) {
+        tuner->patience /= 2; /* the one before was right */
+    }
+    tuner->step++;
+    tuner->rose = tuner->on_trial = true;
+    tuner->payload_share = payload_share;
+    tuner->waited = 0;
+}
+
+static void end_stretch(struct fs_tuner *tuner, int64_t now_ns)
+{
+    double elapsed = (double)(now_ns - tuner->began_ns) * (double)tuner->threads;
+    double busy = (double)tuner->run_ns / elapsed;
+    bool contended = (double)tuner->cpu_ns < CPU_CONTENDED * (double)tuner->run_ns;
+    bool idle = tuner->idle * 2 >= tuner->samples;
+    bool full = tuner->full * 4 >= tuner->samples * 3;
+    double share =
+        tuner->content_bytes > 0 ? (double)tuner->payload_bytes / (double)tuner->content_bytes : 1;
+
+    bool too_slow = idle && (busy >= CPU_BUSY || contended);
+    bool in_vain = tuner->on_trial && share > WORTH_SHARE * tuner->payload_share;
+
+    if (too_slow || in_vain) {
+        fall(tuner);
+    } else if (full && busy < CPU_SATURATED && !contended) {
+        tuner->on_trial = false;
+        rise(tuner, share);
+    } else {
+        tuner->on_trial = false;
+        tuner->waited = 0;
+    }
+}
+
+void fs_tuner_encoded(struct fs_tuner *tuner, const struct fs_tuner_sample *sample, int64_t now_ns)
+{
+    if (tuner->samples == 0 || now_ns - tuner->newest_ns > FORGET_NS) {
+        begin_stretch(tuner, now_ns);
+    }
+    tuner->newest_ns = now_ns;
+    if (sample->level != fs_tuner_level(tuner)) {
+        return; /* it was under way when the level changed */
+    }
+    tuner->samples++;
+    tuner->idle += sample->link == FS_LINK_IDLE;
+    tuner->full += sample->link == FS_LINK_FULL;
+    tuner->run_ns += sample->run_ns;
+    tuner->cpu_ns += sample->cpu_ns;
+    tuner->content_bytes += sample->content_bytes;
+    tuner->payload_bytes += sample->payload_bytes;
+    if (tuner->samples >= STRETCH_SAMPLES && now_ns - tuner->began_ns >= STRETCH_NS) {
+        if (tuner->adapts) {
+            end_stretch(tuner, now_ns);
+        }
+        tuner->samples = 0;
+    }
+}
