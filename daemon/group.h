@@ -60,6 +60,10 @@ struct fs_group {
     bool take_requested;   /* the take under way is for that */
     int64_t take_began_ns; /* boot */
     int64_t sync_began_ns; /* boot: of the take, or of a re-offer */
+    struct fs_group_release {
+        int64_t since_ns; /* boot: images are known to have left; 0: none */
+        int64_t next_ns;  /* boot */
+    } release;
     struct fs_sender *sender;
     bool cancelled; /* the sender was told to stop */
     /* The moment until which the group is known unchanged: here, as sent, as acknowledged. */

@@ -7,6 +7,7 @@
 #include "daemon/peer.h"
 #include "daemon/primary.h"
 #include "daemon/recovery.h"
+#include "daemon/release.h"
 #include "farshore/log.h"
 
 /* Unchanged groups are told of together, this often; an unanswered message is sent again. */
@@ -189,7 +190,7 @@ static void report_found(const struct fs_group *group, const struct fs_found_gro
            FS_U("volumes", found->n_volumes), FS_S("role", fs_role_name(group->record->role)));
 }
 
-/* Let go of what is no longer selected: its work stops, its record and its points stay. */
+/* Let go of what is no longer selected: its work stops, its record and the target's points stay. */
 static void let_go_unseen(struct fs_groups *groups)
 {
     for (size_t i = 0; i < groups->count; i++) {
@@ -205,8 +206,9 @@ static void let_go_unseen(struct fs_groups *groups)
             continue; /* it had been let go of before this daemon started */
         }
         group->was_seen = false;
-        fs_log(FS_EV_GROUP_LET_GO, FS_S("group", group->record->name),
-               FS_S("hint", "its points stay; label its volumes again to go on with it"));
+        fs_log(
+            FS_EV_GROUP_LET_GO, FS_S("group", group->record->name),
+            FS_S("hint", "the points at the peer stay; label its volumes again to go on with it"));
     }
 }
 
@@ -305,6 +307,8 @@ static int64_t next_due(const struct fs_groups *groups, int64_t now)
     for (size_t i = 0; i < groups->count; i++) {
         const struct fs_group *group = groups->list[i];
         int64_t due = fs_group_is_primary(group) ? fs_primary_next_ns(group) : INT64_MAX;
+        int64_t release = fs_release_next_ns(group);
+        due = release < due ? release : due;
         if (group->retry_ns > now && group->retry_ns < due) {
             due = group->retry_ns;
         }
@@ -468,8 +472,9 @@ int64_t fs_groups_run(struct fs_groups *groups)
 
     if (!groups->stopping) {
         for (size_t i = 0; i < groups->count; i++) {
-            if (fs_group_is_primary(groups->list[i]) && !groups->list[i]->let_go) {
-                (void)fs_primary_store_pending(groups->list[i]);
+            struct fs_group *group = groups->list[i];
+            if (fs_group_is_primary(group) && (group->let_go || !fs_primary_store_pending(group))) {
+                (void)fs_release_start(group);
             }
         }
         fs_recovery_run(groups);

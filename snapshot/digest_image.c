@@ -117,7 +117,10 @@ static int open_at(struct fs_cluster *cluster, uint64_t snap_id, struct fs_diges
     if (rc < 0) {
         return rc;
     }
-    if (!fs_snap_list_find(&snaps, snap_id)) {
+    if (!snap_id) {
+        rc = fs_error_set(err, FS_ERR_PERMANENT, ENOENT,
+                          "its snapshot of the point was given up: the volume left the group");
+    } else if (!fs_snap_list_find(&snaps, snap_id)) {
         rc =
             fs_error_set(err, FS_ERR_PERMANENT, ENOENT,
                          "snapshot %" PRIu64 " of the point is gone: somebody removed it", snap_id);

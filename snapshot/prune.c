@@ -177,8 +177,9 @@ static int remove_point(struct fs_cluster *cluster, struct fs_record *record,
     if (rc == 0) {
         fs_fault("helper.remove");
     }
-    /* A half-taken one may exist in the group, and on no image yet. */
-    if (rc == 0 && (group_snap || (point->group_snapshot && point->state == FS_POINT_TAKING))) {
+    /* A half-taken one may exist in the group, and on no image yet. A release of some of its
+     * volumes says that it is none, so that the others keep theirs. */
+    if (rc == 0 && point->group_snapshot && (group_snap || point->state == FS_POINT_TAKING)) {
         rc = remove_group_snapshot(cluster, point, &wanted, err);
     }
     if (rc == 0) {

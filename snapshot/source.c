@@ -7,6 +7,7 @@
 #include "snapshot/alloc.h"
 #include "snapshot/helper.h"
 #include "snapshot/reading.h"
+#include "snapshot/release.h"
 #include "snapshot/site.h"
 #include "snapshot/take.h"
 
@@ -93,14 +94,16 @@ static void source_take(struct fs_source *base, const struct fs_take_request *re
     fs_pool_submit(source->blocking, &operation->job);
 }
 
-/* --- settle and store ----------------------------------------------------------------------- */
+/* --- settle, store and release
+ * ----------------------------------------------------------------------- */
 
 struct record_operation {
     struct fs_job job;
     struct fs_site *site;
     struct fs_helpers *helpers;
     struct fs_record *record;
-    bool settle; /* otherwise only store */
+    enum { ONLY_STORE = 0, SETTLE, RELEASE } kind;
+    bool whole, removed_only; /* of a release */
     struct fs_uuid committed;
     struct fs_digest agreed[FS_VOLUMES_MAX];
     size_t n_agreed;
@@ -114,7 +117,10 @@ static void record_run(struct fs_job *job)
 {
     struct record_operation *operation = (struct record_operation *)job; /* its first member */
 
-    if (operation->settle) {
+    if (operation->kind == RELEASE) {
+        fs_release_run(operation->site, operation->helpers, operation->record, operation->whole,
+                       operation->removed_only, &operation->err);
+    } else if (operation->kind == SETTLE) {
         fs_settle_run(operation->site, operation->helpers, operation->record, &operation->committed,
                       operation->agreed, operation->n_agreed, operation->current_until_ns,
                       &operation->err);
@@ -154,7 +160,7 @@ static void source_settle(struct fs_source *base, struct fs_record *record,
     struct record_operation *operation = record_operation_new(source, record, done, arg);
     const struct fs_record_point *point = fs_record_find_point(record, committed);
 
-    operation->settle = true;
+    operation->kind = SETTLE;
     operation->committed = *committed;
     operation->current_until_ns = current_until_ns;
     for (size_t i = 0; point && i < point->n_contents && i < FS_VOLUMES_MAX; i++) {
@@ -172,6 +178,18 @@ static void source_store(struct fs_source *base, struct fs_record *record, fs_re
     fs_pool_submit(source->blocking, &record_operation_new(source, record, done, arg)->job);
 }
 
+static void source_release(struct fs_source *base, struct fs_record *record, bool whole,
+                           bool removed_only, fs_record_fn *done, void *arg)
+{
+    struct source *source = source_of(base);
+    struct record_operation *operation = record_operation_new(source, record, done, arg);
+
+    operation->kind = RELEASE;
+    operation->whole = whole;
+    operation->removed_only = removed_only;
+    fs_pool_submit(source->blocking, &operation->job);
+}
+
 static void source_open(struct fs_source *base, const struct fs_record *record,
                         const struct fs_uuid *point, const struct fs_uuid *against,
                         fs_reading_fn *done, void *arg)
@@ -183,6 +201,7 @@ static const struct fs_source_ops source_ops = {
     .take = source_take,
     .settle = source_settle,
     .store = source_store,
+    .release = source_release,
     .open = source_open,
     .list = fs_reading_list,
     .read = fs_reading_read,

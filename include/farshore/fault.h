@@ -87,6 +87,8 @@
     X("settle.noted", SOURCE, "its moment is stored, older points are still there")                \
     X("settle.gone", SOURCE, "all snapshots of an older point are removed, the record names it")   \
     X("settle.stored", SOURCE, "the record does not name it any more")                             \
+    X("release.gone", SOURCE, "a point's snapshots on images that left are removed, stored: not")  \
+    X("release.stored", SOURCE, "the record does not name them any more")                          \
     X("current.note", SITE, "a group is unchanged: the moment is not stored yet")                  \
     X("current.noted", SITE, "the moment is stored, the peer does not know")                       \
     X("recover.begin", TARGET, "a predecessor's commit is about to be finished")                   \

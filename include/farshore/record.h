@@ -22,7 +22,8 @@ struct fs_record_volume {
 /* One volume's share of a point at this site. */
 struct fs_record_content {
     struct fs_uuid volume;
-    uint64_t snap_id; /* the exact content: a user snapshot, or the RBD group snapshot's */
+    uint64_t snap_id; /* the exact content: a user snapshot, or the RBD group snapshot's; 0 in a
+                         committed point of a source: given up, the volume left the group */
     uint64_t mark_id; /* where a diff from this point starts: the mark, or snap_id itself */
     struct fs_geometry geometry; /* of the volume at the point; the take fills it */
     struct fs_digest chain;      /* digest that both sites agreed on at the commit */

@@ -89,6 +89,16 @@ struct fs_source_ops {
                   void *arg);
 
     /*
+     * Give up what keeps an image that left its group from being removed: the snapshots of points
+     * on volumes that are gone from the record, or (whole) on all of them; with removed_only just
+     * those whose image is in the trash or deleted. A point that has no volume left, or was not
+     * committed yet, goes with them; in others the snapshot ids become 0. done gets the record as
+     * it is stored.
+     */
+    void (*release)(struct fs_source *source, struct fs_record *record, bool whole,
+                    bool removed_only, fs_record_fn *done, void *arg);
+
+    /*
      * Open a point for reading; base NULL or zero: everything that it holds (for a clone also
      * what it has from its parent). The record is read during the call only.
      */

@@ -273,6 +273,15 @@ def membership(case):
     case.dies()
 
 
+def leaving(case):
+    """A volume is deleted by its owner."""
+    case.ready()
+    case.arm()
+    with case.east.ioctx() as io:
+        rbd.RBD().trash_move(io, case.images.pop())
+    case.dies()
+
+
 def pause(case):
     case.ready()
     case.arm()
@@ -301,6 +310,7 @@ SCENARIOS = {
     "recover.finished": after("commit.committing"),
     "open.restored": unproven,
     "members.store": membership, "members.stored": membership,
+    "release.gone": leaving, "release.stored": leaving,
     "pause.store": pause, "pause.stored": pause,
     "current.note": unchanged, "current.noted": unchanged,
 }

@@ -48,6 +48,7 @@ struct mem_image {
     struct fs_geometry geometry; /* its size is head.size */
     struct mem_content head;
     struct mem_content durable; /* of the head, at the last flush; targets only */
+    bool trashed;               /* has no name any more */
     bool volatile_head;         /* head and durable may differ */
     uint64_t generation;        /* one more with each change */
     struct fs_uuid owner;       /* the stamp: group; zero: not ours */

@@ -267,6 +267,107 @@ static void source_store(struct fs_source *source, struct fs_record *record, fs_
     mem_start((struct mem_store *)source, MEM_OP_STORE, &keep->action, keep_finish);
 }
 
+/* --- release --------------------------------------------------------------------------------- */
+
+struct release {
+    struct mem_action action;
+    struct fs_record *record;
+    bool whole, removed_only;
+    fs_record_fn *done;
+    void *arg;
+};
+
+static bool leaves(struct release *release, const struct fs_record_content *content)
+{
+    struct fs_record_volume *volume = fs_record_find_volume(release->record, &content->volume);
+    struct mem_image *image = mem_store_find_ref(release->action.store, &volume->volume.image);
+    return (release->whole || volume->gone) && content->snap_id &&
+           (!release->removed_only || !image || image->trashed);
+}
+
+/* False where the process died of it. */
+static bool release_content(struct release *release, struct fs_record_point *point, size_t i)
+{
+    struct mem_store *store = release->action.store;
+    struct mem_image *image = image_of(store, release->record, &point->contents[i].volume);
+    if (image) {
+        mem_image_drop_point(image, &point->point.id);
+        if (mem_pass(store, "helper.removed")) {
+            return false;
+        }
+    }
+    point->contents[i].snap_id = point->contents[i].mark_id = 0;
+    return true;
+}
+
+static void release_record(struct release *release)
+{
+    struct mem_store *store = release->action.store;
+    struct fs_record *record = release->record;
+    bool ending = false, changed = false;
+    for (size_t p = 0; p < record->n_points; p++) {
+        struct fs_record_point *point = &record->points[p];
+        size_t leaving = 0, stay = 0;
+        for (size_t i = 0; i < point->n_contents; i++) {
+            bool left = leaves(release, &point->contents[i]);
+            leaving += left;
+            stay += !left && point->contents[i].snap_id;
+        }
+        if (leaving > 0 && (stay == 0 || point->state != FS_POINT_COMMITTED)) {
+            point->state = FS_POINT_TAKING;
+            ending = true;
+        }
+    }
+    if (ending && mem_record_store(store, record, &release->action.err) < 0) {
+        return;
+    }
+    for (size_t p = record->n_points; p-- > 0;) {
+        struct fs_record_point *point = &record->points[p];
+        struct fs_uuid id = point->point.id;
+        for (size_t i = point->n_contents; i-- > 0;) {
+            if (point->state == FS_POINT_TAKING || leaves(release, &point->contents[i])) {
+                changed = true;
+                if (!release_content(release, point, i)) {
+                    return;
+                }
+            }
+        }
+        if (changed && mem_pass(store, "release.gone")) {
+            return;
+        }
+        if (point->state == FS_POINT_TAKING) {
+            fs_record_remove_point(record, &id);
+        }
+    }
+    if (changed && mem_record_store(store, record, &release->action.err) == 0) {
+        mem_pass(store, "release.stored");
+    }
+}
+
+static void release_finish(struct mem_action *action)
+{
+    struct release *release = (struct release *)action;
+    if (!fs_error_is_set(&action->err)) {
+        release_record(release);
+    }
+    mem_died(action);
+    release->done(release->arg, release->record,
+                  fs_error_is_set(&action->err) ? &action->err : NULL);
+    free(release);
+}
+
+static void source_release(struct fs_source *source, struct fs_record *record, bool whole,
+                           bool removed_only, fs_record_fn *done, void *arg)
+{
+    struct release *release = mem_alloc(1, sizeof(*release));
+    release->record = record;
+    release->whole = whole;
+    release->removed_only = removed_only;
+    release->done = done;
+    release->arg = arg;
+    mem_start((struct mem_store *)source, MEM_OP_RELEASE, &release->action, release_finish);
+}
+
 /* --- reading --------------------------------------------------------------------------------- */
 
 struct reading {
@@ -521,6 +622,7 @@ const struct fs_source_ops mem_source_ops = {
     .take = source_take,
     .settle = source_settle,
     .store = source_store,
+    .release = source_release,
     .open = source_open,
     .list = source_list,
     .read = source_read,

@@ -117,7 +117,8 @@ struct mem_image *mem_store_create(struct mem_store *store, const char *pool, co
 struct mem_image *mem_store_find(struct mem_store *store, const char *pool, const char *name)
 {
     struct mem_image *image = store->images;
-    while (image && (strcmp(image->ref.pool, pool) != 0 || strcmp(image->ref.name, name) != 0)) {
+    while (image && (image->trashed || strcmp(image->ref.pool, pool) != 0 ||
+                     strcmp(image->ref.name, name) != 0)) {
         image = image->next;
     }
     return image;
@@ -140,6 +141,11 @@ void mem_store_remove(struct mem_store *store, struct mem_image *image)
     }
     *link = image->next;
     image_free(image);
+}
+
+void mem_image_trash(struct mem_image *image)
+{
+    image->trashed = true;
 }
 
 void mem_image_volume(const struct mem_image *image, struct fs_volume *ret_volume)

@@ -44,6 +44,8 @@ struct mem_image *mem_store_create(struct mem_store *store, const char *pool, co
 struct mem_image *mem_store_find(struct mem_store *store, const char *pool, const char *name);
 /* Its snapshots go as well. Not while a reading or an incoming transfer uses it. */
 void mem_store_remove(struct mem_store *store, struct mem_image *image);
+/* From now on it is found by its id only. */
+void mem_image_trash(struct mem_image *image);
 /* As discovery would report it (uuid zero, no labels); ret_volume needs no fini. */
 void mem_image_volume(const struct mem_image *image, struct fs_volume *ret_volume);
 /* "fsid/pool id/ns/image id", as in an offer. */
@@ -82,6 +84,7 @@ enum mem_op {
     MEM_OP_TAKE,
     MEM_OP_SETTLE,
     MEM_OP_STORE,
+    MEM_OP_RELEASE,
     MEM_OP_OPEN, /* of the source */
     MEM_OP_LIST,
     MEM_OP_READ,
