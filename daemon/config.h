@@ -42,6 +42,7 @@ struct fs_config_policy {
 struct fs_config {
     char *site;
     char *ceph_conf, *ceph_user, *state_pool; /* defaults /etc/ceph/ceph.conf, farshore, rbd */
+    bool object_io;                           /* ceph.object_io: auto | off; default auto */
     char *listen;                             /* NULL: only dial */
     char *http;                               /* NULL: none */
     char *tls_cert, *tls_key, *tls_ca;

@@ -58,6 +58,18 @@ static void set_not_one_instant(struct fs_schema_loader *loader, const struct fs
     policy->refuse_not_one_instant = strcmp(text, "refuse") == 0;
 }
 
+static void set_object_io(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                          const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config *config = base;
+
+    (void)loader;
+    (void)key;
+    (void)where;
+    (void)node;
+    config->object_io = strcmp(text, "auto") == 0;
+}
+
 /* Ceph's names of pools and namespaces hold nearly anything; '/' separates, '@' begins a snapshot.
  */
 static bool is_pool_word(const char *text, size_t length)
@@ -190,6 +202,7 @@ static void set_level(struct fs_schema_loader *loader, const struct fs_schema_ke
 }
 
 static const char *const sources[] = {"images", NULL};
+static const char *const object_io[] = {"auto", "off", NULL};
 static const char *const not_one_instant[] = {"mark", "refuse", NULL};
 
 #define IN_CONFIG(member) .offset = offsetof(struct fs_config, member)
@@ -205,6 +218,8 @@ const struct fs_schema_key fs_config_table[] = {
     {"ceph.conf", FS_SCHEMA_PATH, .default_text = "/etc/ceph/ceph.conf", IN_CONFIG(ceph_conf)},
     {"ceph.user", FS_SCHEMA_TEXT, .default_text = "farshore", IN_CONFIG(ceph_user)},
     {"ceph.state_pool", FS_SCHEMA_TEXT, .default_text = "rbd", IN_CONFIG(state_pool)},
+    {"ceph.object_io", FS_SCHEMA_CUSTOM, .type_text = "auto or off", .default_text = "auto",
+     .choices = object_io, .set = set_object_io},
 
     {"listen", FS_SCHEMA_ADDRESS, IN_CONFIG(listen)},
     {"http", FS_SCHEMA_ADDRESS, IN_CONFIG(http)},

@@ -19,6 +19,7 @@ int fs_reload_check(const struct fs_config *now, const struct fs_config *next, s
         {"ceph.conf", same(now->ceph_conf, next->ceph_conf)},
         {"ceph.user", same(now->ceph_user, next->ceph_user)},
         {"ceph.state_pool", same(now->state_pool, next->state_pool)},
+        {"ceph.object_io", now->object_io == next->object_io},
         {"listen", same(now->listen, next->listen)},
         {"http", same(now->http, next->http)},
         {"control", same(now->control, next->control)},

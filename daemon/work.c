@@ -78,6 +78,7 @@ struct fs_work {
     struct fs_mailbox *mailbox;
     struct fs_pool *life, *blocking;
     char *conf, *user, *state_pool, *site_name, *helper, *daemon_key;
+    bool object_io;
     enum work_phase phase;
     bool stopping;
     struct fs_site *site;
@@ -122,6 +123,7 @@ struct fs_work *fs_work_new(const struct fs_work_options *options)
     work->state_pool = strdup(config->state_pool);
     work->site_name = strdup(config->site);
     work->helper = strdup(options->helper);
+    work->object_io = config->object_io;
     work->daemon_key = strdup(options->daemon_key);
     if (!work->conf || !work->user || !work->state_pool || !work->site_name || !work->helper ||
         !work->daemon_key) {
@@ -355,6 +357,7 @@ static void open_site(struct fs_work *work)
         .op_timeout_ns = OP_TIMEOUT_NS,
         .lease_ns = LEASE_NS,
         .io_depth = IO_DEPTH,
+        .object_io = work->object_io,
     };
     submit(work, WORK_OPENING, run_open, open_done);
 }

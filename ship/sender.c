@@ -329,7 +329,7 @@ struct fs_sender *fs_sender_start(const struct fs_sender_options *options,
     sender->tuner = options->tuner;
     sender->chunk_max = options->budget->limit / 16;
     sender->chunk_max = sender->chunk_max < CHUNK_MIN ? CHUNK_MIN : sender->chunk_max;
-    sender->chunk_max = sender->chunk_max > READ_MAX ? READ_MAX : sender->chunk_max;
+    sender->chunk_max = sender->chunk_max > READ_WINDOW ? READ_WINDOW : sender->chunk_max;
     sender->record = copy;
     sender->point = *point;
     sender->offer = *offer;

@@ -20,15 +20,9 @@
 #include "farshore/transfer.h"
 #include "ship/content.h"
 
-/* Most that one read takes, and the alignment that it does not cross: the usual object size. */
-#define READ_MAX (UINT64_C(4) << 20)
-/*
- * Neighbours with a gap of at most this are read as one. A small read of its own costs what about
- * 115 KiB of reading on cost when measured (16.2, bluestore: 32,000 reads of 4 KiB over 2 GiB take
- * 9.9 s, the 2 GiB as a whole 5.7 s); we stay below, since the gap also takes room in the budget.
- */
-#define READ_GAP  (UINT64_C(64) << 10)
-#define READS_MAX 32 /* in flight */
+/* Ranges in one window of this size, the usual object's, are read in one call; none crosses it. */
+#define READ_WINDOW (UINT64_C(4) << 20)
+#define READS_MAX   32 /* calls in flight */
 
 #define LIST_EXTENTS 4096 /* of a batch */
 #define LIST_BATCHES 2    /* listed ahead */
@@ -39,10 +33,11 @@
 
 struct chunk;
 
+/* What is read in one call. */
 struct chunk_read {
     struct chunk *chunk;
-    uint64_t offset, length;
-    size_t at; /* in the chunk's buffer */
+    size_t first, count; /* of the chunk's ranges */
+    uint64_t bytes;
 };
 
 struct chunk_segment {
@@ -66,6 +61,8 @@ struct chunk {
     size_t n_pieces;
     struct fs_piece *pieces; /* while it is planned, content is an offset into the buffer */
     size_t *piece_at;
+    size_t n_ranges;
+    struct fs_read *ranges; /* back to back in the buffer */
     size_t n_reads, reads_started, reads_done;
     struct chunk_read *reads;
     size_t buffer_length;

@@ -116,8 +116,9 @@ static struct chunk *chunk_new(struct fs_sender *sender, unsigned volume)
     chunk->start = chunk->end = sender->volumes[volume].planned;
     chunk->pieces = malloc(CHUNK_PIECES * sizeof(*chunk->pieces));
     chunk->piece_at = malloc(CHUNK_PIECES * sizeof(*chunk->piece_at));
+    chunk->ranges = malloc(CHUNK_PIECES * sizeof(*chunk->ranges));
     chunk->reads = malloc(CHUNK_PIECES * sizeof(*chunk->reads));
-    if (!chunk->pieces || !chunk->piece_at || !chunk->reads) {
+    if (!chunk->pieces || !chunk->piece_at || !chunk->ranges || !chunk->reads) {
         fs_chunk_free(chunk);
         return NULL;
     }
@@ -127,11 +128,34 @@ static struct chunk *chunk_new(struct fs_sender *sender, unsigned volume)
     return chunk;
 }
 
-static bool same_read(const struct chunk_read *read, uint64_t offset)
+static bool same_window(uint64_t a, uint64_t b)
 {
-    uint64_t end = read->offset + read->length;
-    return offset >= end && offset - end <= READ_GAP &&
-           offset / READ_MAX == read->offset / READ_MAX;
+    return a / READ_WINDOW == b / READ_WINDOW;
+}
+
+/* The range that goes on at offset, after at most what is cheaper to read than to leave out; NULL:
+ * it takes another one. */
+static struct fs_read *reaching(struct chunk *chunk, uint64_t offset)
+{
+    struct fs_reading *reading = chunk->sender->reading;
+    struct fs_read *range = chunk->n_ranges > 0 ? &chunk->ranges[chunk->n_ranges - 1] : NULL;
+    if (!range || !same_window(range->offset, offset)) {
+        return NULL;
+    }
+    uint64_t gap = offset - (range->offset + range->length);
+    return gap <= reading->ops->read_gap(reading, chunk->volume) ? range : NULL;
+}
+
+static struct fs_read *add_range(struct chunk *chunk, uint64_t offset)
+{
+    struct chunk_read *read = chunk->n_reads > 0 ? &chunk->reads[chunk->n_reads - 1] : NULL;
+    if (!read || !same_window(chunk->ranges[read->first].offset, offset)) {
+        read = &chunk->reads[chunk->n_reads++];
+        *read = (struct chunk_read){.chunk = chunk, .first = chunk->n_ranges};
+    }
+    read->count++;
+    chunk->ranges[chunk->n_ranges] = (struct fs_read){.offset = offset};
+    return &chunk->ranges[chunk->n_ranges++];
 }
 
 /* Where a piece of at most length bytes ends, so that later ones begin at a block of the image. */
@@ -177,36 +201,40 @@ static bool begin_segment(struct chunk *chunk)
     return true;
 }
 
+/*
+ * A segment that is half full ends where a window does: what changed in an object is then in one or
+ * two segments, and becomes as many writes.
+ */
+static bool ends_before(const struct chunk *chunk, uint64_t offset, uint64_t length)
+{
+    const struct chunk_segment *segment = &chunk->segments[chunk->n_segments - 1];
+    if (segment->content >= chunk->segment_max / 2 && !same_window(chunk->end - 1, offset)) {
+        return true;
+    }
+    return cut(offset, length, chunk->segment_max - segment->content) == 0;
+}
+
 /* Returns how much of the DATA was taken, 0: the chunk is full. */
 static uint64_t add_data(struct chunk *chunk, uint64_t offset, uint64_t length)
 {
-    uint64_t take = cut(offset, length, READ_MAX - offset % READ_MAX);
-    uint64_t segment_room = chunk->segment_max - chunk->segments[chunk->n_segments - 1].content;
-    if (cut(offset, take, segment_room) == 0) {
-        if (!begin_segment(chunk)) {
-            return 0;
-        }
-        segment_room = chunk->segment_max;
+    uint64_t take = cut(offset, length, READ_WINDOW - offset % READ_WINDOW);
+    if (ends_before(chunk, offset, take) && !begin_segment(chunk)) {
+        return 0;
     }
-    take = cut(offset, take, segment_room);
+    take = cut(offset, take, chunk->segment_max - chunk->segments[chunk->n_segments - 1].content);
 
-    struct chunk_read *read = chunk->n_reads > 0 ? &chunk->reads[chunk->n_reads - 1] : NULL;
-    uint64_t gap = 0;
-    if (read && same_read(read, offset)) {
-        gap = offset - (read->offset + read->length);
-    } else {
-        read = NULL;
-    }
+    struct fs_read *range = reaching(chunk, offset);
+    uint64_t gap = range ? offset - (range->offset + range->length) : 0;
     uint64_t room = chunk->sender->chunk_max - chunk->buffer_length;
     take = cut(offset, take, room > gap ? room - gap : 0);
     if (take == 0) {
         return 0;
     }
-    if (!read) {
-        read = &chunk->reads[chunk->n_reads++];
-        *read = (struct chunk_read){.chunk = chunk, .offset = offset, .at = chunk->buffer_length};
+    if (!range) {
+        range = add_range(chunk, offset);
     }
-    read->length += gap + take;
+    range->length += gap + take;
+    chunk->reads[chunk->n_reads - 1].bytes += gap + take;
     chunk->buffer_length += gap + take;
     add_piece(chunk, offset, take, FS_EXTENT_DATA, chunk->buffer_length - take);
     return take;
@@ -242,9 +270,11 @@ static void shrink(struct chunk *chunk)
     struct fs_piece *pieces =
         realloc(chunk->pieces, (chunk->n_pieces + 1) * sizeof(*chunk->pieces));
     size_t *piece_at = realloc(chunk->piece_at, (chunk->n_pieces + 1) * sizeof(size_t));
+    struct fs_read *ranges = realloc(chunk->ranges, (chunk->n_ranges + 1) * sizeof(*ranges));
     struct chunk_read *reads = realloc(chunk->reads, (chunk->n_reads + 1) * sizeof(*reads));
     chunk->pieces = pieces ? pieces : chunk->pieces;
     chunk->piece_at = piece_at ? piece_at : chunk->piece_at;
+    chunk->ranges = ranges ? ranges : chunk->ranges;
     chunk->reads = reads ? reads : chunk->reads;
 }
 

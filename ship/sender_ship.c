@@ -37,6 +37,7 @@ void fs_chunk_free(struct chunk *chunk)
     }
     free(chunk->pieces);
     free(chunk->piece_at);
+    free(chunk->ranges);
     free(chunk->reads);
     free(chunk->buffer);
     free(chunk);
@@ -58,7 +59,7 @@ static uint64_t chunk_bound(const struct chunk *chunk)
 {
     uint64_t bound = sizeof(*chunk) + chunk->buffer_length;
     bound += chunk->n_pieces * (sizeof(*chunk->pieces) + sizeof(*chunk->piece_at));
-    bound += chunk->n_reads * sizeof(*chunk->reads);
+    bound += chunk->n_ranges * sizeof(*chunk->ranges) + chunk->n_reads * sizeof(*chunk->reads);
     for (size_t i = 0; i < chunk->n_segments; i++) {
         bound += fs_content_frame_bound(chunk->segments[i].n_pieces, chunk->segments[i].content);
     }
@@ -184,11 +185,12 @@ static void read_cb(void *arg, const struct fs_error *err)
     if (err && fs_error_is_set(err)) {
         struct fs_error failed = *err;
         fs_error_context(&failed, "read %s at %" PRIu64,
-                         sender->offer.volumes[chunk->volume].volume.image.name, read->offset);
+                         sender->offer.volumes[chunk->volume].volume.image.name,
+                         chunk->ranges[read->first].offset);
         fs_sender_fail(sender, &failed);
         return;
     }
-    sender->stats.read_bytes += read->length;
+    sender->stats.read_bytes += read->bytes;
     if (++chunk->reads_done == chunk->n_reads) {
         encode(chunk);
     }
@@ -205,8 +207,8 @@ static void pump_reads(struct fs_sender *sender)
             }
             struct chunk_read *read = &chunk->reads[chunk->reads_started++];
             sender->reads_in_flight++;
-            sender->reading->ops->read(sender->reading, chunk->volume, read->offset, read->length,
-                                       chunk->buffer + read->at, read_cb, read);
+            sender->reading->ops->read(sender->reading, chunk->volume, chunk->ranges + read->first,
+                                       read->count, read_cb, read);
         }
     }
 }
@@ -221,6 +223,11 @@ static void start_chunk(struct fs_sender *sender, struct chunk *chunk, uint64_t 
             fail_memory(sender);
             return;
         }
+    }
+    uint8_t *at = chunk->buffer;
+    for (size_t i = 0; i < chunk->n_ranges; i++) {
+        chunk->ranges[i].buffer = at;
+        at += chunk->ranges[i].length;
     }
     if (chunk->n_reads == 0) {
         encode(chunk);

@@ -7,33 +7,10 @@
 
 #include "farshore/fault.h"
 #include "snapshot/alloc.h"
+#include "snapshot/applier.h"
 #include "snapshot/sink.h"
 
 #define DEFAULT_IO_DEPTH 32
-
-/* One write of the caller's: a segment, cut into image I/Os. LOOP. */
-struct segment_write {
-    struct fs_letter letter; /* to complete one without I/O */
-    struct fs_rbd_incoming *owner;
-    struct segment_write *next;
-    struct fs_segment_data segment; /* its arrays are the caller's until done */
-    size_t next_extent;             /* the first that is not submitted yet */
-    size_t next_payload;            /* where its content starts */
-    unsigned in_flight;
-    struct fs_error err; /* the first one */
-    fs_sink_io_fn *done;
-    void *arg;
-};
-
-/* One image I/O: the loop's until it is submitted, then Ceph's, then the loop's again. */
-struct io {
-    struct fs_letter letter;
-    struct fs_mailbox *mailbox;
-    struct segment_write *write;
-    uint64_t offset, length;
-    enum fs_extent_kind kind;
-    int result;
-};
 
 /* A job that works on the record; one at a time. */
 struct record_job {
@@ -55,15 +32,12 @@ struct fs_rbd_incoming {
     fs_rbd_incoming_gone_fn *gone;
     void *gone_arg;
     size_t n_targets;
-    unsigned io_depth;
     /* the job's while one runs, the loop's otherwise */
     struct fs_record *record;
     struct fs_target *targets; /* handles are used for I/O at the same time, which librbd allows */
     struct fs_commit_plan plan;
     /* loop only */
-    struct segment_write *queue, **queue_tail;
-    unsigned in_flight; /* image I/Os */
-    size_t writes;      /* segments not done yet */
+    struct fs_applier applier;
     bool job_running;
     struct record_job *closing; /* runs when everything else is done */
 };
@@ -73,11 +47,19 @@ static struct fs_rbd_incoming *of(struct fs_incoming *incoming)
     return (struct fs_rbd_incoming *)incoming;
 }
 
+static void close_when_idle(struct fs_rbd_incoming *in);
+
+static void idle_cb(void *arg)
+{
+    close_when_idle(arg);
+}
+
 struct fs_rbd_incoming *fs_rbd_incoming_new(struct fs_opening *opening, struct fs_pool *blocking,
                                             struct fs_mailbox *mailbox,
                                             fs_rbd_incoming_gone_fn *gone, void *arg)
 {
     struct fs_rbd_incoming *in = fs_operation_new(sizeof(*in));
+    unsigned depth = opening->site->options.io_depth;
 
     in->incoming.ops = &fs_rbd_sink_ops;
     in->site = opening->site;
@@ -86,14 +68,11 @@ struct fs_rbd_incoming *fs_rbd_incoming_new(struct fs_opening *opening, struct f
     in->gone = gone;
     in->gone_arg = arg;
     in->n_targets = opening->offer->n_volumes;
-    in->io_depth = opening->site->options.io_depth;
-    if (in->io_depth == 0) {
-        in->io_depth = DEFAULT_IO_DEPTH;
-    }
     in->record = opening->record;
     in->targets = opening->targets;
     in->plan = opening->plan;
-    in->queue_tail = &in->queue;
+    fs_applier_init(&in->applier, mailbox, in->record->name, in->targets,
+                    depth ? depth : DEFAULT_IO_DEPTH, idle_cb, in);
     opening->record = NULL;
     opening->targets = NULL;
     return in;
@@ -104,154 +83,13 @@ struct fs_incoming *fs_rbd_incoming_handle(struct fs_rbd_incoming *incoming)
     return &incoming->incoming;
 }
 
-/* --- writing -------------------------------------------------------------------------------- */
-
-static void pump(struct fs_rbd_incoming *in);
-static void close_when_idle(struct fs_rbd_incoming *in);
-
-static bool is_submitted(const struct segment_write *write)
-{
-    return write->next_extent == write->segment.n_extents || fs_error_is_set(&write->err);
-}
-
-static void finish_write(struct segment_write *write)
-{
-    struct fs_rbd_incoming *in = write->owner;
-
-    in->writes--;
-    write->done(write->arg, fs_error_is_set(&write->err) ? &write->err : NULL);
-    free(write);
-    close_when_idle(in);
-}
-
-static void empty_write_cb(struct fs_letter *letter)
-{
-    finish_write((struct segment_write *)letter);
-}
-
-static void io_delivered_cb(struct fs_letter *letter)
-{
-    struct io *io = (struct io *)letter;
-    struct segment_write *write = io->write;
-    struct fs_rbd_incoming *in = write->owner;
-    const struct fs_target *target = &in->targets[write->segment.volume];
-    char spec[FS_IMAGE_SPEC_SIZE];
-
-    in->in_flight--;
-    write->in_flight--;
-    if (io->result < 0) {
-        fs_cluster_error(&write->err, io->result,
-                         "group %s, image %s: cannot write %" PRIu64 " bytes at %" PRIu64,
-                         in->record->name, fs_image_spec(&target->ref, spec), io->length,
-                         io->offset);
-    }
-    free(io);
-    pump(in); /* takes a failed write off the queue */
-    if (write->in_flight == 0 && is_submitted(write)) {
-        finish_write(write);
-    }
-}
-
-/* CEPH_CB */
-static void io_complete_cb(rbd_completion_t completion, void *arg)
-{
-    struct io *io = arg;
-
-    io->result = (int)rbd_aio_get_return_value(completion);
-    rbd_aio_release(completion);
-    fs_mailbox_post(io->mailbox, &io->letter);
-}
-
-/* The next run of touching extents of one kind: their contents touch, too. */
-static struct io *next_io(struct segment_write *write, const uint8_t **ret_payload)
-{
-    const struct fs_extent *extents = write->segment.extents;
-    struct io *io = fs_operation_new(sizeof(*io));
-    size_t i = write->next_extent;
-
-    io->letter.deliver = io_delivered_cb;
-    io->mailbox = write->owner->mailbox;
-    io->write = write;
-    io->offset = extents[i].offset;
-    io->kind = extents[i].kind;
-    do {
-        io->length += extents[i].length;
-        i++;
-    } while (i < write->segment.n_extents && extents[i].kind == io->kind &&
-             extents[i].offset == io->offset + io->length);
-    *ret_payload = write->segment.payload + write->next_payload;
-    if (io->kind == FS_EXTENT_DATA) {
-        write->next_payload += io->length;
-    }
-    write->next_extent = i;
-    return io;
-}
-
-static void submit(struct segment_write *write)
-{
-    struct fs_rbd_incoming *in = write->owner;
-    rbd_image_t image = in->targets[write->segment.volume].image.handle;
-    rbd_completion_t completion;
-    const uint8_t *payload;
-    struct io *io = next_io(write, &payload);
-    int rc;
-
-    in->in_flight++;
-    write->in_flight++;
-    rc = rbd_aio_create_completion(io, io_complete_cb, &completion);
-    if (rc == 0) {
-        rc = io->kind == FS_EXTENT_DATA
-                 ? rbd_aio_write(image, io->offset, io->length, (const char *)payload, completion)
-                 : rbd_aio_write_zeroes(image, io->offset, io->length, completion, 0, 0);
-        if (rc < 0) { /* the completion will not run */
-            rbd_aio_release(completion);
-        }
-    }
-    if (rc < 0) {
-        io->result = rc;
-        fs_mailbox_post(in->mailbox, &io->letter);
-    }
-}
-
-/* Keep io_depth image I/Os in flight. */
-static void pump(struct fs_rbd_incoming *in)
-{
-    while (in->queue) {
-        struct segment_write *write = in->queue;
-
-        while (!is_submitted(write) && in->in_flight < in->io_depth) {
-            submit(write);
-        }
-        if (!is_submitted(write)) {
-            return;
-        }
-        in->queue = write->next;
-        if (!in->queue) {
-            in->queue_tail = &in->queue;
-        }
-        if (write->in_flight == 0) { /* nothing to wait for; done is never called from here */
-            fs_mailbox_post(in->mailbox, &write->letter);
-            write->in_flight = 1;
-        }
-    }
-}
-
 void fs_rbd_incoming_write(struct fs_incoming *incoming, const struct fs_segment_data *segment,
                            fs_sink_io_fn *done, void *arg)
 {
     struct fs_rbd_incoming *in = of(incoming);
-    struct segment_write *write = fs_operation_new(sizeof(*write));
 
     assert(segment->volume < in->n_targets && !in->closing);
-    write->letter.deliver = empty_write_cb;
-    write->owner = in;
-    write->segment = *segment;
-    write->done = done;
-    write->arg = arg;
-    in->writes++;
-    *in->queue_tail = write;
-    in->queue_tail = &write->next;
-    pump(in);
+    fs_applier_write(&in->applier, segment, done, arg);
 }
 
 /* --- what changes the record ---------------------------------------------------------------- */
@@ -399,7 +237,7 @@ void fs_rbd_incoming_commit(struct fs_incoming *incoming, const struct fs_positi
     struct fs_rbd_incoming *in = of(incoming);
     struct record_job *job = new_job(in, run_commit, commit_finished, arg);
 
-    assert(in->writes == 0);
+    assert(in->applier.writes == 0);
     job->record_done = done;
     in->plan.bytes = bytes;
     copy_positions(job, finals);
@@ -432,7 +270,7 @@ static void close_finished(struct fs_job *letter)
 
 static void close_when_idle(struct fs_rbd_incoming *in)
 {
-    if (in->closing && in->writes == 0 && !in->job_running) {
+    if (in->closing && in->applier.writes == 0 && !in->job_running) {
         start_job(in->closing);
     }
 }

@@ -10,7 +10,8 @@
  *      aside; then store the incoming transfer with the positions that it starts from
  *   5. bring the images to the content that these positions promise: back to the base where that
  *      is in doubt; resize, label
- *   6. mark the holds: from here on the record may be believed
+ *   6. mark the holds: from here on the record may be believed; only now may their objects be
+ *      written directly, since librbd has done all that it does to heads
  *
  * A crash before 6 leaves the next opening with unproven holds: it starts from the base again.
  *
@@ -397,6 +398,10 @@ static int prepare_targets(struct fs_opening *opening, const struct fs_record *b
         if (rc == 0) {
             rc = fs_hold_mark(&target->image, &target->hold, &opening->err);
             fs_fault("open.marked");
+        }
+        if (rc == 0 && opening->site->options.object_io) {
+            rc = fs_direct_start(&target->image, target->hold.header, &target->direct,
+                                 &opening->err);
         }
         if (rc == 0 && restore[i]) { /* the base and nothing else; stored with the positions */
             opening->record->incoming.positions[i].reach = 0;

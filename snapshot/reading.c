@@ -1,64 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "snapshot/reading.h"
-
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "farshore/log.h"
 #include "snapshot/alloc.h"
-#include "snapshot/diff.h"
-#include "snapshot/image.h"
-
-struct list_job {
-    struct fs_job job;
-    struct volume *volume;
-    uint64_t from;
-    struct fs_extent_list *list;
-    fs_list_fn *done; /* NULL: none is running */
-    void *arg;
-    struct fs_error err;
-};
-
-struct volume {
-    /* set once, on the loop */
-    struct reading *reading;
-    struct fs_image_ref ref;
-    uint64_t snap_id;
-    uint64_t from_id;    /* 0: from the beginning */
-    bool older_snapshot; /* of the base: see struct fs_record_content */
-    uint64_t size;
-
-    struct fs_image image; /* set by the open job; constant until the close job */
-    struct fs_diff diff;   /* WORKER: the list job's */
-    bool diff_ready;
-
-    struct list_job list;
-};
-
-struct reading {
-    struct fs_reading base;
-    struct fs_reading_context context;
-    size_t n_volumes;
-    struct volume *volumes; /* owned */
-
-    /* loop only */
-    size_t in_flight; /* reads and lists */
-    bool closing;
-
-    /* the open and the close job */
-    struct fs_job job;
-    struct fs_error err;
-    fs_reading_fn *opened;
-    fs_io_fn *closed;
-    void *arg;
-};
-
-static struct reading *reading_of(struct fs_reading *base)
-{
-    return (struct reading *)base; /* base is its first member */
-}
+#include "snapshot/reading_private.h"
 
 /* --- open ----------------------------------------------------------------------------------- */
 
@@ -70,6 +17,7 @@ static void close_images(struct reading *reading)
         if (volume->diff_ready) {
             fs_diff_fini(&volume->diff);
         }
+        fs_objects_close(&volume->objects);
         fs_image_close(&volume->image);
     }
 }
@@ -153,6 +101,9 @@ static int open_volume(struct volume *volume, struct fs_error *err)
     if (rc == 0) {
         rc = set_up_diff(volume, &snaps, err);
         fs_snap_list_fini(&snaps);
+    }
+    if (rc == 0 && volume->reading->context.object_io) {
+        rc = fs_objects_open_read(&volume->image, volume->snap_id, &volume->objects, err);
     }
     if (rc < 0) {
         fs_error_context(err, "image %s", fs_image_spec(&volume->ref, spec));
@@ -267,9 +218,15 @@ static void close_if_idle(struct reading *reading)
     }
 }
 
+void fs_reading_leave(struct reading *reading)
+{
+    reading->in_flight--;
+    close_if_idle(reading);
+}
+
 void fs_reading_close(struct fs_reading *base, fs_io_fn *done, void *arg)
 {
-    struct reading *reading = reading_of(base);
+    struct reading *reading = fs_reading_of(base);
 
     reading->closing = true;
     reading->closed = done;
@@ -301,14 +258,13 @@ static void list_done(struct fs_job *job)
 
     list_job->done = NULL; /* done may ask for the next batch, or close */
     done(list_job->arg, list_job->list, &err);
-    reading->in_flight--;
-    close_if_idle(reading);
+    fs_reading_leave(reading);
 }
 
 void fs_reading_list(struct fs_reading *base, unsigned index, uint64_t from,
                      struct fs_extent_list *list, fs_list_fn *done, void *arg)
 {
-    struct reading *reading = reading_of(base);
+    struct reading *reading = fs_reading_of(base);
 
     assert(index < reading->n_volumes);
 
@@ -323,77 +279,4 @@ void fs_reading_list(struct fs_reading *base, unsigned index, uint64_t from,
                                      .arg = arg};
     reading->in_flight++;
     fs_pool_submit(reading->context.blocking, &volume->list.job);
-}
-
-/* --- read ----------------------------------------------------------------------------------- */
-
-struct read_op {
-    struct fs_letter letter;
-    struct volume *volume;
-    uint64_t offset, length;
-    fs_io_fn *done;
-    void *arg;
-    ssize_t result; /* written by the callback before it posts the letter */
-};
-
-static void read_delivered(struct fs_letter *letter)
-{
-    struct read_op *op = (struct read_op *)((char *)letter - offsetof(struct read_op, letter));
-    struct reading *reading = op->volume->reading;
-    struct fs_error err = FS_ERROR_INIT;
-    char spec[FS_IMAGE_SPEC_SIZE];
-
-    if (op->result < 0) {
-        fs_cluster_error(&err, (int)op->result,
-                         "image %s: cannot read %" PRIu64 " bytes at %" PRIu64,
-                         fs_image_spec(&op->volume->ref, spec), op->length, op->offset);
-    } else if ((uint64_t)op->result != op->length) {
-        fs_error_set(&err, FS_ERR_BUG, EINVAL,
-                     "image %s: read %zd of %" PRIu64 " bytes at %" PRIu64,
-                     fs_image_spec(&op->volume->ref, spec), op->result, op->length, op->offset);
-    }
-    op->done(op->arg, &err);
-    free(op);
-    reading->in_flight--;
-    close_if_idle(reading);
-}
-
-static void read_cb(rbd_completion_t completion, void *arg)
-{
-    struct read_op *op = arg;
-    struct fs_mailbox *mailbox = op->volume->reading->context.mailbox;
-
-    op->result = rbd_aio_get_return_value(completion);
-    rbd_aio_release(completion);
-    fs_mailbox_post(mailbox, &op->letter);
-}
-
-void fs_reading_read(struct fs_reading *base, unsigned index, uint64_t offset, uint64_t length,
-                     void *buffer, fs_io_fn *done, void *arg)
-{
-    struct reading *reading = reading_of(base);
-    struct read_op *op = fs_operation_new(sizeof(*op));
-    rbd_completion_t completion;
-
-    assert(index < reading->n_volumes);
-    *op = (struct read_op){.letter = {.deliver = read_delivered},
-                           .volume = &reading->volumes[index],
-                           .offset = offset,
-                           .length = length,
-                           .done = done,
-                           .arg = arg};
-    reading->in_flight++;
-
-    int rc = rbd_aio_create_completion(op, read_cb, &completion);
-
-    if (rc == 0) {
-        rc = rbd_aio_read(op->volume->image.handle, offset, length, buffer, completion);
-        if (rc < 0) {
-            rbd_aio_release(completion); /* the callback does not come */
-        }
-    }
-    if (rc < 0) {
-        op->result = rc;
-        fs_mailbox_post(reading->context.mailbox, &op->letter);
-    }
 }

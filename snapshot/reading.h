@@ -14,6 +14,8 @@ struct fs_reading_context { /* borrowed for the life of the reading */
     struct fs_cluster *cluster;
     struct fs_pool *blocking;
     struct fs_mailbox *mailbox;
+    unsigned io_depth; /* of librbd's reads */
+    bool object_io;
 };
 
 void fs_reading_open(const struct fs_reading_context *context, const struct fs_record *record,
@@ -21,8 +23,9 @@ void fs_reading_open(const struct fs_reading_context *context, const struct fs_r
                      void *arg);
 void fs_reading_list(struct fs_reading *reading, unsigned volume, uint64_t from,
                      struct fs_extent_list *list, fs_list_fn *done, void *arg);
-void fs_reading_read(struct fs_reading *reading, unsigned volume, uint64_t offset, uint64_t length,
-                     void *buffer, fs_io_fn *done, void *arg);
+uint64_t fs_reading_gap(const struct fs_reading *reading, unsigned volume);
+void fs_reading_read(struct fs_reading *reading, unsigned volume, const struct fs_read *ranges,
+                     size_t count, fs_io_fn *done, void *arg);
 void fs_reading_close(struct fs_reading *reading, fs_io_fn *done, void *arg);
 
 #endif

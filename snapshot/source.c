@@ -204,6 +204,7 @@ static const struct fs_source_ops source_ops = {
     .release = source_release,
     .open = source_open,
     .list = fs_reading_list,
+    .read_gap = fs_reading_gap,
     .read = fs_reading_read,
     .close = fs_reading_close,
 };
@@ -224,8 +225,12 @@ struct fs_source *fs_rbd_source_new(struct fs_site *site, struct fs_pool *blocki
     source->base.ops = &source_ops;
     source->site = site;
     source->blocking = blocking;
-    source->reading = (struct fs_reading_context){
-        .ops = &source_ops, .cluster = site->cluster, .blocking = blocking, .mailbox = mailbox};
+    source->reading = (struct fs_reading_context){.ops = &source_ops,
+                                                  .cluster = site->cluster,
+                                                  .blocking = blocking,
+                                                  .mailbox = mailbox,
+                                                  .io_depth = site->options.io_depth,
+                                                  .object_io = site->options.object_io};
     return &source->base;
 }
 

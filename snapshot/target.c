@@ -584,6 +584,8 @@ int fs_target_label(struct fs_target *target, const struct fs_volume *old,
 
 void fs_target_close(struct fs_cluster *cluster, struct fs_target *target)
 {
+    fs_direct_stop(target->direct);
+    target->direct = NULL;
     if (target->image.handle) {
         /* What cannot be parked now counts as a gap later; there is nobody to tell it to. */
         struct fs_error ignored = FS_ERROR_INIT;

@@ -7,11 +7,13 @@
 #define FARSHORE_SNAPSHOT_TARGET_H
 
 #include "farshore/sink.h"
+#include "snapshot/direct.h"
 #include "snapshot/hold.h"
 
 struct fs_target {
     struct fs_image image; /* handle NULL: not open */
     struct fs_hold hold;
+    struct fs_direct *direct; /* once it is ready to be written; NULL: through librbd only */
     struct fs_uuid volume;
     struct fs_image_ref ref; /* image_id "": to be made */
     struct fs_geometry geometry;

@@ -30,7 +30,8 @@ struct fs_site_options {    /* strings are borrowed for the life of the site */
     const struct fs_clock *clock;
     int64_t op_timeout_ns; /* default 30 s */
     int64_t lease_ns;      /* default 30 s; renewed at a third of it */
-    unsigned io_depth;     /* image I/Os in flight per volume, default 32 */
+    unsigned io_depth;     /* I/Os in flight per transfer, default 32 */
+    bool object_io;        /* use RADOS operations of several extents where that is safe */
 };
 
 /*

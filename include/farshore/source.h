@@ -63,6 +63,12 @@ struct fs_extent_list {
     uint64_t next; /* out: where the next batch starts; the volume's size at its end */
 };
 
+/* One range of a volume and where its bytes go. */
+struct fs_read {
+    uint64_t offset, length; /* length is not 0 */
+    void *buffer;
+};
+
 typedef void fs_list_fn(void *arg, struct fs_extent_list *list, const struct fs_error *err);
 typedef void fs_io_fn(void *arg, const struct fs_error *err);
 
@@ -114,10 +120,19 @@ struct fs_source_ops {
     void (*list)(struct fs_reading *reading, unsigned volume, uint64_t from,
                  struct fs_extent_list *list, fs_list_fn *done, void *arg);
 
-    /* Read length bytes at offset of a volume at the point into buffer; holes read as zeroes.
-     * Any number may be in flight; the caller bounds them. */
-    void (*read)(struct fs_reading *reading, unsigned volume, uint64_t offset, uint64_t length,
-                 void *buffer, fs_io_fn *done, void *arg);
+    /*
+     * A hole between two ranges is better read through than left out up to this many bytes: it
+     * costs the cluster less. At once.
+     */
+    uint64_t (*read_gap)(const struct fs_reading *reading, unsigned volume);
+
+    /*
+     * Read ranges of a volume at the point, ascending and disjoint, each into its buffer; holes
+     * read as zeroes. Best are all ranges of an object in one call. Any number of calls may be in
+     * flight; the caller bounds them.
+     */
+    void (*read)(struct fs_reading *reading, unsigned volume, const struct fs_read *ranges,
+                 size_t count, fs_io_fn *done, void *arg);
 
     /* Waits for what is in flight, then frees reading; done may be NULL. Never fails. */
     void (*close)(struct fs_reading *reading, fs_io_fn *done, void *arg);

@@ -132,6 +132,7 @@ void run_begin(struct run *run, const char *key)
         .helper = "/bin/false",
         .daemon_key = key,
         .clock = fs_clock_system(),
+        .object_io = !getenv("FARSHORE_TEST_NO_OBJECT_IO"),
     };
     struct fs_error err = FS_ERROR_INIT;
 
@@ -159,7 +160,7 @@ void run_end(struct run *run)
     fs_offer_fini(&run->offer);
 }
 
-static void wait_for(struct run *run)
+void run_wait(struct run *run)
 {
     while (run->pending) {
         struct pollfd fd = {.fd = fs_mailbox_fd(run->mailbox), .events = POLLIN};
@@ -265,7 +266,7 @@ int run_open(struct run *run, const char *name, unsigned point)
     run->point = point;
     run->pending++;
     run->sink->ops->open(run->sink, run->record, &run->offer, &run->admission, opened, run);
-    wait_for(run);
+    run_wait(run);
     return run->incoming || run->committed ? 0 : -run->err.code;
 }
 
@@ -344,7 +345,7 @@ int run_write(struct run *run, uint64_t until)
             run->positions[v] = (struct fs_position){next, chain_at(run->point, next)};
         }
     }
-    wait_for(run);
+    run_wait(run);
     return -run->err.code;
 }
 
@@ -353,7 +354,7 @@ int run_sync(struct run *run)
     run->err = FS_ERROR_INIT;
     run->pending++;
     run->incoming->ops->sync(run->incoming, run->positions, io_done, run);
-    wait_for(run);
+    run_wait(run);
     return -run->err.code;
 }
 
@@ -371,7 +372,7 @@ int run_commit(struct run *run)
     run->err = FS_ERROR_INIT;
     run->pending++;
     run->incoming->ops->commit(run->incoming, run->positions, 4711, commit_done, run);
-    wait_for(run);
+    run_wait(run);
     return -run->err.code;
 }
 
@@ -379,7 +380,7 @@ void run_close(struct run *run)
 {
     run->pending++;
     run->incoming->ops->close(run->incoming, commit_done, run);
-    wait_for(run);
+    run_wait(run);
     run->incoming = NULL;
 }
 

@@ -50,6 +50,9 @@ void run_end(struct run *run);
 /* The record of a group from the cluster, into run->record. */
 void run_load(struct run *run, const char *name);
 
+/* Deliver letters until nothing is pending. */
+void run_wait(struct run *run);
+
 /* Offer a point; 0 when accepted or committed already. */
 int run_open(struct run *run, const char *name, unsigned point);
 /* Write what lies below `until` (of each volume) and was not written yet; 0 or -errno. */

@@ -38,7 +38,8 @@ static void open_site(struct lab *lab)
                                       .site_name = "check",
                                       .helper = lab->helper,
                                       .daemon_key = "check_source",
-                                      .clock = fs_clock_system()};
+                                      .clock = fs_clock_system(),
+                                      .object_io = !getenv("FARSHORE_TEST_NO_OBJECT_IO")};
 
     fs_uuid_random(&options.instance);
     if (fs_site_open(&options, &lab->site, &err) < 0 || fs_site_claim(lab->site, &err) < 0) {
@@ -454,18 +455,30 @@ void lab_close_reading(struct lab *lab, struct fs_reading *reading)
 void lab_read(struct lab *lab, struct fs_reading *reading, unsigned volume, uint64_t offset,
               uint64_t length, void *buffer)
 {
+    struct fs_read range = {.offset = offset, .length = length, .buffer = buffer};
+
+    lab_read_ranges(lab, reading, volume, &range, 1);
+}
+
+void lab_read_ranges(struct lab *lab, struct fs_reading *reading, unsigned volume,
+                     const struct fs_read *ranges, size_t count)
+{
     struct waiter waiter = {0};
 
-    reading->ops->read(reading, volume, offset, length, buffer, io_done, &waiter);
+    reading->ops->read(reading, volume, ranges, count, io_done, &waiter);
     lab_wait(lab, &waiter.done);
     must(&waiter, "read");
 }
 
+/* All DATA in one call, as it comes: in holes, across objects. */
 static uint64_t apply_batch(struct lab *lab, struct fs_reading *reading, unsigned volume,
                             uint64_t from, const struct fs_extent_list *list, uint8_t *content)
 {
+    struct fs_read *ranges = calloc(list->count + 1, sizeof(*ranges));
     uint64_t bytes = 0, at = from;
+    size_t n_ranges = 0;
 
+    CHECK(ranges);
     for (size_t i = 0; i < list->count; i++) {
         const struct fs_extent *extent = &list->extents[i];
 
@@ -474,12 +487,19 @@ static uint64_t apply_batch(struct lab *lab, struct fs_reading *reading, unsigne
         CHECK(at <= list->next);
         bytes += extent->length;
         if (content && extent->kind == FS_EXTENT_DATA) {
-            lab_read(lab, reading, volume, extent->offset, extent->length,
-                     content + extent->offset);
+            ranges[n_ranges++] = (struct fs_read){
+                .offset = extent->offset,
+                .length = extent->length,
+                .buffer = content + extent->offset,
+            };
         } else if (content) {
             memset(content + extent->offset, 0, extent->length);
         }
     }
+    if (n_ranges > 0) {
+        lab_read_ranges(lab, reading, volume, ranges, n_ranges);
+    }
+    free(ranges);
     return bytes;
 }
 

@@ -104,6 +104,8 @@ struct fs_reading *lab_open_reading(struct lab *lab, struct fs_record *record,
 void lab_close_reading(struct lab *lab, struct fs_reading *reading);
 void lab_read(struct lab *lab, struct fs_reading *reading, unsigned volume, uint64_t offset,
               uint64_t length, void *buffer);
+void lab_read_ranges(struct lab *lab, struct fs_reading *reading, unsigned volume,
+                     const struct fs_read *ranges, size_t count);
 /*
  * List all changed extents of a volume in batches of capacity; content (of the base, size bytes)
  * is made the point's. content may be NULL. Returns how many bytes were listed.

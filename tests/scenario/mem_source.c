@@ -551,8 +551,8 @@ struct read {
     struct mem_action action;
     struct reading *reading;
     unsigned volume;
-    uint64_t offset, length;
-    void *buffer;
+    const struct fs_read *ranges;
+    size_t count;
     fs_io_fn *done;
     void *arg;
 };
@@ -561,27 +561,37 @@ static void read_finish(struct mem_action *action)
 {
     struct read *op = (struct read *)action;
     op->reading->in_flight--;
-    if (!fs_error_is_set(&action->err)) {
-        mem_content_read(&op->reading->volumes[op->volume].point, op->offset, op->buffer,
-                         op->length);
+    for (size_t i = 0; !fs_error_is_set(&action->err) && i < op->count; i++) {
+        mem_content_read(&op->reading->volumes[op->volume].point, op->ranges[i].offset,
+                         op->ranges[i].buffer, op->ranges[i].length);
     }
     op->done(op->arg, fs_error_is_set(&action->err) ? &action->err : NULL);
     free(op);
 }
 
-static void source_read(struct fs_reading *base, unsigned volume, uint64_t offset, uint64_t length,
-                        void *buffer, fs_io_fn *done, void *arg)
+static uint64_t source_read_gap(const struct fs_reading *base, unsigned volume)
+{
+    (void)base;
+    return volume % 2 ? 0 : 64 << 10;
+}
+
+static void source_read(struct fs_reading *base, unsigned volume, const struct fs_read *ranges,
+                        size_t count, fs_io_fn *done, void *arg)
 {
     struct reading *reading = (struct reading *)base;
     struct read *op = mem_alloc(1, sizeof(*op));
-    assert(volume < reading->n_volumes && length > 0);
-    assert(offset + length <= reading->volumes[volume].point.size);
+    uint64_t at = 0;
+    assert(volume < reading->n_volumes && count > 0);
+    for (size_t i = 0; i < count; i++) {
+        assert(ranges[i].length > 0 && ranges[i].offset >= at);
+        at = ranges[i].offset + ranges[i].length;
+    }
+    assert(at <= reading->volumes[volume].point.size);
     reading->in_flight++;
     op->reading = reading;
     op->volume = volume;
-    op->offset = offset;
-    op->length = length;
-    op->buffer = buffer;
+    op->ranges = ranges;
+    op->count = count;
     op->done = done;
     op->arg = arg;
     mem_start(reading->store, MEM_OP_READ, &op->action, read_finish);
@@ -625,6 +635,7 @@ const struct fs_source_ops mem_source_ops = {
     .release = source_release,
     .open = source_open,
     .list = source_list,
+    .read_gap = source_read_gap,
     .read = source_read,
     .close = source_close,
 };
