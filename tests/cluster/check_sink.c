@@ -14,18 +14,15 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
-#include <rados/librados.h>
-#include <rbd/librbd.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sink_model.h"
+#include "sink_outsider.h"
 #include "snapshot/state.h"
 
-#define KEY     "check-sink"
 #define CRASHED 77
 
 extern char **environ;
@@ -70,6 +67,9 @@ WRAP(rados_exec,
      (rados_ioctx_t io, const char *o, const char *c, const char *m, const char *in, size_t il,
       char *out, size_t ol),
      (io, o, c, m, in, il, out, ol))
+WRAP(rados_aio_write_op_operate,
+     (rados_write_op_t op, rados_ioctx_t io, rados_completion_t c, const char *o, time_t *t, int f),
+     (op, io, c, o, t, f))
 WRAP(rbd_flush, (rbd_image_t i), (i))
 WRAP(rbd_close, (rbd_image_t i), (i))
 
@@ -79,7 +79,7 @@ static int child(const char *name, int at, unsigned last)
     struct run run;
     int rc = 0;
 
-    run_begin(&run, KEY);
+    run_begin(&run, OUTSIDER_KEY);
     run_load(&run, name);
     crash_at = at;
     for (unsigned point = 1; rc == 0 && point <= last; point++) {
@@ -115,183 +115,6 @@ static int run_child(const char *name, int at, unsigned last)
     return WEXITSTATUS(status);
 }
 
-/* --- the other client ----------------------------------------------------------------------- */
-
-static rados_t outsider;
-static rados_ioctx_t ioctx;
-
-static int connect_outsider(void **state)
-{
-    (void)state;
-    const char *conf = getenv("FARSHORE_TEST_CONF"), *user = getenv("FARSHORE_TEST_USER");
-    const char *pool = getenv("FARSHORE_TEST_POOL");
-
-    if (!conf || !user || !pool) {
-        fprintf(stderr, "check_sink: set FARSHORE_TEST_CONF, _USER and _POOL\n");
-        return -1;
-    }
-    if (rados_create(&outsider, user) < 0 || rados_conf_read_file(outsider, conf) < 0 ||
-        rados_conf_set(outsider, "rbd_cache", "false") < 0 || rados_connect(outsider) < 0) {
-        return -1;
-    }
-    return rados_ioctx_create(outsider, pool, &ioctx);
-}
-
-static int disconnect_outsider(void **state)
-{
-    (void)state;
-    rados_ioctx_destroy(ioctx);
-    rados_shutdown(outsider);
-    return 0;
-}
-
-static rbd_image_t open_volume(const char *name, unsigned volume)
-{
-    char image_name[64];
-    rbd_image_t image;
-
-    snprintf(image_name, sizeof(image_name), "%s-%u", name, volume);
-    assert_int_equal(rbd_open(ioctx, image_name, &image, NULL), 0);
-    return image;
-}
-
-/* The lock's cookie, "" where there is none; remove: take it off, as `rbd lock rm` would. */
-static void look_at_lock(const char *name, unsigned volume, char ret_cookie[128], bool take_off)
-{
-    char id[64], header[96], tag[64], clients[256], addresses[256];
-    size_t tag_size = sizeof(tag), n_clients = sizeof(clients), n_cookies = 128;
-    size_t n_addresses = sizeof(addresses);
-    int exclusive;
-    rbd_image_t image = open_volume(name, volume);
-
-    assert_int_equal(rbd_get_id(image, id, sizeof(id)), 0);
-    rbd_close(image);
-    snprintf(header, sizeof(header), "rbd_header.%s", id);
-    ret_cookie[0] = '\0';
-    if (rados_list_lockers(ioctx, header, "rbd_lock", &exclusive, tag, &tag_size, clients,
-                           &n_clients, ret_cookie, &n_cookies, addresses, &n_addresses) > 0 &&
-        take_off) {
-        assert_int_equal(rados_break_lock(ioctx, header, "rbd_lock", clients, ret_cookie), 0);
-    }
-}
-
-/* Every byte of a committed point, read by this client. */
-static void verify(const char *name, unsigned point)
-{
-    const struct fs_point_id id = model_point(name, point);
-    static uint8_t expected[MODEL_BLOCK], present[MODEL_BLOCK];
-    char snap[FS_SNAP_NAME_SIZE];
-
-    fs_point_snap_name(&id, snap);
-    for (unsigned v = 0; v < MODEL_VOLUMES; v++) {
-        rbd_image_t image = open_volume(name, v);
-        rbd_image_info_t info;
-
-        assert_int_equal(rbd_snap_set(image, snap), 0);
-        assert_int_equal(rbd_stat(image, &info, sizeof(info)), 0);
-        assert_int_equal(info.size, model_size(v, point));
-        for (unsigned b = 0; (uint64_t)b * MODEL_BLOCK < info.size; b++) {
-            model_block(v, b, point, expected);
-            assert_int_equal(
-                rbd_read(image, (uint64_t)b * MODEL_BLOCK, MODEL_BLOCK, (char *)present),
-                MODEL_BLOCK);
-            if (memcmp(expected, present, MODEL_BLOCK) != 0) {
-                fail_msg("%s point %u volume %u block %u differs", name, point, v, b);
-            }
-        }
-        rbd_close(image);
-    }
-}
-
-static void verify_snapshots(const char *name, int count)
-{
-    for (unsigned v = 0; v < MODEL_VOLUMES; v++) {
-        rbd_image_t image = open_volume(name, v);
-        rbd_snap_info_t snaps[16];
-        int max = 16, n = rbd_snap_list(image, snaps, &max);
-
-        assert_int_equal(n, count);
-        rbd_snap_list_end(snaps);
-        rbd_close(image);
-    }
-}
-
-static void remove_image(const char *image_name)
-{
-    rbd_image_t image;
-    rbd_snap_info_t snaps[16];
-    int max = 16, n;
-
-    if (rbd_open(ioctx, image_name, &image, NULL) < 0) {
-        return;
-    }
-    n = rbd_snap_list(image, snaps, &max);
-    for (int i = 0; i < n; i++) {
-        rbd_snap_remove(image, snaps[i].name);
-    }
-    if (n >= 0) {
-        rbd_snap_list_end(snaps);
-    }
-    rbd_close(image);
-    assert_int_equal(rbd_remove(ioctx, image_name), 0);
-}
-
-/* Images, record and index of a group. */
-static void clean(const char *name)
-{
-    struct fs_uuid group = model_uuid(name, "group", 0);
-    const char *indexes[] = {"groups", "current"};
-    char text[FS_UUID_TEXT], object[64], image_name[64], cookie[128];
-    const char *key = text;
-    rbd_image_t image;
-
-    for (unsigned v = 0; v < MODEL_VOLUMES; v++) {
-        snprintf(image_name, sizeof(image_name), "%s-%u", name, v);
-        if (rbd_open(ioctx, image_name, &image, NULL) == 0) {
-            rbd_close(image);
-            look_at_lock(name, v, cookie, true);
-            remove_image(image_name);
-        }
-    }
-    fs_uuid_format(&group, text);
-    snprintf(object, sizeof(object), "group.%s", text);
-    rados_ioctx_set_namespace(ioctx, "farshore");
-    rados_remove(ioctx, object);
-    for (size_t i = 0; i < 2; i++) {
-        rados_write_op_t op = rados_create_write_op();
-
-        rados_write_op_omap_rm_keys(op, &key, 1);
-        rados_write_op_operate(op, ioctx, indexes[i], NULL, 0);
-        rados_release_write_op(op);
-    }
-    rados_ioctx_set_namespace(ioctx, "");
-}
-
-static void must(struct run *run, int rc)
-{
-    if (rc < 0) {
-        fail_msg("%s (%d, refusal %d)", run->err.message, rc, run->refusal);
-    }
-}
-
-static void begin(struct run *run, const char *name)
-{
-    clean(name);
-    run_begin(run, KEY);
-}
-
-static void end(struct run *run, const char *name)
-{
-    run_end(run);
-    clean(name);
-}
-
-static void must_ship(struct run *run, const char *name, unsigned point)
-{
-    run->held = point - 1;
-    must(run, run_ship(run, name, point));
-}
-
 /* Offer, and expect a refusal whose message has this text. */
 static void refuse(struct run *run, const char *name, unsigned point, enum fs_refusal reason,
                    const char *text)
@@ -321,6 +144,9 @@ static void test_points_are_exact_and_retained(void **state)
         assert_false(run.committed);
         assert_int_equal(run.base, p - 1);
         verify(name, p);
+        if (p > 1) {
+            verify_fast_diff(name, p - 1, p);
+        }
     }
     verify(name, 3);
     verify_snapshots(name, 2);
@@ -681,7 +507,7 @@ static void test_crash_keeps_proven_positions(void **state)
     /* Dies in the second rbd_flush of the commit: half was synced, nobody else had the lock. */
     for (int at = 0;; at++) {
         assert_int_equal(run_child(name, at, 1), CRASHED);
-        run_begin(&run, KEY);
+        run_begin(&run, OUTSIDER_KEY);
         run_load(&run, name);
         if (run.record && run.record->incoming.present &&
             run.record->incoming.positions[0].position.offset > 0) {
@@ -722,6 +548,7 @@ static void test_crash_anywhere_is_recovered(void **state)
         }
         verify(name, 3);
         verify(name, 4);
+        verify_fast_diff(name, 3, 4);
         verify_snapshots(name, 2);
     }
     assert_int_equal(rc, 0);

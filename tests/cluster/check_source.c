@@ -115,11 +115,33 @@ static void exercise(struct lab *lab, const struct disk_options *options, unsign
     disk_remove(&disk);
 }
 
+/* Whether objects are read directly; see the link options. Submitted on one thread. */
+static unsigned operations;
+
+int __real_rados_aio_read_op_operate(rados_read_op_t op, rados_ioctx_t io, rados_completion_t c,
+                                     const char *object, int flags);
+int __wrap_rados_aio_read_op_operate(rados_read_op_t op, rados_ioctx_t io, rados_completion_t c,
+                                     const char *object, int flags);
+int __wrap_rados_aio_read_op_operate(rados_read_op_t op, rados_ioctx_t io, rados_completion_t c,
+                                     const char *object, int flags)
+{
+    operations++;
+    return __real_rados_aio_read_op_operate(op, io, c, object, flags);
+}
+
 static void check_fsx(struct lab *lab)
 {
+    operations = 0;
     exercise(lab,
              &(struct disk_options){.name = "check.fsx", .size = 24 * MIB + 512, .mirrored = true},
              20);
+    CHECK((operations > 0) == !getenv("FARSHORE_TEST_NO_OBJECT_IO"));
+}
+
+/* Where bytes do not lie as they do in a plain image. */
+static bool needs_librbd(const struct disk_options *options)
+{
+    return options->stripe_count > 1;
 }
 
 static void check_kinds(struct lab *lab)
@@ -157,7 +179,9 @@ static void check_kinds(struct lab *lab)
 
         options.mirrored = true;
         printf("  %s\n", options.name);
+        operations = 0;
         exercise(lab, &options, 8);
+        CHECK(operations == 0 || !needs_librbd(&options));
     }
 }
 

@@ -210,9 +210,11 @@ class DaemonPair:
 
     def _daemon(self, site, peer, limits, environment, settings, endpoints=None, listen=None):
         directory = self.dir / site.name
+        object_io = os.environ.get("FARSHORE_TEST_OBJECT_IO")  # a suite runs with it off, too
         config = {
             "site": site.name,
-            "ceph": {"conf": str(site.conf), "user": "farshore", "state_pool": "rbd"},
+            "ceph": {"conf": str(site.conf), "user": "farshore", "state_pool": "rbd",
+                     **({"object_io": object_io} if object_io else {})},
             "http": f"127.0.0.1:{free_port()}",
             "tls": {"cert": str(self.dir / f"certs/{site.name}.crt"),
                     "key": str(self.dir / f"certs/{site.name}.key"),
