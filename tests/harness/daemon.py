@@ -71,7 +71,7 @@ class Daemon:
     # --- life ---------------------------------------------------------------------------------
 
     def start(self, wait=True):
-        with open(self.log_file, "ab") as log:
+        with open(self.log_file, "ab") as log, self.site.entered():
             # It ends with the test's process, however that ends: the next test has the clusters alone.
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", program("farshored"),
                                              "-c", self.config_file],
@@ -155,7 +155,7 @@ class Daemon:
 
     def http(self, path, timeout_s=10):
         url = f"http://{self.config['http']}{path}"
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+        with self.site.entered(), urllib.request.urlopen(url, timeout=timeout_s) as answer:
             return answer.read().decode()
 
     # --- the log ------------------------------------------------------------------------------
@@ -204,9 +204,9 @@ class DaemonPair:
         wire = free_port()
         self.policies = {"gold": {}, **(policies or {})}
         self.east = self._daemon(east, west, limits, environment, settings,
-                                 endpoints=[f"127.0.0.1:{wire}"])
+                                 endpoints=[f"{west.address}:{wire}"])
         self.west = self._daemon(west, east, limits, environment, settings,
-                                 listen=f"127.0.0.1:{wire}")
+                                 listen=f"{west.address}:{wire}")
 
     def _daemon(self, site, peer, limits, environment, settings, endpoints=None, listen=None):
         directory = self.dir / site.name

@@ -9,7 +9,7 @@ import subprocess
 import rados
 import rbd
 
-from . import MIB, SOURCE, wait_for
+from . import MIB, SOURCE, netns, wait_for
 
 LAB = SOURCE / "tests/lab/lab"
 POOLS = ("rbd", "rbd2", "rbd-data")
@@ -20,8 +20,8 @@ FEATURES = (LAYERING | rbd.RBD_FEATURE_EXCLUSIVE_LOCK | rbd.RBD_FEATURE_OBJECT_M
 CLIENT_OPTIONS = {"rbd_cache": "false", "rbd_skip_partial_discard": "false"}
 
 
-def lab(command, directory, *sites):
-    subprocess.run([LAB, command, "--dir", directory, *sites], check=True,
+def lab(command, directory, *arguments):
+    subprocess.run([LAB, command, "--dir", directory, *arguments], check=True,
                    stdin=subprocess.DEVNULL)
 
 
@@ -29,11 +29,18 @@ class Site:
     def __init__(self, lab_dir, name):
         self.name = name
         self.conf = pathlib.Path(lab_dir, name, "ceph.conf")
+        known = json.loads((self.conf.parent / "lab.json").read_text())
+        self.address, self.namespace = known["address"], known["namespace"]
         self.rados = self.connect()
 
+    def entered(self):
+        """What is started or connected inside of it is in the site's network namespace."""
+        return netns.entered(self.namespace)
+
     def connect(self, user="admin"):
-        cluster = rados.Rados(conffile=str(self.conf), rados_id=user, conf=CLIENT_OPTIONS)
-        cluster.connect(timeout=30)
+        with self.entered():
+            cluster = rados.Rados(conffile=str(self.conf), rados_id=user, conf=CLIENT_OPTIONS)
+            cluster.connect(timeout=30)
         return cluster
 
     def close(self):
@@ -45,15 +52,19 @@ class Site:
             raise OSError(-code, f"{request['prefix']}: {message}")
         return out
 
-    def renew_pools(self):
+    def received_bytes(self):
+        """Over the line between the sites, where the lab has one."""
+        return netns.received_bytes(self.namespace, "wan0")
+
+    def renew_pools(self, pools=POOLS):
         """Empty pools: no image, no lock and no record of an earlier test is left."""
-        for pool in POOLS:
+        for pool in pools:
             self.command(prefix="osd pool delete", pool=pool, pool2=pool,
                          yes_i_really_really_mean_it=True)
-        for pool in POOLS:
+        for pool in pools:
             self.command(prefix="osd pool create", pool=pool)
         self.rados.wait_for_latest_osdmap()
-        for pool in POOLS:
+        for pool in pools:
             with self.ioctx(pool) as io:
                 rbd.RBD().pool_init(io, True)
 

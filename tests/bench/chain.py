@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run of a workload: source images, and steps of changing them and shipping what changed."""
+from .mirror import POOL, Mirror
+
+
+class Chain:
+    """`steps` are (workload's name, write), where write(site, pool, images, seed) makes the change; a
+    step without a name is shipped and not recorded. `against` are the names of those who take part."""
+
+    def __init__(self, name, count, size, steps, against):
+        self.name = name
+        self.count, self.size = count, size
+        self.steps = steps
+        self.against = against
+
+    def workloads(self):
+        return [name for name, _ in self.steps if name]
+
+    def images(self):
+        return [f"{self.name}-{i}" for i in range(self.count)]
+
+    def _write(self, stage, rivals, step, seed):
+        """The change, to the images of each pool that somebody ships."""
+        pools = ["rbd"] + [POOL for rival in rivals if isinstance(rival, Mirror)]
+        for pool in pools:
+            if step == 0:
+                for image in self.images():
+                    stage.east.create(image, self.size, pool)
+            self.steps[step][1](stage.east, pool, self.images(), seed)
+
+    def run(self, stage, rivals, run, wanted, report):
+        """Everybody ships each change, taking turns at being first, as far as the last one wanted."""
+        for rival in rivals:
+            rival.images(self.images())
+        last = max((i for i, (name, _) in enumerate(self.steps) if name in wanted), default=-1)
+        for step in range(last + 1):
+            name, change = self.steps[step]
+            self._write(stage, rivals, step, 100 * run + step)
+            turn = (run + step) % len(rivals)
+            for rival in rivals[turn:] + rivals[:turn]:
+                if hasattr(rival, "access"):
+                    rival.access(change.pattern, 100 * run + step)
+                stage.settle()
+                cost = rival.ship()
+                if name in wanted:
+                    report.add(name, rival.name, cost)
+
+    def check(self, rivals):
+        for rival in rivals:
+            for image in self.images():
+                rival.check(image)
+
+    def drop(self, rivals):
+        """The others' images go with the pool."""
+        for rival in rivals:
+            if isinstance(rival, Mirror):
+                for image in self.images():
+                    rival.drop(image)
