@@ -43,6 +43,8 @@ const char *fs_frame_type_name(uint16_t type)
         return "CURRENT";
     case FS_FRAME_CURRENT_ACK:
         return "CURRENT_ACK";
+    case FS_FRAME_TERMS:
+        return "TERMS";
     case FS_FRAME_VERIFY:
         return "VERIFY";
     case FS_FRAME_VERIFY_REPORT:

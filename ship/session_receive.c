@@ -28,6 +28,7 @@ static enum place place_of(uint16_t type)
     case FS_FRAME_CREDIT:
     case FS_FRAME_CURRENT:
     case FS_FRAME_CURRENT_ACK:
+    case FS_FRAME_TERMS:
         return PLACE_CONTROL;
     case FS_FRAME_OFFER:
     case FS_FRAME_SEGMENT:
@@ -211,6 +212,21 @@ static int handle_current(struct fs_session *session, const struct fs_frame *fra
     return 0;
 }
 
+static int handle_terms(struct fs_session *session, const struct fs_frame *frame,
+                        struct fs_error *err)
+{
+    struct fs_terms terms;
+    int r = fs_terms_decode(frame->payload, frame->length, &terms, err);
+    if (r < 0) {
+        return r;
+    }
+    if (session->events->terms != NULL) {
+        session->events->terms(session->arg, session, &terms);
+    }
+    fs_terms_fini(&terms);
+    return 0;
+}
+
 static int handle_control(struct fs_session *session, const struct fs_frame *frame,
                           struct fs_error *err)
 {
@@ -228,6 +244,8 @@ static int handle_control(struct fs_session *session, const struct fs_frame *fra
         return handle_pong(session, frame, err);
     case FS_FRAME_CREDIT:
         return handle_credit(session, frame, err);
+    case FS_FRAME_TERMS:
+        return handle_terms(session, frame, err);
     default:
         return handle_current(session, frame, err);
     }

@@ -85,6 +85,8 @@ struct fs_session_events {
     /* CURRENT and CURRENT_ACK; borrowed. */
     void (*current)(void *arg, struct fs_session *session, const struct fs_current_list *list);
     void (*current_ack)(void *arg, struct fs_session *session, const struct fs_current_list *list);
+    /* TERMS; borrowed. NULL: ignored. */
+    void (*terms)(void *arg, struct fs_session *session, const struct fs_terms *terms);
     /* A peer asks for a verification, or for digests; borrowed. Attach or refuse, as for an offer.
      * Both NULL: the session refuses them. */
     void (*verify)(void *arg, struct fs_session *session, uint32_t stream,

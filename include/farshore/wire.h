@@ -51,6 +51,9 @@ enum fs_frame_type {
     FS_FRAME_ABORT = 23,       /* S, ends the stream */
     FS_FRAME_CURRENT = 32,     /* stream 0, S: groups unchanged until ... */
     FS_FRAME_CURRENT_ACK = 33, /* stream 0, T: durably recorded */
+    /* Between sites that both have FS_FEATURE_TERMS: stream 0, both sides, first and after each
+     * change of a term or role. Nothing is shipped to a site that has not said its terms. */
+    FS_FRAME_TERMS = 34,
     /* Between sites that both have FS_FEATURE_VERIFY. Who opened the stream ends it with ABORT,
      * the other side with REFUSE. */
     FS_FRAME_VERIFY = 48,        /* opens a stream: verify a point for me */
@@ -84,6 +87,7 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
                     struct fs_error *err);
 
 #define FS_FEATURE_VERIFY (UINT64_C(1) << 0) /* knows VERIFY and DIGEST_OPEN */
+#define FS_FEATURE_TERMS  (UINT64_C(1) << 1) /* knows TERMS */
 
 struct fs_hello {
     uint16_t version_min, version_max;
@@ -172,6 +176,21 @@ struct fs_current_list { /* CURRENT, CURRENT_ACK */
     struct fs_current_entry *entries; /* owned */
 };
 
+/* The wire's numbers of roles are those of enum fs_role. */
+struct fs_terms_entry {
+    struct fs_uuid group;
+    struct fs_term term;
+    enum fs_role role; /* one that this version does not know is FS_ROLE_NONE */
+    uint8_t flags;     /* none yet: 0; others are ignored */
+};
+
+#define FS_TERMS_MAX 4096
+struct fs_terms {
+    bool more; /* another TERMS with further groups follows */
+    size_t count;
+    struct fs_terms_entry *entries; /* owned */
+};
+
 struct fs_verify {
     struct fs_uuid group;
     struct fs_uuid point; /* zero: the newest one that both sites hold */
@@ -245,6 +264,7 @@ struct fs_digest_batch {
     X(committed)                                                                                   \
     X(text)                                                                                        \
     X(current_list)                                                                                \
+    X(terms)                                                                                       \
     X(verify)                                                                                      \
     X(verify_report)                                                                               \
     X(digest_open)                                                                                 \
@@ -267,6 +287,7 @@ void fs_segment_fini(struct fs_segment *message);
 void fs_progress_fini(struct fs_progress *message);
 void fs_commit_fini(struct fs_commit *message);
 void fs_current_list_fini(struct fs_current_list *message);
+void fs_terms_fini(struct fs_terms *message);
 void fs_digest_batch_fini(struct fs_digest_batch *message);
 
 /*

@@ -47,6 +47,7 @@ DECODER(commit, fs_commit_fini)
 DECODER(committed, no_fini)
 DECODER(text, no_fini)
 DECODER(current_list, fs_current_list_fini)
+DECODER(terms, fs_terms_fini)
 
 /* From a heap copy of exactly that length, so that a sanitizer sees what is read too far. */
 static int decode_copy(decode_fn *decode, const uint8_t *payload, size_t length)
@@ -217,6 +218,62 @@ static void test_refuse_reasons_of_later_versions_are_understood(void **state)
     refuse.reason = FS_REFUSE_NONE;
     fs_refuse_encode(&refuse, &buf);
     assert_int_equal(decode_copy(decode_refuse, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+}
+
+static void test_terms_round_trip(void **state)
+{
+    (void)state;
+    struct fs_terms_entry entries[] = {
+        {.group = uuid_a, .term = {1, uuid_b}, .role = FS_ROLE_PRIMARY},
+        {.group = uuid_b, .term = {INT64_MAX, uuid_a}, .role = FS_ROLE_SUPERSEDED, .flags = 0x80},
+    };
+    struct fs_terms terms = {.more = true, .count = 2, .entries = entries}, got;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    fs_terms_encode(&terms, &buf);
+    assert_int_equal(fs_terms_decode(buf.data, buf.length, &got, &err), 0);
+    assert_true(got.more);
+    assert_int_equal(got.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(fs_uuid_equal(&got.entries[i].group, &entries[i].group));
+        assert_int_equal(got.entries[i].term.number, entries[i].term.number);
+        assert_true(fs_uuid_equal(&got.entries[i].term.site, &entries[i].term.site));
+        assert_int_equal(got.entries[i].role, entries[i].role);
+        assert_int_equal(got.entries[i].flags, entries[i].flags);
+    }
+    fs_terms_fini(&got);
+    check_bounds(decode_terms, &buf);
+    fs_buf_fini(&buf);
+
+    fs_buf_put_u8(&buf, 0);
+    fs_buf_put_u32(&buf, UINT32_MAX); /* a promise of 168 GiB */
+    assert_int_equal(decode_copy(decode_terms, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+}
+
+static void test_terms_impossible_fields_are_refused(void **state)
+{
+    (void)state;
+    struct fs_terms_entry entry = {.group = uuid_a, .term = {1, uuid_b}, .role = FS_ROLE_PRIMARY};
+    struct fs_terms terms = {.count = 1, .entries = &entry}, got;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    entry.term.number = UINT64_MAX;
+    fs_terms_encode(&terms, &buf);
+    assert_int_equal(decode_copy(decode_terms, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+    entry = (struct fs_terms_entry){.term = {1, uuid_b}};
+    fs_terms_encode(&terms, &buf);
+    assert_int_equal(decode_copy(decode_terms, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+    /* A role of a later version: its term still counts. */
+    entry = (struct fs_terms_entry){.group = uuid_a, .term = {1, uuid_b}};
+    fs_terms_encode(&terms, &buf);
+    buf.data[buf.length - 2] = 200;
+    assert_int_equal(fs_terms_decode(buf.data, buf.length, &got, &err), 0);
+    assert_int_equal(got.entries[0].role, FS_ROLE_NONE);
+    fs_terms_fini(&got);
     fs_buf_fini(&buf);
 }
 
@@ -676,6 +733,8 @@ int main(void)
         cmocka_unit_test(test_refuse_longest_message_arrives),
         cmocka_unit_test(test_refuse_reasons_of_later_versions_are_understood),
         cmocka_unit_test(test_current_list_round_trip),
+        cmocka_unit_test(test_terms_round_trip),
+        cmocka_unit_test(test_terms_impossible_fields_are_refused),
         cmocka_unit_test(test_offer_round_trip),
         cmocka_unit_test(test_offer_largest_fits_a_frame),
         cmocka_unit_test(test_offer_impossible_fields_are_refused),
