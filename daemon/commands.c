@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "daemon/daemon.h"
+#include "daemon/operation_commands.h"
 #include "daemon/status.h"
 #include "farshore/log.h"
 
@@ -30,6 +31,7 @@ struct waiter {
 struct fs_commands {
     struct fs_daemon *daemon;
     struct waiter *waiters;
+    struct fs_operation_commands *operations;
 };
 
 struct fs_commands *fs_commands_new(struct fs_daemon *daemon)
@@ -38,6 +40,11 @@ struct fs_commands *fs_commands_new(struct fs_daemon *daemon)
 
     if (commands) {
         commands->daemon = daemon;
+        commands->operations = fs_operation_commands_new(&daemon->ctx);
+        if (!commands->operations) {
+            free(commands);
+            commands = NULL;
+        }
     }
     return commands;
 }
@@ -61,6 +68,7 @@ void fs_commands_free(struct fs_commands *commands)
     while (commands->waiters) {
         waiter_free(commands, commands->waiters);
     }
+    fs_operation_commands_free(commands->operations);
     free(commands);
 }
 
@@ -68,6 +76,7 @@ void fs_commands_gone(void *arg, struct fs_call *call)
 {
     struct fs_commands *commands = arg;
 
+    fs_operation_commands_gone(commands->operations, call);
     for (struct waiter *waiter = commands->waiters; waiter; waiter = waiter->next) {
         if (waiter->call == call) {
             if (waiter->what == WAIT_VERIFY) {
@@ -208,8 +217,8 @@ static void do_adopt(struct fs_call *call, struct fs_group *group, bool yes)
                              "adopting", yes));
 }
 
-/* A point by its name or its id; an id need not be of a point that this site holds. */
-static bool find_point(const struct fs_group *group, const char *text, struct fs_uuid *ret_point)
+bool fs_commands_find_point(const struct fs_group *group, const char *text,
+                            struct fs_uuid *ret_point)
 {
     for (size_t i = 0; i < group->record->n_points; i++) {
         const struct fs_point_id *point = &group->record->points[i].point;
@@ -230,7 +239,7 @@ static void do_verify(struct fs_commands *commands, struct fs_call *call, struct
     struct fs_error err = FS_ERROR_INIT;
     uint64_t serial;
 
-    if (text && !find_point(group, text, &point)) {
+    if (text && !fs_commands_find_point(group, text, &point)) {
         fs_call_fail(call, FS_EXIT_REFUSED,
                      "this site holds no point %.100s of %s: give its id, which `farshore points "
                      "-o json` shows at the site that holds it",
@@ -251,8 +260,8 @@ static void do_verify(struct fs_commands *commands, struct fs_call *call, struct
 
 static bool known(const char *command)
 {
-    static const char *const names[] = {"status", "points", "sync",  "pause",
-                                        "resume", "adopt",  "verify"};
+    static const char *const names[] = {"status", "points", "sync",     "pause",  "resume",
+                                        "adopt",  "verify", "failover", "history"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], command) == 0) {
@@ -286,8 +295,12 @@ void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request)
     }
     if (strcmp(command, "status") == 0) {
         do_status(commands, call, group);
+    } else if (strcmp(command, "failover") == 0) {
+        fs_operation_commands_failover(commands->operations, call, request, group);
     } else if (!group) {
         fs_call_fail(call, FS_EXIT_BAD_REQUEST, "%s needs a group", command);
+    } else if (strcmp(command, "history") == 0) {
+        fs_operation_commands_history(commands->operations, call, group);
     } else if (strcmp(command, "points") == 0) {
         fs_call_finish(call, FS_EXIT_OK, fs_status_points(group));
     } else if (strcmp(command, "adopt") == 0) {
@@ -420,5 +433,6 @@ int64_t fs_commands_run(struct fs_commands *commands)
         next = waiter->next;
         (void)serve(commands, waiter, now);
     }
-    return commands->waiters ? now + PROGRESS_EVERY_NS : INT64_MAX;
+    int64_t due = fs_operation_commands_run(commands->operations);
+    return commands->waiters && now + PROGRESS_EVERY_NS < due ? now + PROGRESS_EVERY_NS : due;
 }

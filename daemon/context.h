@@ -8,6 +8,7 @@
 #define FARSHORE_DAEMON_CONTEXT_H
 
 #include "daemon/config.h"
+#include "farshore/operator.h"
 #include "farshore/transfer.h"
 
 struct fs_groups;
@@ -26,6 +27,7 @@ struct fs_context {
     struct fs_source *source;
     struct fs_sink *sink;
     struct fs_digester *digester;
+    struct fs_operator *operators;
     struct fs_uuid site_uuid;
     char fsid[FS_UUID_TEXT];
     char site_reason[512]; /* why source and sink are NULL */

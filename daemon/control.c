@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,22 @@ static void send_line(struct fs_call *call, json_t *object)
     }
     free(line);
     json_decref(object);
+}
+
+char *fs_call_who(const struct fs_call *call, char ret_who[FS_CALL_WHO_SIZE])
+{
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t length = sizeof(peer);
+    struct passwd entry, *found = NULL;
+    char text[4096];
+
+    (void)getsockopt(bufferevent_getfd(call->connection), SOL_SOCKET, SO_PEERCRED, &peer, &length);
+    if (getpwuid_r(peer.uid, &entry, text, sizeof(text), &found) == 0 && found) {
+        (void)snprintf(ret_who, FS_CALL_WHO_SIZE, "%s", entry.pw_name);
+    } else {
+        (void)snprintf(ret_who, FS_CALL_WHO_SIZE, "uid %u", (unsigned)peer.uid);
+    }
+    return ret_who;
 }
 
 void fs_call_progress(struct fs_call *call, json_t *progress)

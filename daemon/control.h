@@ -37,6 +37,10 @@ int fs_control_start(struct event_base *base, const char *path, fs_control_fn *h
 /* Calls that are not finished are closed without gone; the socket's file is removed. */
 void fs_control_stop(struct fs_control *control);
 
+/* Who asks, as the kernel has it: "root", or "uid 1000"; returns ret_who. */
+#define FS_CALL_WHO_SIZE 64
+char *fs_call_who(const struct fs_call *call, char ret_who[FS_CALL_WHO_SIZE]);
+
 /* Sends {"progress": progress}; progress is a new reference that is taken over. */
 void fs_call_progress(struct fs_call *call, json_t *progress);
 /* Sends {"exit": status, "result": result} (taken over); the call is gone. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/group.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/groups.h"
+#include "daemon/operation.h"
 #include "daemon/peer.h"
 #include "farshore/log.h"
 
@@ -53,6 +55,7 @@ void fs_group_free(struct fs_group *group)
         fs_volume_fini(&group->found[i]);
     }
     free(group->found);
+    free(group->operation);
     fs_record_free(group->record);
     free(group);
 }
@@ -60,6 +63,20 @@ void fs_group_free(struct fs_group *group)
 bool fs_group_is_primary(const struct fs_group *group)
 {
     return group->record->role == FS_ROLE_PRIMARY;
+}
+
+bool fs_group_is_split(const struct fs_group *group)
+{
+    return fs_group_is_primary(group) &&
+           fs_term_clashes(&group->record->term, &group->record->peer_term);
+}
+
+bool fs_group_is_kept(const struct fs_group *group)
+{
+    const struct fs_config_policy *policy = fs_group_policy(group);
+
+    return fs_group_is_primary(group) && group->record->term.number > 1 && policy &&
+           !policy->selector;
 }
 
 const struct fs_config_policy *fs_group_policy(const struct fs_group *group)
@@ -72,7 +89,8 @@ int64_t fs_group_interval_ns(const struct fs_group *group)
     const struct fs_config_policy *policy = fs_group_policy(group);
     int64_t interval = group->record->interval_ns;
 
-    if (policy && (fs_group_is_primary(group) || interval <= 0)) {
+    /* Where the policy has none, the one that was heard of the former source goes on. */
+    if (policy && policy->interval_ns > 0 && (fs_group_is_primary(group) || interval <= 0)) {
         interval = policy->interval_ns;
     }
     return interval > 0 ? interval : 60 * FS_SEC;
@@ -162,7 +180,16 @@ static void add_role(const struct fs_group *group, struct fs_verdict *verdict)
         fs_verdict_add(verdict, FS_STATE_DEMOTED, NULL, "this site has stopped taking writes");
         break;
     case FS_ROLE_SUPERSEDED:
-        fs_verdict_add(verdict, FS_STATE_SUPERSEDED, NULL, "the peer was promoted since");
+        fs_verdict_add(verdict, FS_STATE_SUPERSEDED,
+                       "stop what still uses its volumes here: nothing of it reaches the peer",
+                       "%s was promoted to term %" PRIu64 " since, this site was primary in term "
+                       "%" PRIu64,
+                       group->record->peer, group->record->peer_term.number,
+                       group->record->term.number);
+        break;
+    case FS_ROLE_PROMOTING:
+        fs_verdict_add(verdict, FS_STATE_DEGRADED, "it goes on by itself; see farshore history",
+                       "it is being promoted to term %" PRIu64, group->record->term.number);
         break;
     case FS_ROLE_RECORD_LOST:
         fs_verdict_add(verdict, FS_STATE_RECORD_LOST,
@@ -172,6 +199,14 @@ static void add_role(const struct fs_group *group, struct fs_verdict *verdict)
         break;
     default:
         break;
+    }
+    if (fs_group_is_split(group)) {
+        fs_verdict_add(verdict, FS_STATE_SPLIT_BRAIN,
+                       "decide which site's data is to stay, stop the workload at the other, and "
+                       "run farshore failover there: the other is then superseded",
+                       "both sites were promoted to term %" PRIu64
+                       ": neither ships to the other, nothing is overwritten",
+                       group->record->term.number);
     }
 }
 
@@ -231,7 +266,11 @@ void fs_group_verdict(const struct fs_group *group, struct fs_verdict *ret_verdi
     if (!fs_peers_session(ctx->peers, peer)) {
         fs_verdict_add(ret_verdict, FS_STATE_PEER_DOWN,
                        "see why at peers in `farshore status -o json`; it goes on by itself",
-                       "there is no session with %s", peer);
+                       "there is no session with %s%s", peer,
+                       fs_group_is_primary(group) && !fs_peers_was_heard(ctx->peers, peer)
+                           ? ", nor has there been one since this daemon started: the peer may "
+                             "have been promoted meanwhile"
+                           : "");
     }
     if (!fs_group_policy(group)) {
         fs_verdict_add(ret_verdict, FS_STATE_ERROR, "add the policy and reload",
@@ -246,7 +285,8 @@ void fs_group_verdict(const struct fs_group *group, struct fs_verdict *ret_verdi
     add_lag(group, ret_verdict);
     if (group->phase > FS_PHASE_STORING) {
         fs_verdict_add(ret_verdict, FS_STATE_SYNCING, NULL, "%s",
-                       group->phase == FS_PHASE_TAKING ? "a point is being taken"
-                                                       : "a transfer is under way");
+                       group->phase == FS_PHASE_TAKING      ? "a point is being taken"
+                       : group->phase == FS_PHASE_OPERATING ? "an operation is under way"
+                                                            : "a transfer is under way");
     }
 }

@@ -8,6 +8,7 @@
 #define FARSHORE_DAEMON_GROUP_H
 
 #include "daemon/context.h"
+#include "daemon/outcome.h"
 #include "daemon/schedule.h"
 #include "daemon/state.h"
 #include "daemon/stats.h"
@@ -15,13 +16,16 @@
 
 enum fs_phase {
     FS_PHASE_IDLE = 0,
-    FS_PHASE_STORING,   /* primary: the record */
-    FS_PHASE_TAKING,    /* primary */
-    FS_PHASE_SHIPPING,  /* primary: sender is set */
-    FS_PHASE_SETTLING,  /* primary: the record of a committed point */
-    FS_PHASE_RECEIVING, /* secondary: receiver is set */
-    FS_PHASE_RECOVERING /* secondary: what a crash left half-done is finished */
+    FS_PHASE_STORING,    /* primary: the record */
+    FS_PHASE_TAKING,     /* primary */
+    FS_PHASE_SHIPPING,   /* primary: sender is set */
+    FS_PHASE_SETTLING,   /* primary: the record of a committed point */
+    FS_PHASE_RECEIVING,  /* secondary: receiver is set */
+    FS_PHASE_RECOVERING, /* secondary: what a crash left half-done is finished */
+    FS_PHASE_OPERATING   /* any role: an operation changes the record */
 };
+
+struct fs_operation;
 
 struct fs_group {
     struct fs_context *ctx;
@@ -40,6 +44,12 @@ struct fs_group {
     int64_t retry_ns;   /* boot: no attempt before */
     uint64_t failed_at; /* counts failures, for those who wait for one attempt's outcome */
     enum fs_error_class failed_class;
+
+    struct fs_operation *operation;      /* under way, or NULL; nothing else begins meanwhile */
+    struct fs_operation_result finished; /* of the newest one; serial 0: there was none */
+    /* A term of the peer's that this site must yield to, or clashes with; not in the record yet. */
+    struct fs_term heard;
+    bool heard_pending;
 
     /* --- where we are primary --- */
     bool was_seen;     /* it was shown as ours: letting it go is news */
@@ -87,6 +97,10 @@ struct fs_group *fs_group_new(struct fs_context *ctx, struct fs_record *record);
 void fs_group_free(struct fs_group *group);
 
 bool fs_group_is_primary(const struct fs_group *group);
+/* Primary, as the peer is in a term of the same number: neither may ship to the other. */
+bool fs_group_is_split(const struct fs_group *group);
+/* Promoted here, under a policy that does not select: its record says what its volumes are. */
+bool fs_group_is_kept(const struct fs_group *group);
 /* The effective interval: the policy's at a primary, the source's at a secondary. */
 int64_t fs_group_interval_ns(const struct fs_group *group);
 /* NULL where the configuration has none. */

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/operation.h"
 #include "daemon/peer.h"
 #include "daemon/primary.h"
 #include "daemon/recovery.h"
 #include "daemon/release.h"
+#include "daemon/terms.h"
 #include "farshore/log.h"
 
 /* Unchanged groups are told of together, this often; an unanswered message is sent again. */
@@ -197,7 +199,7 @@ static void let_go_unseen(struct fs_groups *groups)
         struct fs_group *group = groups->list[i];
         bool ours =
             group->record->role == FS_ROLE_PRIMARY || group->record->role == FS_ROLE_RECORD_LOST;
-        if (!ours || group->seen || group->let_go) {
+        if (!ours || group->seen || group->let_go || fs_group_is_kept(group)) {
             continue;
         }
         group->let_go = true;
@@ -477,9 +479,11 @@ int64_t fs_groups_run(struct fs_groups *groups)
                 (void)fs_release_start(group);
             }
         }
+        fs_terms_run(groups);
         fs_recovery_run(groups);
         start_due(groups);
     }
+    fs_operations_run(groups);
     for (size_t i = 0; i < groups->count; i++) {
         sample(groups->list[i], now);
         /* While the site's work stops one event tells it for all groups. */
@@ -500,6 +504,7 @@ void fs_groups_stop(struct fs_groups *groups)
 {
     groups->stopping = true;
     fs_verifier_stop(groups->verifier);
+    fs_operations_stop(groups);
     for (size_t i = 0; i < groups->count; i++) {
         struct fs_group *group = groups->list[i];
         fs_primary_cancel(group);

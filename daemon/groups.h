@@ -16,7 +16,8 @@ struct fs_groups {
     size_t count;
     size_t capacity;
     bool stopping;
-    size_t noting;           /* moments being written */
+    size_t noting;           /* moments, and entries of logs, being written */
+    uint64_t serial;         /* of the newest operation */
     int64_t report_ns;       /* boot: changes of state are logged from then on */
     int64_t current_sent_ns; /* boot: the last batch of CURRENT */
     /* Volumes that discovery cannot protect, as last reported. */

@@ -12,6 +12,7 @@
 
 #include "daemon/groups.h"
 #include "daemon/replica.h"
+#include "daemon/terms.h"
 #include "farshore/log.h"
 
 #define DIAL_TIMEOUT_NS (10 * FS_SEC)
@@ -37,6 +38,8 @@ struct peer {
     int64_t dial_ns;     /* boot: not before */
     int64_t since_ns;    /* wall */
     int64_t up_ns;       /* boot: of the newest session */
+    bool terms_heard;    /* in the present session: all of them */
+    bool was_heard;      /* in any */
     char reason[600];
     uint64_t sent_before, received_before; /* of sessions that ended */
     struct fs_pacer pacer;                 /* of what all its sessions send */
@@ -180,8 +183,24 @@ static void on_up(void *arg, struct fs_session *session)
     fs_log(FS_EV_PEER_UP, FS_S("peer", peer->name),
            FS_S("address", fs_session_transport(session)->address),
            FS_S("dialed", fs_session_transport(session)->dialed ? "yes" : "no"));
+    peer->terms_heard = !(fs_session_peer(session)->features & FS_FEATURE_TERMS);
+    fs_terms_send(ctx->groups, peer->name);
     fs_groups_peer_changed(ctx->groups, peer->name);
     ctx->kick(ctx->hook_arg);
+}
+
+static void on_terms(void *arg, struct fs_session *session, const struct fs_terms *terms)
+{
+    struct link *link = arg;
+    struct peer *peer = link->peer;
+
+    (void)session;
+    if (peer) {
+        fs_terms_heard(link->peers->ctx->groups, peer->name, terms);
+        peer->terms_heard = peer->terms_heard || !terms->more;
+        peer->was_heard = true;
+        link->peers->ctx->kick(link->peers->ctx->hook_arg);
+    }
 }
 
 static void on_down(void *arg, struct fs_session *session, const struct fs_error *err)
@@ -290,6 +309,7 @@ static const struct fs_session_events session_events = {
     .offer = on_offer,
     .current = on_current,
     .current_ack = on_current_ack,
+    .terms = on_terms,
     .verify = on_verify,
     .digest_open = on_digest_open,
     .sooner = on_sooner,
@@ -605,6 +625,20 @@ struct fs_session *fs_peers_session(const struct fs_peers *peers, const char *si
     const struct peer *peer = find_peer(peers, site);
 
     return peer && peer->link && fs_session_is_up(peer->link->session) ? peer->link->session : NULL;
+}
+
+bool fs_peers_terms_heard(const struct fs_peers *peers, const char *site)
+{
+    const struct peer *peer = find_peer(peers, site);
+
+    return peer && peer->link && peer->terms_heard;
+}
+
+bool fs_peers_was_heard(const struct fs_peers *peers, const char *site)
+{
+    const struct peer *peer = find_peer(peers, site);
+
+    return peer && peer->was_heard;
 }
 
 size_t fs_peers_count(const struct fs_peers *peers)

@@ -48,6 +48,11 @@ struct fs_session *fs_peers_session(const struct fs_peers *peers, const char *si
 /* What says the level of compression for a site; lives as long as peers. NULL: it is no peer. */
 struct fs_tuner *fs_peers_tuner(const struct fs_peers *peers, const char *site);
 
+/* Has the present session's peer said which terms its groups have? True for one that cannot. */
+bool fs_peers_terms_heard(const struct fs_peers *peers, const char *site);
+/* Has any session's, since this daemon started? */
+bool fs_peers_was_heard(const struct fs_peers *peers, const char *site);
+
 struct fs_peer_status { /* borrowed until the next event */
     const char *name;
     bool up;

@@ -173,7 +173,7 @@ static int merge_config(const struct fs_group *group, struct fs_record *record)
         (void)snprintf(record->peer, sizeof(record->peer), "%s", policy->peer);
         changed = 1;
     }
-    if (policy && record->interval_ns != policy->interval_ns) {
+    if (policy && policy->interval_ns > 0 && record->interval_ns != policy->interval_ns) {
         record->interval_ns = policy->interval_ns;
         changed = 1;
     }
@@ -221,13 +221,14 @@ bool fs_primary_store_pending(struct fs_group *group)
     struct fs_context *ctx = group->ctx;
     int64_t now = fs_context_boot(ctx);
 
-    if (group->phase != FS_PHASE_IDLE || !ctx->source || group->problem[0] ||
-        now < group->retry_ns) {
+    if (group->phase != FS_PHASE_IDLE || !ctx->source || group->problem[0] || group->operation ||
+        group->heard_pending || now < group->retry_ns) {
         return false;
     }
     const struct fs_config_policy *policy = fs_group_policy(group);
-    bool config_changed = policy && (group->record->interval_ns != policy->interval_ns ||
-                                     !same_text(group->record->peer, policy->peer));
+    bool config_changed =
+        policy && ((policy->interval_ns > 0 && group->record->interval_ns != policy->interval_ns) ||
+                   !same_text(group->record->peer, policy->peer));
     if (!group->merge_pending && !group->pause_pending && !config_changed) {
         return false;
     }
@@ -284,10 +285,12 @@ static bool is_ready(const struct fs_group *group)
 {
     const struct fs_context *ctx = group->ctx;
 
-    return group->phase == FS_PHASE_IDLE && group->seen && !group->let_go && !group->problem[0] &&
-           ctx->source && group->record->version > 0 && !group->record->paused &&
-           !group->pause_pending && fs_group_policy(group) &&
-           fs_peers_session(ctx->peers, group->record->peer);
+    return group->phase == FS_PHASE_IDLE && (group->seen || fs_group_is_kept(group)) &&
+           !group->let_go && !group->problem[0] && ctx->source && group->record->version > 0 &&
+           !group->record->paused && !group->pause_pending && !group->operation &&
+           !group->heard_pending && !fs_group_is_split(group) && fs_group_policy(group) &&
+           fs_peers_session(ctx->peers, group->record->peer) &&
+           fs_peers_terms_heard(ctx->peers, group->record->peer);
 }
 
 int64_t fs_primary_next_ns(const struct fs_group *group)

@@ -16,7 +16,7 @@ static const struct fs_record_point *find_state(const struct fs_record *record,
     return NULL;
 }
 
-static bool is_half_done(const struct fs_record *record)
+bool fs_recovery_needed(const struct fs_record *record)
 {
     return record->role == FS_ROLE_SECONDARY && record->version > 0 &&
            (find_state(record, FS_POINT_COMMITTING) || find_state(record, FS_POINT_TAKING));
@@ -73,10 +73,11 @@ void fs_recovery_run(struct fs_groups *groups)
     for (size_t i = 0; ctx->sink && i < groups->count && running < AT_ONCE; i++) {
         struct fs_group *group = groups->list[i];
 
-        if (!group->recovery_pending || group->phase != FS_PHASE_IDLE || now < group->retry_ns) {
+        if (!group->recovery_pending || group->phase != FS_PHASE_IDLE || group->operation ||
+            now < group->retry_ns) {
             continue;
         }
-        if (!is_half_done(group->record)) { /* or the offer of a quick peer has seen to it */
+        if (!fs_recovery_needed(group->record)) { /* or the offer of a quick peer has seen to it */
             group->recovery_pending = false;
             continue;
         }

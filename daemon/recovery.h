@@ -9,6 +9,8 @@
 
 #include "daemon/groups.h"
 
+/* Is there a commit to finish, or are there points to remove? */
+bool fs_recovery_needed(const struct fs_record *record);
 /* Start what is due, at most a few groups at a time: each opens its images. */
 void fs_recovery_run(struct fs_groups *groups);
 

@@ -67,7 +67,8 @@ bool fs_release_start(struct fs_group *group)
     if (group->release.since_ns == 0) {
         group->release.since_ns = now;
     }
-    if (group->phase != FS_PHASE_IDLE || !ctx->source || now < group->release.next_ns) {
+    if (group->phase != FS_PHASE_IDLE || group->operation || group->heard_pending || !ctx->source ||
+        now < group->release.next_ns) {
         return false;
     }
     struct fs_record *record = fs_record_copy(group->record);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "daemon/peer.h"
+#include "daemon/terms.h"
 #include "farshore/fault.h"
 #include "farshore/log.h"
 
@@ -41,10 +42,44 @@ static size_t volumes_open(const struct fs_groups *groups)
     return open;
 }
 
+/* Only a secondary takes points. Whatever else this site is, the offer's term is news to it. */
+static bool admit_role(struct fs_group *group, const struct fs_offer *offer,
+                       struct refusal *refusal)
+{
+    const struct fs_record *record = group->record;
+    const char *site = group->ctx->config->site;
+
+    if (record->role == FS_ROLE_SECONDARY || record->version == 0) {
+        return true; /* the sink compares terms, as they are stored */
+    }
+    fs_terms_learn(group, &offer->term);
+    if (offer->term.number < record->term.number) {
+        return refuse(refusal, FS_REFUSE_STALE_TERM,
+                      "%s was promoted to term %" PRIu64 " for group %.200s, the offer is of term "
+                      "%" PRIu64 ": the sender is superseded",
+                      site, record->term.number, offer->name, offer->term.number);
+    }
+    if (fs_term_clashes(&offer->term, &record->term)) {
+        return refuse(refusal, FS_REFUSE_SPLIT_BRAIN,
+                      "both sites were promoted to term %" PRIu64 " for group %.200s (split "
+                      "brain): nothing is applied",
+                      record->term.number, offer->name);
+    }
+    if (record->role == FS_ROLE_RECORD_LOST) {
+        return refuse(refusal, FS_REFUSE_NOT_SECONDARY,
+                      "%s is %s for group %.200s: it takes no points for it", site,
+                      fs_role_name(record->role), offer->name);
+    }
+    return refuse(refusal, FS_REFUSE_SUPERSEDED,
+                  "%s was primary for group %.200s until the sender was promoted to term %" PRIu64
+                  ", and keeps what it alone has: it takes no points for it",
+                  site, offer->name, offer->term.number);
+}
+
 /* What the configuration and the present work say to an offer; what the cluster and the record
  * say to it is the sink's. */
 static bool admit(const struct fs_groups *groups, const char *peer, const struct fs_offer *offer,
-                  const struct fs_group *group, struct refusal *refusal)
+                  struct fs_group *group, struct refusal *refusal)
 {
     const struct fs_context *ctx = groups->ctx;
     const struct fs_config_policy *policy = fs_config_find_policy(ctx->config, offer->policy);
@@ -64,19 +99,17 @@ static bool admit(const struct fs_groups *groups, const char *peer, const struct
                       "policy %.100s of %s names %s as its peer, not %s", offer->policy,
                       ctx->config->site, policy->peer, peer);
     }
-    if (group && group->record->role != FS_ROLE_SECONDARY) {
-        return refuse(refusal, FS_REFUSE_NOT_SECONDARY,
-                      "%s is %s for group %.200s: it takes no points for it", ctx->config->site,
-                      fs_role_name(group->record->role), offer->name);
+    if (group && !admit_role(group, offer, refusal)) {
+        return false;
     }
     if (group && strcmp(group->record->peer, peer) != 0) {
         return refuse(refusal, FS_REFUSE_NOT_OWNED,
                       "group %.200s of %s comes from %s, not from %s: two sites claim it",
                       offer->name, ctx->config->site, group->record->peer, peer);
     }
-    if (group && group->phase != FS_PHASE_IDLE) {
-        return refuse(refusal, FS_REFUSE_BUSY, "another transfer of the group is ending at %s",
-                      ctx->config->site);
+    if (group && (group->phase != FS_PHASE_IDLE || group->operation)) {
+        return refuse(refusal, FS_REFUSE_BUSY, "another %s of the group is under way at %s",
+                      group->operation ? "operation" : "transfer", ctx->config->site);
     }
     size_t open = volumes_open(groups);
     if (open > 0 && open + offer->n_volumes > ctx->config->open_images) {

@@ -108,6 +108,9 @@ const char *fs_verdict_of_refusal(enum fs_refusal refusal, const struct fs_error
         [FS_REFUSE_TAMPERED] = {FS_STATE_TAMPERED, "tampered",
                                 "farshore adopt GROUP at the secondary site keeps aside what was "
                                 "written there and goes on"},
+        [FS_REFUSE_SUPERSEDED] = {FS_STATE_DEGRADED, "peer_superseded",
+                                  "the volumes are not protected until the peer is a secondary "
+                                  "again"},
         [FS_REFUSE_RECORD_LOST] = {FS_STATE_RECORD_LOST, "record_lost",
                                    "restore the newest state pool of the site that lost it; or "
                                    "farshore adopt GROUP at the secondary site goes on without"},

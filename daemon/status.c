@@ -12,7 +12,7 @@ static double seconds(int64_t ns)
 }
 
 /* Names come from Ceph and need not be UTF-8, which JSON must be. */
-static json_t *text(const char *value)
+json_t *fs_status_text(const char *value)
 {
     json_t *string = json_string(value);
 
@@ -60,7 +60,7 @@ static json_t *flags_json(unsigned flags)
     return array;
 }
 
-static json_t *point_json(const struct fs_record_point *point)
+json_t *fs_status_point(const struct fs_record_point *point)
 {
     json_t *object = json_object();
     char name[FS_SNAP_NAME_SIZE];
@@ -81,9 +81,9 @@ static json_t *content_json(const struct fs_group *group, const struct fs_record
     const struct fs_record_volume *volume = fs_record_find_volume(group->record, &content->volume);
 
     set(object, "uuid", uuid_json(&content->volume));
-    set(object, "image", text(volume ? volume->volume.image.name : ""));
-    set(object, "pool", text(volume ? volume->volume.image.pool : ""));
-    set(object, "namespace", text(volume ? volume->volume.image.ns : ""));
+    set(object, "image", fs_status_text(volume ? volume->volume.image.name : ""));
+    set(object, "pool", fs_status_text(volume ? volume->volume.image.pool : ""));
+    set(object, "namespace", fs_status_text(volume ? volume->volume.image.ns : ""));
     set(object, "snap_id", bytes(content->snap_id));
     set(object, "size_bytes", bytes(content->geometry.size));
     fs_digest_format(&content->chain, digest);
@@ -132,7 +132,7 @@ json_t *fs_status_points(const struct fs_group *group)
     }
     for (size_t i = 0; i < group->record->n_points; i++) {
         const struct fs_record_point *point = &group->record->points[i];
-        json_t *object = point_json(point);
+        json_t *object = fs_status_point(point);
         if (retains) {
             set(object, "kept_by", kept_by_json(keep[i]));
         }
@@ -147,7 +147,7 @@ json_t *fs_status_points(const struct fs_group *group)
     }
     json_t *document = json_object();
     set(document, "schema_version", json_integer(1));
-    set(document, "group", text(group->record->name));
+    set(document, "group", fs_status_text(group->record->name));
     set(document, "points", array);
     return document;
 }
@@ -167,6 +167,8 @@ static const char *phase_name(const struct fs_group *group, const struct fs_tran
     case FS_PHASE_SETTLING:
     case FS_PHASE_RECOVERING:
         return "committing";
+    case FS_PHASE_OPERATING:
+        return "operating";
     case FS_PHASE_RECEIVING:
         return stats->total_bytes > 0 && stats->done_bytes >= stats->total_bytes ? "committing"
                                                                                  : "receiving";
@@ -232,13 +234,13 @@ static json_t *volumes_json(const struct fs_group *group)
         const struct fs_image_ref *image = &volume->volume.image;
         json_t *object = json_object();
         set(object, "uuid", uuid_json(&volume->volume.uuid));
-        set(object, "pool", text(image->pool));
-        set(object, "namespace", text(image->ns));
-        set(object, "image", text(image->name));
-        set(object, "image_id", text(image->image_id));
-        set(object, "pvc_namespace", text(volume->volume.pvc_namespace));
-        set(object, "pvc", text(volume->volume.pvc));
-        set(object, "vm", text(volume->volume.vm));
+        set(object, "pool", fs_status_text(image->pool));
+        set(object, "namespace", fs_status_text(image->ns));
+        set(object, "image", fs_status_text(image->name));
+        set(object, "image_id", fs_status_text(image->image_id));
+        set(object, "pvc_namespace", fs_status_text(volume->volume.pvc_namespace));
+        set(object, "pvc", fs_status_text(volume->volume.pvc));
+        set(object, "vm", fs_status_text(volume->volume.vm));
         set(object, "size_bytes", bytes(volume_size(group, &volume->volume.uuid)));
         json_array_append_new(array, object);
     }
@@ -300,7 +302,7 @@ static void set_recovery_point(const struct fs_group *group, json_t *object)
         committed += group->record->points[i].state == FS_POINT_COMMITTED;
     }
     if (newest && lag >= 0) {
-        json_t *point = point_json(newest);
+        json_t *point = fs_status_point(newest);
         set(point, "current_until_timestamp", json_real(seconds(group->current_until_ns)));
         set(object, "rpo_lag_seconds", json_real(seconds(lag)));
         set(object, "recovery_point", point);
@@ -334,14 +336,14 @@ json_t *fs_status_group(const struct fs_group *group)
     json_t *object = json_object(), *histograms = json_object();
 
     fs_group_verdict(group, &verdict);
-    set(object, "name", text(record->name));
+    set(object, "name", fs_status_text(record->name));
     set(object, "uuid", uuid_json(&record->group));
-    set(object, "policy", text(record->policy));
-    set(object, "peer", text(record->peer));
+    set(object, "policy", fs_status_text(record->policy));
+    set(object, "peer", fs_status_text(record->peer));
     set(object, "role", json_string(fs_role_name(record->role)));
     set(object, "state", json_string(fs_state_name(verdict.state)));
-    set(object, "reason", text(verdict.reason));
-    set(object, "hint", text(verdict.hint));
+    set(object, "reason", fs_status_text(verdict.reason));
+    set(object, "hint", fs_status_text(verdict.hint));
     set(object, "paused", json_boolean(record->paused));
     set(object, "known_timestamp", json_real(seconds(group->known_ns)));
     set_objectives(group, object);
@@ -353,7 +355,7 @@ json_t *fs_status_group(const struct fs_group *group)
     set_recovery_point(group, object);
     set(object, "sync", fs_status_sync(group));
     set(object, "verify", fs_verifier_status(group->ctx->groups->verifier, group));
-    set(object, "slow_reason", text(group->slow_reason));
+    set(object, "slow_reason", fs_status_text(group->slow_reason));
     set(object, "volumes", volumes_json(group));
     if (stats.compression_ratio > 0) {
         set(object, "compression_ratio", json_real(stats.compression_ratio));
@@ -372,13 +374,13 @@ static json_t *site_json(const struct fs_daemon *daemon)
     const struct fs_context *ctx = &daemon->ctx;
     json_t *object = json_object();
 
-    set(object, "name", text(ctx->config->site));
+    set(object, "name", fs_status_text(ctx->config->site));
     set(object, "uuid", uuid_json(&ctx->site_uuid));
     set(object, "fsid", json_string(ctx->fsid));
     set(object, "version", json_string(FARSHORE_VERSION));
     set(object, "instance", uuid_json(&ctx->instance));
     set(object, "cluster", json_string(fs_work_cluster_is_up(daemon->work) ? "up" : "down"));
-    set(object, "cluster_reason", text(ctx->source ? "" : ctx->site_reason));
+    set(object, "cluster_reason", fs_status_text(ctx->source ? "" : ctx->site_reason));
     set(object, "lease", json_string(fs_work_holds_lease(daemon->work) ? "held" : "standby"));
     set(object, "started_timestamp", json_real(seconds(daemon->started_ns)));
     set(object, "certificate_expiry_timestamp", json_integer(fs_tls_not_after(daemon->tls)));
@@ -397,21 +399,21 @@ static json_t *peers_json(const struct fs_daemon *daemon)
             continue; /* it was taken out of the configuration */
         }
         json_t *object = json_object();
-        set(object, "name", text(status.name));
+        set(object, "name", fs_status_text(status.name));
         set(object, "up", json_boolean(status.up));
-        set(object, "address", text(status.address));
+        set(object, "address", fs_status_text(status.address));
         set(object, "since_timestamp", json_real(seconds(status.since_ns)));
         if (status.up && status.rtt_ns >= 0) {
             set(object, "rtt_seconds", json_real(seconds(status.rtt_ns)));
             set(object, "clock_offset_seconds", json_real(seconds(status.clock_offset_ns)));
         }
-        set(object, "reason", text(status.reason));
+        set(object, "reason", fs_status_text(status.reason));
         set(object, "sent_bytes", bytes(status.sent_bytes));
         set(object, "received_bytes", bytes(status.received_bytes));
         set(object, "compression_level", json_integer(status.compression_level));
         if (status.bandwidth > 0) {
             set(object, "bandwidth_bytes_per_second", bytes(status.bandwidth));
-            set(object, "bandwidth_window", text(status.window));
+            set(object, "bandwidth_window", fs_status_text(status.window));
         }
         json_array_append_new(array, object);
     }
@@ -425,9 +427,9 @@ static json_t *skipped_json(const struct fs_groups *groups)
     for (size_t i = 0; i < groups->n_skipped; i++) {
         char spec[FS_IMAGE_SPEC_SIZE];
         json_t *object = json_object();
-        set(object, "image", text(fs_image_spec(&groups->skipped[i].image, spec)));
-        set(object, "policy", text(groups->skipped[i].policy));
-        set(object, "reason", text(groups->skipped[i].reason));
+        set(object, "image", fs_status_text(fs_image_spec(&groups->skipped[i].image, spec)));
+        set(object, "policy", fs_status_text(groups->skipped[i].policy));
+        set(object, "reason", fs_status_text(groups->skipped[i].reason));
         json_array_append_new(array, object);
     }
     return array;

@@ -241,6 +241,7 @@ static void begin_work(struct fs_work *work)
     ctx->source = fs_site_source(work->site, work->blocking, work->mailbox);
     ctx->sink = fs_site_sink(work->site, work->blocking, work->mailbox);
     ctx->digester = fs_site_digester(work->site, work->blocking);
+    ctx->operators = fs_site_operator(work->site, work->blocking);
     ctx->site_reason[0] = '\0';
     work->failures = 0;
     work->search_ns = 0;
@@ -372,6 +373,7 @@ static void drain(struct fs_work *work)
     ctx->source = NULL;
     ctx->sink = NULL;
     ctx->digester = NULL;
+    ctx->operators = NULL;
     work->phase = WORK_DRAINING;
     if (work->stopping) {
         (void)snprintf(ctx->site_reason, sizeof(ctx->site_reason), "the daemon stops");

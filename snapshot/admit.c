@@ -79,17 +79,28 @@ int fs_admit_version(const struct fs_record *record, const struct fs_offer *offe
     return 0;
 }
 
-const struct fs_pool_map *fs_admit_pool(const struct fs_admission *admission, const char *pool,
-                                        const char *ns)
+bool fs_admit_place(const struct fs_admission *admission, const char *pool, const char *ns,
+                    const char **ret_pool, const char **ret_ns)
 {
     for (size_t i = 0; i < admission->n_pools; i++) {
         const struct fs_pool_map *map = &admission->pools[i];
 
         if (strcmp(map->source_pool, pool) == 0 && strcmp(map->source_ns, ns) == 0) {
-            return map;
+            *ret_pool = map->target_pool;
+            *ret_ns = map->target_ns;
+            return true;
         }
     }
-    return NULL;
+    for (size_t i = 0; i < admission->n_pools; i++) {
+        const struct fs_pool_map *map = &admission->pools[i];
+
+        if (strcmp(map->target_pool, pool) == 0 && strcmp(map->target_ns, ns) == 0) {
+            *ret_pool = map->source_pool;
+            *ret_ns = map->source_ns;
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_held(const struct fs_offer *offer, const struct fs_uuid *id)

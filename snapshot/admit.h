@@ -21,9 +21,12 @@ int fs_admit_term(const struct fs_record *record, const struct fs_offer *offer,
 int fs_admit_version(const struct fs_record *record, const struct fs_offer *offer,
                      enum fs_refusal *refusal, struct fs_error *err);
 
-/* Where volumes of a source pool and namespace go; borrowed, NULL where nothing says so. */
-const struct fs_pool_map *fs_admit_pool(const struct fs_admission *admission, const char *pool,
-                                        const char *ns);
+/*
+ * Where volumes of a source pool and namespace go; borrowed from admission. The policy's map goes
+ * from left to right, and after a failover the other way. False where nothing says so.
+ */
+bool fs_admit_place(const struct fs_admission *admission, const char *pool, const char *ns,
+                    const char **ret_pool, const char **ret_ns);
 
 /*
  * The newest committed point of the record that the offer's sender can diff from; borrowed. NULL

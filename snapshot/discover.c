@@ -81,22 +81,50 @@ static int scan_place(struct fs_site *site, struct scan *scan, struct fs_error *
                   : 0;
 }
 
-/* Several policies may name the same place. */
-static bool is_first(const struct fs_discovery_policy *policies, size_t policy, size_t pool)
+/* A pool map's left place (side 0) or its right one. */
+static void get_place(const struct fs_pool_map *map, unsigned side, struct scan *scan)
 {
-    const struct fs_pool_map *place = &policies[policy].pools[pool];
+    scan->pool = side == 0 ? map->source_pool : map->target_pool;
+    scan->ns = side == 0 ? map->source_ns : map->target_ns;
+}
 
+/* Several policies may name the same place; it is looked at once. */
+static bool was_scanned(const struct fs_discovery_policy *policies, size_t policy, size_t pool,
+                        unsigned side, const struct scan *scan)
+{
     for (size_t i = 0; i <= policy; i++) {
-        for (size_t k = 0; k < (i == policy ? pool : policies[i].n_pools); k++) {
-            const struct fs_pool_map *other = &policies[i].pools[k];
+        size_t n = i == policy ? pool + 1 : policies[i].n_pools;
 
-            if (strcmp(place->source_pool, other->source_pool) == 0 &&
-                strcmp(place->source_ns, other->source_ns) == 0) {
-                return false;
+        for (size_t k = 0; k < n; k++) {
+            unsigned sides = i == policy && k == pool ? side : 2;
+
+            for (unsigned s = 0; s < sides; s++) {
+                struct scan other;
+
+                get_place(&policies[i].pools[k], s, &other);
+                if (strcmp(scan->pool, other.pool) == 0 && strcmp(scan->ns, other.ns) == 0) {
+                    return true;
+                }
             }
         }
     }
-    return true;
+    return false;
+}
+
+static int scan_policy(struct fs_site *site, const struct fs_discovery_policy *policies, size_t i,
+                       struct scan *scan, struct fs_error *err)
+{
+    int rc = 0;
+
+    for (size_t k = 0; k < policies[i].n_pools && rc == 0; k++) {
+        for (unsigned side = 0; side < 2 && rc == 0; side++) {
+            get_place(&policies[i].pools[k], side, scan);
+            if (!was_scanned(policies, i, k, side, scan)) {
+                rc = scan_place(site, scan, err);
+            }
+        }
+    }
+    return rc;
 }
 
 int fs_site_discover(struct fs_site *site, const struct fs_discovery_policy *policies,
@@ -110,13 +138,7 @@ int fs_site_discover(struct fs_site *site, const struct fs_discovery_policy *pol
         return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
     }
     for (size_t i = 0; i < n_policies && rc == 0; i++) {
-        for (size_t k = 0; k < policies[i].n_pools && rc == 0; k++) {
-            if (is_first(policies, i, k)) {
-                scan.pool = policies[i].pools[k].source_pool;
-                scan.ns = policies[i].pools[k].source_ns;
-                rc = scan_place(site, &scan, err);
-            }
-        }
+        rc = scan_policy(site, policies, i, &scan, err);
     }
     if (rc == 0) {
         rc = fs_grouping_finish(scan.grouping, ret_discovery);

@@ -5,6 +5,11 @@
  * of the group_by label or POOL[/NS]/IMAGE. A stamped group is called what most of its images'
  * labels say (of equals the first in order), and an unstamped image joins it by that name. So a
  * relabelled group is renamed, and one relabelled image stays where its points are.
+ *
+ * A policy's pools are a map, from the primary's to the secondary's. In a pool that is only on the
+ * right of it live the replicas, and, after a failover, the volumes of groups that were promoted
+ * here: there an image counts when its stamp says so, and an unstamped one when it joins such a
+ * group.
  */
 #include "snapshot/grouping.h"
 
@@ -23,6 +28,7 @@ struct member {
     bool by_label;           /* the name has the value of a label, not the image's name */
     const struct fs_discovery_policy *policy;
     struct fs_uuid stamped; /* the group's; zero: not stamped */
+    bool joins;             /* it may join a stamped group, and makes none */
     char problem[256];
 };
 
@@ -43,29 +49,40 @@ static const char *label_of(void *arg, const char *key)
     return fs_omap_get(arg, key);
 }
 
-static bool scans(const struct fs_discovery_policy *policy, const char *pool, const char *ns)
+enum side { SIDE_NONE = 0, SIDE_RIGHT, SIDE_LEFT };
+
+/* On which side of the policy's map a place is; the left one where it is on both. */
+static enum side side_of(const struct fs_discovery_policy *policy, const char *pool, const char *ns)
 {
+    enum side side = SIDE_NONE;
+
     for (size_t i = 0; i < policy->n_pools; i++) {
-        if (strcmp(policy->pools[i].source_pool, pool) == 0 &&
-            strcmp(policy->pools[i].source_ns, ns) == 0) {
-            return true;
+        const struct fs_pool_map *map = &policy->pools[i];
+
+        if (strcmp(map->source_pool, pool) == 0 && strcmp(map->source_ns, ns) == 0) {
+            return SIDE_LEFT;
+        }
+        if (strcmp(map->target_pool, pool) == 0 && strcmp(map->target_ns, ns) == 0) {
+            side = SIDE_RIGHT;
         }
     }
-    return false;
+    return side;
 }
 
 /* The next policy from *at on that selects the image, or NULL. */
 static const struct fs_discovery_policy *next_policy(const struct fs_grouping *grouping,
                                                      const struct fs_grouping_image *image,
-                                                     size_t *at)
+                                                     size_t *at, enum side *ret_side)
 {
     while (*at < grouping->n_policies) {
         const struct fs_discovery_policy *policy = &grouping->policies[(*at)++];
 
+        *ret_side = side_of(policy, image->pool, image->ns);
         /* Of an image that cannot be read nobody knows whether it is selected: say it once. */
-        if (scans(policy, image->pool, image->ns) &&
-            (image->meta_rc < 0 ||
-             fs_selector_matches(policy->selector, label_of, (void *)image->meta))) {
+        if (*ret_side != SIDE_NONE &&
+            ((image->meta_rc < 0 && *ret_side == SIDE_LEFT) ||
+             (image->meta_rc == 0 &&
+              fs_selector_matches(policy->selector, label_of, (void *)image->meta)))) {
             return policy;
         }
     }
@@ -258,7 +275,8 @@ static struct member *new_member(struct fs_grouping *grouping)
 int fs_grouping_add(struct fs_grouping *grouping, const struct fs_grouping_image *image)
 {
     size_t at = 0;
-    const struct fs_discovery_policy *policy = next_policy(grouping, image, &at);
+    enum side side, other;
+    const struct fs_discovery_policy *policy = next_policy(grouping, image, &at, &side);
     const char *text = fs_omap_get(image->meta, FS_STAMP_KEY);
     struct fs_error err = FS_ERROR_INIT;
     struct fs_stamp stamp = {0};
@@ -289,7 +307,11 @@ int fs_grouping_add(struct fs_grouping *grouping, const struct fs_grouping_image
         return -ENOMEM;
     }
     *member = (struct member){
-        .policy = policy, .volume = {.image = ref, .uuid = stamp.volume}, .stamped = stamp.group};
+        .policy = policy,
+        .volume = {.image = ref, .uuid = stamp.volume},
+        .stamped = stamp.group,
+        .joins = side == SIDE_RIGHT && fs_uuid_is_zero(&stamp.group),
+    };
     if (!set_name(image, member)) {
         return skip(grouping, &ref, policy->name,
                     "the name of its group would be longer than %d bytes or not UTF-8 text: change "
@@ -303,7 +325,7 @@ int fs_grouping_add(struct fs_grouping *grouping, const struct fs_grouping_image
     set_pvc(image->meta, CSI "pvc/name", member->volume.pvc);
     set_pvc(image->meta, CSI "pvc/namespace", member->volume.pvc_namespace);
     grouping->n_members++;
-    policy = next_policy(grouping, image, &at);
+    policy = next_policy(grouping, image, &at, &other);
     if (policy != NULL) {
         snprintf(member->problem, sizeof(member->problem),
                  "image %.56s is matched by two policies, %.56s and %.56s: change its labels or "
@@ -321,7 +343,7 @@ int fs_grouping_add_missing(struct fs_grouping *grouping, const char *pool, cons
         struct fs_image_ref ref;
         int rc;
 
-        if (!scans(&grouping->policies[i], pool, ns)) {
+        if (side_of(&grouping->policies[i], pool, ns) != SIDE_LEFT) {
             continue;
         }
         set_ref(&image, &ref);
@@ -560,7 +582,7 @@ static int place_unstamped(struct fs_grouping *grouping, struct building *groups
     }
     group = &groups[low];
     if (group >= groups + n_stamped || strcmp(group->found.name, members->name) != 0) {
-        return make_group(grouping, members, n, &groups[(*n_groups)++]);
+        return members->joins ? 0 : make_group(grouping, members, n, &groups[(*n_groups)++]);
     }
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (group + 1 < groups + n_stamped && strcmp(group[1].found.name, members->name) == 0) {

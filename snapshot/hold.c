@@ -344,6 +344,40 @@ static int set_cookie(const struct fs_image *image, const char *header, const st
     return rc < 0 ? fs_cluster_error(err, rc, "cannot park the image") : 0;
 }
 
+int fs_hold_release(const struct fs_image *image, struct fs_hold *hold, struct fs_error *err)
+{
+    int rc = remove_mark(image, err);
+
+    if (rc == 0) {
+        *hold = (struct fs_hold){0};
+    }
+    return rc;
+}
+
+int fs_hold_lift(struct fs_cluster *cluster, const struct fs_image *image, const char *image_id,
+                 struct fs_error *err)
+{
+    struct fs_hold hold = {0};
+    struct locker locker;
+    bool user = false;
+    int rc;
+
+    snprintf(hold.header, sizeof(hold.header), "rbd_header.%s", image_id);
+    rc = has_watcher(cluster, image, NULL, &user, err);
+    if (rc == 0) {
+        rc = read_locker(image, hold.header, &locker, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    if (locker.present && (strcmp(locker.cookie, PARKED) == 0 || !user)) {
+        rc = clear_locker(cluster, image, &locker, &hold, err);
+    }
+    /* With a user, who has the lock, it would have to be asked for; the mark fits no lock of his.
+     */
+    return rc == 0 && !user ? remove_mark(image, err) : rc;
+}
+
 int fs_hold_park(struct fs_cluster *cluster, const struct fs_image *image, struct fs_hold *hold,
                  struct fs_error *err)
 {

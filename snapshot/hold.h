@@ -43,4 +43,17 @@ int fs_hold_check(struct fs_cluster *cluster, const struct fs_image *image,
 int fs_hold_park(struct fs_cluster *cluster, const struct fs_image *image, struct fs_hold *hold,
                  struct fs_error *err);
 
+/*
+ * Before the image is closed, which lets go of the lock: it belongs to its users from then on.
+ * Their writes are nothing that a later hold may prove away.
+ */
+int fs_hold_release(const struct fs_image *image, struct fs_hold *hold, struct fs_error *err);
+
+/*
+ * The same for an image that a predecessor did not let go of: its lock is lifted where it is parked
+ * or the owner is dead. A user's is left alone. image is open for writing.
+ */
+int fs_hold_lift(struct fs_cluster *cluster, const struct fs_image *image, const char *image_id,
+                 struct fs_error *err);
+
 #endif

@@ -20,7 +20,10 @@ int fs_image_open(struct fs_cluster *cluster, const struct fs_image_ref *ref,
         ret_image->ioctx = NULL;
         return rc == -ENOENT ? -ENXIO : rc;
     }
-    if (mode == FS_IMAGE_WRITE) {
+    if (mode == FS_IMAGE_WRITE_FULL) {
+        rados_set_pool_full_try(ret_image->ioctx); /* librbd takes it over with the ioctx */
+    }
+    if (mode != FS_IMAGE_READ) {
         rc = rbd_open_by_id(ret_image->ioctx, ref->image_id, &ret_image->handle, NULL);
     } else {
         rc = rbd_open_by_id_read_only(ret_image->ioctx, ref->image_id, &ret_image->handle, NULL);

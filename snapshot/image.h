@@ -16,6 +16,9 @@ struct fs_image {
 enum fs_image_mode {
     FS_IMAGE_READ = 0,
     FS_IMAGE_WRITE, /* registers a watch; takes no lock by itself */
+    /* The same; on a full cluster what needs no room is done, and what does fails: nothing waits
+     * for ever. */
+    FS_IMAGE_WRITE_FULL,
 };
 
 /*

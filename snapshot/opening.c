@@ -152,11 +152,11 @@ static int place_volume(struct fs_opening *opening, struct fs_record *work,
                         const struct fs_record_volume **ret_volume)
 {
     const struct fs_image_ref *source = &offered->volume.image;
-    const struct fs_pool_map *map = fs_admit_pool(opening->admission, source->pool, source->ns);
+    const char *pool, *ns;
     struct fs_volume fresh = {.uuid = offered->volume.uuid};
     const char *slash = source->ns[0] ? "/" : "";
 
-    if (!map) {
+    if (!fs_admit_place(opening->admission, source->pool, source->ns, &pool, &ns)) {
         return fs_refuse(&opening->refusal, FS_REFUSE_POOL_NOT_MAPPED, &opening->err, FS_ERR_CONFIG,
                          ENOENT,
                          "policy \"%s\" at the target does not say where volumes of pool %s%s%s "
@@ -168,17 +168,16 @@ static int place_volume(struct fs_opening *opening, struct fs_record *work,
     if (*ret_volume) {
         return 0;
     }
-    fresh.image.pool_id =
-        rados_pool_lookup(fs_cluster_rados(opening->site->cluster), map->target_pool);
+    fresh.image.pool_id = rados_pool_lookup(fs_cluster_rados(opening->site->cluster), pool);
     if (fresh.image.pool_id < 0) {
         return fs_refuse(&opening->refusal, FS_REFUSE_POOL_NOT_MAPPED, &opening->err, FS_ERR_CONFIG,
                          ENOENT,
                          "there is no pool %s at the target: create it, or change `pools:` of "
                          "policy \"%s\"",
-                         map->target_pool, opening->offer->policy);
+                         pool, opening->offer->policy);
     }
-    snprintf(fresh.image.pool, sizeof(fresh.image.pool), "%s", map->target_pool);
-    snprintf(fresh.image.ns, sizeof(fresh.image.ns), "%s", map->target_ns);
+    snprintf(fresh.image.pool, sizeof(fresh.image.pool), "%s", pool);
+    snprintf(fresh.image.ns, sizeof(fresh.image.ns), "%s", ns);
     snprintf(fresh.image.name, sizeof(fresh.image.name), "%s", source->name);
     *ret_volume = fs_record_add_volume(work, &fresh);
     return *ret_volume ? 0 : no_memory(opening);

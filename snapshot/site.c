@@ -145,6 +145,7 @@ void fs_site_close(struct fs_site *site)
         fs_rbd_sink_free(site->sink);
     }
     fs_rbd_digester_free(site->digester);
+    fs_rbd_operator_free(site->operators);
     fs_holds_fini(&site->holds);
     fs_lease_free(site->lease);
     fs_state_close(site->state);
@@ -194,6 +195,14 @@ struct fs_sink *fs_site_sink(struct fs_site *site, struct fs_pool *blocking,
         site->sink = fs_rbd_sink_new(site, blocking, mailbox);
     }
     return site->sink;
+}
+
+struct fs_operator *fs_site_operator(struct fs_site *site, struct fs_pool *blocking)
+{
+    if (site->operators == NULL) {
+        site->operators = fs_rbd_operator_new(site, blocking);
+    }
+    return site->operators;
 }
 
 struct fs_digester *fs_site_digester(struct fs_site *site, struct fs_pool *blocking)

@@ -15,10 +15,11 @@ struct fs_site {
     struct fs_state *state;
     struct fs_lease *lease;
     struct fs_uuid uuid;
-    struct fs_source *source;     /* made by fs_site_source */
-    struct fs_sink *sink;         /* made by fs_site_sink */
-    struct fs_digester *digester; /* made by fs_site_digester */
-    struct fs_holds holds;        /* points that are being digested: not to be pruned */
+    struct fs_source *source;      /* made by fs_site_source */
+    struct fs_sink *sink;          /* made by fs_site_sink */
+    struct fs_digester *digester;  /* made by fs_site_digester */
+    struct fs_operator *operators; /* made by fs_site_operator */
+    struct fs_holds holds;         /* points that are being digested: not to be pruned */
 };
 
 /* snapshot/source.c and snapshot/sink.c */
@@ -28,6 +29,10 @@ void fs_rbd_source_free(struct fs_source *source); /* WORKER; nothing is in flig
 struct fs_sink *fs_rbd_sink_new(struct fs_site *site, struct fs_pool *blocking,
                                 struct fs_mailbox *mailbox);
 void fs_rbd_sink_free(struct fs_sink *sink); /* WORKER */
+
+/* snapshot/operator.c */
+struct fs_operator *fs_rbd_operator_new(struct fs_site *site, struct fs_pool *blocking);
+void fs_rbd_operator_free(struct fs_operator *base);
 
 /* snapshot/digester.c */
 struct fs_digester *fs_rbd_digester_new(struct fs_site *site, struct fs_pool *blocking);

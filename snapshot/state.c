@@ -48,6 +48,15 @@ void fs_state_object(const struct fs_uuid *group, char ret_name[FS_STATE_OBJECT_
     snprintf(ret_name, FS_STATE_OBJECT_SIZE, "group.%s", text);
 }
 
+char *fs_state_history(const struct fs_uuid *group, char ret_name[FS_STATE_HISTORY_SIZE])
+{
+    char text[FS_UUID_TEXT];
+
+    fs_uuid_format(group, text);
+    snprintf(ret_name, FS_STATE_HISTORY_SIZE, "history.%s", text);
+    return ret_name;
+}
+
 /* Makes the object, and proves that it can be written and holds omap: removing a key that is not
  * there changes nothing. */
 static int make_object(struct fs_state *state, const char *object, struct fs_error *err)
@@ -287,13 +296,19 @@ static int store_text(struct fs_state *state, struct fs_record *record, const ch
                         record->name, record->version);
 }
 
-/* The index comes first: an entry without a record is harmless, a record without one is lost. */
+/* The index comes first: an entry without a record is harmless, a record without one is lost. The
+ * log's object is made here too: a full cluster takes entries, and no new objects. */
 static int index_group(struct fs_state *state, const struct fs_record *record, struct fs_error *err)
 {
-    rados_write_op_t op = fs_omap_change();
+    char history[FS_STATE_HISTORY_SIZE];
+    rados_write_op_t op;
     char text[FS_UUID_TEXT];
-    int rc;
+    int rc = make_object(state, fs_state_history(&record->group, history), err);
 
+    if (rc < 0) {
+        return rc;
+    }
+    op = fs_omap_change();
     fs_uuid_format(&record->group, text);
     fs_omap_set(op, text, record->name, strlen(record->name));
     rc = fs_omap_apply(state->ioctx, FS_STATE_GROUPS, op);

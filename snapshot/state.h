@@ -66,6 +66,9 @@ int fs_state_remove_instance(struct fs_state *state, const char *address, struct
 /* The name of a group's object. */
 #define FS_STATE_OBJECT_SIZE (FS_UUID_TEXT + 8)
 void fs_state_object(const struct fs_uuid *group, char ret_name[FS_STATE_OBJECT_SIZE]);
+/* The name of the object with the log of its operations (snapshot/history.h). */
+#define FS_STATE_HISTORY_SIZE (FS_UUID_TEXT + 8)
+char *fs_state_history(const struct fs_uuid *group, char ret_name[FS_STATE_HISTORY_SIZE]);
 const char *fs_state_pool(const struct fs_state *state);
 
 /* Borrowed: pool and namespace of the objects. */

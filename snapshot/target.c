@@ -70,7 +70,10 @@ static int check_stamp(const struct fs_record *record, struct fs_target *target,
     if (!fs_uuid_equal(&ret_stamp->volume, &target->volume)) {
         return not_owned(target, refusal, "belongs to another volume of the group", err);
     }
-    if (ret_stamp->role != FS_ROLE_SECONDARY) {
+    /* A promotion that is tried again finds what it has stamped. */
+    bool promoted = record->role == FS_ROLE_PROMOTING && ret_stamp->role == FS_ROLE_PRIMARY &&
+                    fs_term_same(&ret_stamp->term, &record->term);
+    if (ret_stamp->role != FS_ROLE_SECONDARY && !promoted) {
         return fs_refuse(refusal, FS_REFUSE_NOT_SECONDARY, err, FS_ERR_PEER, EPERM,
                          "image %s is stamped as %s: it takes no points", spec,
                          fs_role_name(ret_stamp->role));
@@ -102,6 +105,7 @@ static int open_by_name(struct fs_cluster *cluster, struct fs_target *target, st
         target->image.ioctx = NULL;
         return rc == -ENOENT ? -ENXIO : rc;
     }
+    rados_set_pool_full_try(target->image.ioctx); /* as FS_IMAGE_WRITE_FULL does */
     rc = rbd_open(target->image.ioctx, target->ref.name, &target->image.handle, NULL);
     if (rc == 0) {
         rc = rbd_get_id(target->image.handle, target->ref.image_id, sizeof(target->ref.image_id));
@@ -252,7 +256,7 @@ int fs_target_find(struct fs_cluster *cluster, const struct fs_record *record,
     if (!target->ref.image_id[0]) {
         return check_name(cluster, record, known, adopt, target, refusal, err);
     }
-    rc = fs_image_open(cluster, &target->ref, FS_IMAGE_WRITE, &target->image, &open_err);
+    rc = fs_image_open(cluster, &target->ref, FS_IMAGE_WRITE_FULL, &target->image, &open_err);
     if (rc == -ENOENT) {
         if (fs_record_newest_committed(record)) {
             return fs_refuse(refusal, FS_REFUSE_BROKEN, err, FS_ERR_PERMANENT, ENOENT,
@@ -431,7 +435,7 @@ int fs_target_open(struct fs_cluster *cluster, const struct fs_record *record,
 
     target->ref = volume->volume.image;
     target->volume = volume->volume.uuid;
-    rc = fs_image_open(cluster, &target->ref, FS_IMAGE_WRITE, &target->image, err);
+    rc = fs_image_open(cluster, &target->ref, FS_IMAGE_WRITE_FULL, &target->image, err);
     if (rc < 0) {
         return rc;
     }
@@ -448,6 +452,19 @@ int fs_target_open(struct fs_cluster *cluster, const struct fs_record *record,
         fs_target_close(cluster, target);
     }
     return rc;
+}
+
+int fs_target_stamp_primary(const struct fs_record *record, const struct fs_target *target,
+                            struct fs_error *err)
+{
+    const struct fs_stamp stamp = {
+        .group = record->group,
+        .volume = target->volume,
+        .term = record->term,
+        .role = FS_ROLE_PRIMARY,
+    };
+
+    return fs_stamp_write(target->image.handle, target->ref.image_id, &stamp, err);
 }
 
 int fs_target_resize(struct fs_target *target, struct fs_error *err)

@@ -206,6 +206,15 @@ static json_t *from_incoming(const struct fs_record_incoming *incoming)
     return finish(object, ok);
 }
 
+static json_t *from_promotion(const struct fs_record_promotion *promotion)
+{
+    json_t *object = json_object();
+    bool ok = object;
+
+    put(object, "point", from_uuid(&promotion->point), &ok);
+    return finish(object, ok);
+}
+
 static void put_arrays(json_t *object, const struct fs_record *record, bool *ok)
 {
     json_t *volumes = json_array();
@@ -221,6 +230,9 @@ static void put_arrays(json_t *object, const struct fs_record *record, bool *ok)
     put(object, "points", points, ok);
     if (record->incoming.present) {
         put(object, "incoming", from_incoming(&record->incoming), ok);
+    }
+    if (record->promotion.present) {
+        put(object, "promotion", from_promotion(&record->promotion), ok);
     }
 }
 

@@ -14,13 +14,26 @@
 
 #define DEFAULT_SOCKET "/run/farshore/control.sock"
 
-enum { OPTION_WAIT = 256, OPTION_TIMEOUT, OPTION_YES, OPTION_POINT };
+enum {
+    OPTION_WAIT = 256,
+    OPTION_TIMEOUT,
+    OPTION_YES,
+    OPTION_POINT,
+    OPTION_POLICY,
+    OPTION_ALL,
+    OPTION_DRY_RUN,
+};
+
+#define COMMANDS "status, points, sync, pause, resume, verify, adopt, failover or history"
 
 struct arguments {
     const char *socket;
     const char *command;
     const char *group;
     const char *point;
+    const char *policy;
+    bool all;
+    bool dry_run;
     bool json;
     bool wait;
     bool yes;
@@ -34,7 +47,9 @@ struct command {
     bool takes_output;
     bool takes_wait;
     bool takes_point;
-    bool asks; /* the daemon says first what it would do; --yes skips the question */
+    bool takes_many; /* a policy's groups, or all, in place of one */
+    bool waits;      /* shows progress */
+    bool asks;       /* the daemon says first what it would do; --yes skips the question */
     void (*show)(const json_t *result, const struct arguments *arguments);
 };
 
@@ -71,15 +86,33 @@ static void show_verify(const json_t *result, const struct arguments *arguments)
     fs_show_verify(result, stdout);
 }
 
+static void show_failover(const json_t *result, const struct arguments *arguments)
+{
+    (void)arguments;
+    fs_show_failover(result, stdout);
+}
+
+static void show_history(const json_t *result, const struct arguments *arguments)
+{
+    (void)arguments;
+    fs_show_history(result, stdout);
+}
+
+/* clang-format off: a table reads as one. */
 static const struct command commands[] = {
     {"status", .takes_group = true, .takes_output = true, .show = show_status},
     {"points", .needs_group = true, .takes_output = true, .show = show_points},
     {"sync", .needs_group = true, .takes_wait = true},
     {"pause", .needs_group = true},
     {"resume", .needs_group = true},
-    {"verify", .needs_group = true, .takes_output = true, .takes_point = true, .show = show_verify},
+    {"verify", .needs_group = true, .takes_output = true, .takes_point = true, .waits = true,
+     .show = show_verify},
     {"adopt", .needs_group = true, .asks = true, .show = show_adopt},
+    {"failover", .takes_group = true, .takes_many = true, .takes_output = true, .takes_point = true,
+     .waits = true, .asks = true, .show = show_failover},
+    {"history", .needs_group = true, .takes_output = true, .show = show_history},
 };
+/* clang-format on */
 
 static const struct command *find_command(const char *name)
 {
@@ -96,11 +129,15 @@ const char *argp_program_version = "farshore " FARSHORE_VERSION;
 static const struct argp_option options[] = {
     {"socket", 'S', "PATH", 0,
      "The daemon's control socket (else FARSHORE_SOCKET, else " DEFAULT_SOCKET ")", 0},
-    {"output", 'o', "FORMAT", 0, "status, points, verify: table (default) or json", 0},
+    {"output", 'o', "FORMAT", 0,
+     "status, points, verify, failover, history: table (default) or json", 0},
     {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "sync --wait: wait no longer than that", 0},
-    {"point", OPTION_POINT, "POINT", 0, "verify: that point, by its name or id", 0},
-    {"yes", OPTION_YES, NULL, 0, "adopt: do not ask", 0},
+    {"point", OPTION_POINT, "POINT", 0, "verify, failover: that point, by its name or id", 0},
+    {"policy", OPTION_POLICY, "POLICY", 0, "failover: all groups of that policy", 0},
+    {"all", OPTION_ALL, NULL, 0, "failover: all groups for which this site is secondary", 0},
+    {"dry-run", OPTION_DRY_RUN, NULL, 0, "failover: only show what would be done", 0},
+    {"yes", OPTION_YES, NULL, 0, "adopt, failover: do not ask", 0},
     {0},
 };
 
@@ -117,11 +154,17 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
 {
     const struct command *command = arguments->command ? find_command(arguments->command) : NULL;
     if (!command) {
-        argp_error(state, "which command? status, points, sync, pause, resume, verify or adopt");
+        argp_error(state, "which command? " COMMANDS);
         return;
     }
     if (command->needs_group && !arguments->group) {
         argp_error(state, "%s: which group? (farshore status lists them)", command->name);
+    }
+    if (command->takes_many && !arguments->group + !arguments->policy + !arguments->all != 2) {
+        argp_error(state, "%s: a group, --policy or --all, and only one of them", command->name);
+    }
+    if ((arguments->policy || arguments->all || arguments->dry_run) && !command->takes_many) {
+        argp_error(state, "%s: has no --policy, no --all and no --dry-run", command->name);
     }
     if (arguments->json && !command->takes_output) {
         argp_error(state, "%s: has no --output", command->name);
@@ -159,6 +202,15 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_POINT:
         arguments->point = value;
         return 0;
+    case OPTION_POLICY:
+        arguments->policy = value;
+        return 0;
+    case OPTION_ALL:
+        arguments->all = true;
+        return 0;
+    case OPTION_DRY_RUN:
+        arguments->dry_run = true;
+        return 0;
     case OPTION_YES:
         arguments->yes = true;
         return 0;
@@ -169,10 +221,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         if (state->arg_num == 0) {
             arguments->command = value;
             if (!find_command(value)) {
-                argp_error(
-                    state,
-                    "no command \"%s\": status, points, sync, pause, resume, verify or adopt",
-                    value);
+                argp_error(state, "no command \"%s\": " COMMANDS, value);
             }
             return 0;
         }
@@ -193,8 +242,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static const struct argp parser = {
     .options = options,
     .parser = parse_option,
-    .args_doc = "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP\n"
-                "verify GROUP\nadopt GROUP",
+    .args_doc =
+        "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP\n"
+        "verify GROUP\nadopt GROUP\nfailover GROUP\nfailover --policy=POLICY\nfailover --all\n"
+        "history GROUP",
     .doc = "Ask and steer the Farshore daemon of this site.\v"
            "GROUP is a group's name or UUID. Exit status: 0 done, 1 failed, 2 usage, 3 refused and "
            "nothing changed, 4 done and something found, 5 the daemon cannot be reached, 6 still "
@@ -208,7 +259,9 @@ static void show_progress(void *arg, const json_t *sync)
     if (*terminal) {
         fputs("\r\033[K", stderr);
     }
-    if (json_object_get(sync, "different_objects")) {
+    if (json_object_get(sync, "operation")) {
+        fs_show_operation_progress(sync, stderr);
+    } else if (json_object_get(sync, "different_objects")) {
         fs_show_verify_progress(sync, stderr);
     } else {
         fs_show_progress(sync, stderr);
@@ -227,10 +280,16 @@ static json_t *make_request(const struct arguments *arguments)
     if (request && arguments->point) {
         json_object_set_new(request, "point", json_string(arguments->point));
     }
+    if (request && arguments->policy) {
+        json_object_set_new(request, "policy", json_string(arguments->policy));
+    }
+    if (request && arguments->all) {
+        json_object_set_new(request, "all", json_true());
+    }
     if (request && arguments->wait) {
         json_object_set_new(request, "wait", json_true());
     }
-    if (request && arguments->yes) {
+    if (request && arguments->yes && !arguments->dry_run) {
         json_object_set_new(request, "yes", json_true());
     }
     return request;
@@ -251,7 +310,7 @@ static void show_result(const struct arguments *arguments, const json_t *result)
 static int ask(const struct arguments *arguments)
 {
     bool terminal = isatty(STDERR_FILENO);
-    bool waits = arguments->wait || find_command(arguments->command)->takes_point;
+    bool waits = arguments->wait || find_command(arguments->command)->waits;
     struct fs_client_answer answer;
     struct fs_error err = FS_ERROR_INIT;
     json_t *request = make_request(arguments);
@@ -295,7 +354,8 @@ int main(int argc, char **argv)
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
 
     int status = ask(&arguments);
-    if (status != FS_EXIT_DONE || !find_command(arguments.command)->asks || arguments.yes) {
+    if (status != FS_EXIT_DONE || !find_command(arguments.command)->asks || arguments.yes ||
+        arguments.dry_run) {
         return status;
     }
     if (!is_confirmed()) {

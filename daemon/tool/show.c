@@ -3,24 +3,8 @@
 
 #include <string.h>
 
+#include "daemon/tool/json.h"
 #include "daemon/tool/text.h"
-
-static const char *string_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
-static double number_of(const json_t *object, const char *key)
-{
-    return json_number_value(json_object_get(object, key));
-}
-
-static uint64_t bytes_of(const json_t *object, const char *key)
-{
-    json_int_t value = json_integer_value(json_object_get(object, key));
-    return value > 0 ? (uint64_t)value : 0;
-}
 
 static void show_sending(const json_t *peer, FILE *out)
 {

@@ -17,5 +17,10 @@ void fs_show_progress(const json_t *sync, FILE *out);
 void fs_show_verify_progress(const json_t *verify, FILE *out);
 /* What a verification found. */
 void fs_show_verify(const json_t *result, FILE *out);
+/* What an operation would do, or what came of it. */
+void fs_show_failover(const json_t *result, FILE *out);
+/* "2 of 3 groups done; rbd/shop: taking the locks of the images" */
+void fs_show_operation_progress(const json_t *progress, FILE *out);
+void fs_show_history(const json_t *result, FILE *out);
 
 #endif

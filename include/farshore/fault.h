@@ -93,7 +93,20 @@
     X("current.noted", SITE, "the moment is stored, the peer does not know")                       \
     X("recover.begin", TARGET, "a predecessor's commit is about to be finished")                   \
     X("recover.snapshot", TARGET, "finishing it: the snapshot of one volume exists")               \
-    X("recover.finished", TARGET, "it is stored as committed, the images are still held")
+    X("recover.finished", TARGET, "it is stored as committed, the images are still held")          \
+    X("promote.raise", TARGET, "a failover was asked for: nothing is stored yet")                  \
+    X("promote.raised", TARGET, "the record says promoting, in the raised term")                   \
+    X("promote.held", TARGET, "one image of the point is held")                                    \
+    X("promote.restored", TARGET, "one image has the point's content")                             \
+    X("promote.stamped", TARGET, "one image is stamped as primary")                                \
+    X("promote.stored", TARGET, "all are stamped, the record still says promoting")                \
+    X("promote.primary", TARGET, "the record says primary, the images are still held")             \
+    X("promote.released", TARGET, "one image is let go of")                                        \
+    X("promote.lifted", TARGET, "a predecessor's lock on one image is lifted")                     \
+    X("promote.forget", TARGET, "all images are let go of, the record still knows of it")          \
+    X("promote.done", TARGET, "the promotion is over, nobody was told")                            \
+    X("supersede.store", SOURCE, "a higher term was heard of: not stored yet")                     \
+    X("supersede.stored", SOURCE, "the record says superseded")
 
 #ifdef FARSHORE_FAULTS
 

@@ -72,6 +72,13 @@ enum fs_log_level {                     /* syslog's numbers */
       "an operator lets Farshore go on with images that others wrote to")                          \
     X(FS_EV_LEFT_KEPT, "left_kept", FS_LOG_WARNING,                                                \
       "what an image held beside its points is in a snapshot farshore.left.*")                     \
+    X(FS_EV_OPERATION, "operation", FS_LOG_NOTICE,                                                 \
+      "an operation on a group came to a step; the log of the group has it too")                   \
+    X(FS_EV_PROMOTED, "promoted", FS_LOG_NOTICE, "this site is primary for a group from now on")   \
+    X(FS_EV_SUPERSEDED, "superseded", FS_LOG_WARNING,                                              \
+      "the peer was promoted: this site takes and ships no more points of a group")                \
+    X(FS_EV_SPLIT_BRAIN, "split_brain", FS_LOG_ERROR,                                              \
+      "both sites were promoted to the same term: neither ships")                                  \
     X(FS_EV_REPEATED, "repeated", FS_LOG_INFO, "a message came again so many times")               \
     X(FS_EV_INTERNAL, "internal", FS_LOG_ERROR, "a bug: please report it")
 

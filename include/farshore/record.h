@@ -67,6 +67,15 @@ struct fs_record_incoming {
     } * positions; /* owned */
 };
 
+/*
+ * A promotion that began here. Stored with the role promoting and the raised term; present beside
+ * the role primary until the images are let go.
+ */
+struct fs_record_promotion {
+    bool present;
+    struct fs_uuid point; /* whose content the images get */
+};
+
 struct fs_record {
     uint64_t version; /* of the stored object; 0: never stored */
     struct fs_uuid group;
@@ -85,6 +94,7 @@ struct fs_record {
     size_t n_points;
     struct fs_record_point *points; /* owned; ascending seq */
     struct fs_record_incoming incoming;
+    struct fs_record_promotion promotion;
     /* Newest committed point: the moment until which the group is known unchanged; it is stored
      * apart from the record (batched over groups) and merged in on load. */
     int64_t current_until_ns;
@@ -123,5 +133,18 @@ struct fs_record_volume *fs_record_add_volume(struct fs_record *record,
                                               const struct fs_volume *volume);
 /* Forget the incoming transfer. */
 void fs_record_clear_incoming(struct fs_record *record);
+
+/* --- roles (record_roles.c) ------------------------------------------------------------------ */
+
+bool fs_term_same(const struct fs_term *a, const struct fs_term *b);
+/* Equal numbers of different sites: a split brain, where both are primary. */
+bool fs_term_clashes(const struct fs_term *a, const struct fs_term *b);
+/* A term of this site above the highest that is known. */
+void fs_record_raise_term(struct fs_record *record, const struct fs_uuid *site);
+/*
+ * Primary from now on. Nothing of a transfer counts any more, new points get numbers above all that
+ * there are, and the members are the volumes of the promotion's point, where it has one.
+ */
+void fs_record_become_primary(struct fs_record *record);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "farshore/clock.h"
 #include "farshore/digest.h"
+#include "farshore/operator.h"
 #include "farshore/pool.h"
 #include "farshore/selector.h"
 #include "farshore/sink.h"
@@ -116,5 +117,6 @@ struct fs_source *fs_site_source(struct fs_site *site, struct fs_pool *blocking,
 struct fs_sink *fs_site_sink(struct fs_site *site, struct fs_pool *blocking,
                              struct fs_mailbox *mailbox);
 struct fs_digester *fs_site_digester(struct fs_site *site, struct fs_pool *blocking);
+struct fs_operator *fs_site_operator(struct fs_site *site, struct fs_pool *blocking);
 
 #endif

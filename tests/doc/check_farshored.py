@@ -39,8 +39,8 @@ page = (root / "docs/man/farshore.1").read_text()
 description = section(page, "DESCRIPTION")
 commands = set(re.findall(r'^ +\{"(\w+)", \.', tool, re.M))
 differ("command", commands, set(re.findall(r"^\.It Cm (\w+)", description, re.M)))
-options = set(re.findall(r'^ +\{"(\w+)",\s*(?:\'\w\'|OPTION_\w+)', tool, re.M))
-listed = set(re.findall(r"Fl -(\w+)(?: |$)", "\n".join(re.findall(r"^\.It .*$", description, re.M)), re.M))
+options = set(re.findall(r'^ +\{"([\w-]+)",\s*(?:\'\w\'|OPTION_\w+)', tool, re.M))
+listed = set(re.findall(r"Fl -([\w-]+)(?: |$)", "\n".join(re.findall(r"^\.It .*$", description, re.M)), re.M))
 differ("option", options, listed - {"help", "usage", "version"})
 
 if not (events and series and commands and options):

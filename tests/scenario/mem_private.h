@@ -52,6 +52,7 @@ struct mem_image {
     bool volatile_head;         /* head and durable may differ */
     uint64_t generation;        /* one more with each change */
     struct fs_uuid owner;       /* the stamp: group; zero: not ours */
+    bool released;              /* the stamp: primary, and nobody holds it */
     size_t n_snaps;
     struct mem_snap **snaps;
     struct mem_image *next;
@@ -73,6 +74,9 @@ struct mem_pool {
 struct mem_store {
     struct fs_source source;
     struct fs_sink sink;
+    struct fs_operator operators;
+    struct fs_history_entry history[FS_HISTORY_MAX]; /* of all groups */
+    size_t n_history;
     char fsid[FS_NAME_SIZE];
     struct fs_mailbox *mailbox;
     const struct fs_clock *clock;
@@ -132,6 +136,7 @@ void mem_image_soften(struct mem_image *image);
 int mem_record_store(struct mem_store *store, struct fs_record *record, struct fs_error *err);
 struct fs_record **mem_record_slot(const struct mem_store *store, const struct fs_uuid *group);
 
+extern const struct fs_operator_ops mem_operator_ops;
 extern const struct fs_source_ops mem_source_ops;
 extern const struct fs_sink_ops mem_sink_ops;
 

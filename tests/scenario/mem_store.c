@@ -30,6 +30,7 @@ struct mem_store *mem_store_new(const char *fsid, struct fs_mailbox *mailbox,
     snprintf(store->fsid, sizeof(store->fsid), "%s", fsid);
     store->source.ops = &mem_source_ops;
     store->sink.ops = &mem_sink_ops;
+    store->operators.ops = &mem_operator_ops;
     store->mailbox = mailbox;
     store->clock = clock;
     store->random = seed;
@@ -66,12 +67,20 @@ void mem_store_free(struct mem_store *store)
         fs_record_free(store->records[i]);
     }
     free(store->records);
+    for (size_t i = 0; i < store->n_history; i++) {
+        free(store->history[i].text);
+    }
     free(store);
 }
 
 struct fs_source *mem_store_source(struct mem_store *store)
 {
     return &store->source;
+}
+
+struct fs_operator *mem_store_operator(struct mem_store *store)
+{
+    return &store->operators;
 }
 
 struct fs_sink *mem_store_sink(struct mem_store *store)

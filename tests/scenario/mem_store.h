@@ -21,6 +21,7 @@
 
 #include "farshore/clock.h"
 #include "farshore/mailbox.h"
+#include "farshore/operator.h"
 #include "farshore/sink.h"
 #include "farshore/source.h"
 
@@ -34,6 +35,7 @@ struct mem_store *mem_store_new(const char *fsid, struct fs_mailbox *mailbox,
 void mem_store_free(struct mem_store *store);
 struct fs_source *mem_store_source(struct mem_store *store);
 struct fs_sink *mem_store_sink(struct mem_store *store);
+struct fs_operator *mem_store_operator(struct mem_store *store);
 
 /* --- images --------------------------------------------------------------------------------- */
 
@@ -60,6 +62,11 @@ void mem_image_read(const struct mem_image *image, uint64_t offset, void *data, 
 /* Write so many bytes of noise (compressible: text-like) from the store's random numbers. */
 void mem_image_scribble(struct mem_image *image, uint64_t offset, uint64_t length,
                         bool compressible);
+/* May its users write to it? True for an image that is stamped as primary, and for one without a
+ * stamp; not while an operation or a transfer holds it, nor when it is parked. */
+bool mem_image_is_writable(const struct mem_image *image);
+/* Does the head hold exactly what the snapshot does? */
+bool mem_image_is_at(struct mem_image *image, uint64_t snap_id);
 /* Bytes that the head really holds, in blocks of 4 KiB: what a hole saves. */
 uint64_t mem_image_allocated(const struct mem_image *image);
 size_t mem_image_snapshots(const struct mem_image *image);
@@ -96,6 +103,8 @@ enum mem_op {
     MEM_OP_SINK_CLOSE,
     MEM_OP_NOTE_CURRENT,
     MEM_OP_RECOVER,
+    MEM_OP_PROMOTE,
+    MEM_OP_LOG,
     MEM_OP_COUNT,
 };
 

@@ -40,6 +40,7 @@ static void make_parts(struct pair_site *site)
     fs_uuid_random(&site->ctx.instance);
     site->ctx.source = mem_store_source(site->store);
     site->ctx.sink = mem_store_sink(site->store);
+    site->ctx.operators = mem_store_operator(site->store);
     site->ctx.groups = fs_groups_new(&site->ctx);
     site->ctx.peers = fs_peers_new(&site->ctx, &options);
     assert_non_null(site->ctx.groups);
@@ -166,7 +167,14 @@ void pair_connect(struct pair *pair)
 
 /* --- groups ---------------------------------------------------------------------------------- */
 
-static void found_group(struct pair *pair, const char *name, struct fs_found_group *found)
+struct fs_group *pair_find(struct pair_site *site, const char *name)
+{
+    bool ambiguous;
+
+    return fs_groups_find(site->ctx.groups, name, &ambiguous);
+}
+
+static void found_group(struct pair_site *site, const char *name, struct fs_found_group *found)
 {
     *found = (struct fs_found_group){0};
     (void)snprintf(found->name, sizeof(found->name), "%s", name);
@@ -175,8 +183,8 @@ static void found_group(struct pair *pair, const char *name, struct fs_found_gro
     for (unsigned i = 0; i < FS_VOLUMES_MAX; i++) {
         char image[FS_IMAGE_NAME_SIZE];
         (void)snprintf(image, sizeof(image), "%s-%u", name, i);
-        struct mem_image *at = mem_store_find(pair->east.store, "rbd", image);
-        if (!at) {
+        struct mem_image *at = mem_store_find(site->store, "rbd", image);
+        if (!at || (site == &site->pair->west && !mem_image_is_writable(at))) {
             break;
         }
         mem_image_volume(at, &found->volumes[found->n_volumes++]);
@@ -186,7 +194,7 @@ static void found_group(struct pair *pair, const char *name, struct fs_found_gro
 static const char *const all_names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
 #define N_NAMES (sizeof(all_names) / sizeof(all_names[0]))
 
-void pair_discover(struct pair *pair, const char *without)
+static void discover(struct pair_site *site, const char *without)
 {
     struct fs_found_group found[N_NAMES];
     struct fs_discovery discovery = {.groups = found};
@@ -195,24 +203,31 @@ void pair_discover(struct pair *pair, const char *without)
         if (without && strcmp(without, all_names[i]) == 0) {
             continue;
         }
-        found_group(pair, all_names[i], &found[discovery.n_groups]);
+        found_group(site, all_names[i], &found[discovery.n_groups]);
         if (found[discovery.n_groups].n_volumes > 0) {
+            const struct fs_group *group = pair_find(site, all_names[i]);
+            if (group) { /* as stamps say it */
+                found[discovery.n_groups].group = group->record->group;
+            }
             discovery.n_groups++;
         } else {
             free(found[discovery.n_groups].volumes);
         }
     }
-    assert_int_equal(fs_groups_discovered(pair->east.ctx.groups, &discovery), 0);
+    assert_int_equal(fs_groups_discovered(site->ctx.groups, &discovery), 0);
     for (size_t i = 0; i < discovery.n_groups; i++) {
         free(found[i].volumes);
     }
 }
 
-struct fs_group *pair_find(struct pair_site *site, const char *name)
+void pair_discover(struct pair *pair, const char *without)
 {
-    bool ambiguous;
+    discover(&pair->east, without);
+}
 
-    return fs_groups_find(site->ctx.groups, name, &ambiguous);
+void pair_discover_west(struct pair *pair)
+{
+    discover(&pair->west, NULL);
 }
 
 struct fs_group *pair_add_group(struct pair *pair, const char *name, unsigned n_images)

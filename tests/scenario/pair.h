@@ -49,6 +49,8 @@ void pair_cut(struct pair *pair);
 struct fs_group *pair_add_group(struct pair *pair, const char *name, unsigned n_images);
 /* What discovery says again: all groups that were added but `without` (may be NULL). */
 void pair_discover(struct pair *pair, const char *without);
+/* What discovery at west says, of the groups that west was promoted for: by their images. */
+void pair_discover_west(struct pair *pair);
 /* Change some bytes of the group's first image. */
 void pair_write(struct pair *pair, const char *name);
 struct fs_group *pair_find(struct pair_site *site, const char *name);

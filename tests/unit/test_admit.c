@@ -107,10 +107,19 @@ static void test_pool_is_matched_with_its_namespace(void **state)
     };
     const struct fs_admission admission = {.pools = maps, .n_pools = 2};
 
-    assert_ptr_equal(fs_admit_pool(&admission, "a", ""), &maps[0]);
-    assert_ptr_equal(fs_admit_pool(&admission, "a", "n"), &maps[1]);
-    assert_null(fs_admit_pool(&admission, "a", "m"));
-    assert_null(fs_admit_pool(&admission, "b", ""));
+    const char *pool, *ns;
+
+    assert_true(fs_admit_place(&admission, "a", "", &pool, &ns));
+    assert_ptr_equal(pool, maps[0].target_pool);
+    assert_true(fs_admit_place(&admission, "a", "n", &pool, &ns));
+    assert_ptr_equal(pool, maps[1].target_pool);
+    assert_ptr_equal(ns, maps[1].target_ns);
+    assert_false(fs_admit_place(&admission, "a", "m", &pool, &ns));
+    assert_false(fs_admit_place(&admission, "z", "", &pool, &ns));
+    /* The way back. */
+    assert_true(fs_admit_place(&admission, maps[1].target_pool, maps[1].target_ns, &pool, &ns));
+    assert_string_equal(pool, "a");
+    assert_string_equal(ns, "n");
 }
 
 static void test_base_is_the_newest_common_point(void **state)

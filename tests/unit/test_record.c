@@ -91,6 +91,7 @@ static struct fs_record *full_record(void)
     record->incoming.positions[1].volume = uuid_of(101);
     record->incoming.positions[1].position.offset = 4096;
     record->incoming.positions[1].position.chain.b[3] = 7;
+    record->promotion = (struct fs_record_promotion){.present = true, .point = uuid_of(5)};
     return record;
 }
 
@@ -177,6 +178,8 @@ static void assert_same(const struct fs_record *a, const struct fs_record *b)
     assert_true(a->peer_version == b->peer_version);
     assert_same_volumes(a, b);
     assert_same_points(a, b);
+    assert_int_equal(a->promotion.present, b->promotion.present);
+    assert_true(fs_uuid_equal(&a->promotion.point, &b->promotion.point));
     assert_int_equal(a->incoming.present, b->incoming.present);
     assert_same_point_id(&a->incoming.point, &b->incoming.point);
     assert_true(fs_uuid_equal(&a->incoming.base, &b->incoming.base));

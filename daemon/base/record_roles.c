@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a record changes its role. */
+#include "farshore/record.h"
+
+bool fs_term_same(const struct fs_term *a, const struct fs_term *b)
+{
+    return a->number == b->number && fs_uuid_equal(&a->site, &b->site);
+}
+
+bool fs_term_clashes(const struct fs_term *a, const struct fs_term *b)
+{
+    return a->number == b->number && !fs_uuid_equal(&a->site, &b->site);
+}
+
+void fs_record_raise_term(struct fs_record *record, const struct fs_uuid *site)
+{
+    uint64_t highest = record->term.number;
+
+    if (record->peer_term.number > highest) {
+        highest = record->peer_term.number;
+    }
+    record->term = (struct fs_term){.number = highest + 1, .site = *site};
+}
+
+/* The order of points is their seq, in whichever term they were taken. */
+static void raise_seq(struct fs_record *record)
+{
+    uint64_t highest = record->incoming.present ? record->incoming.point.seq : 0;
+
+    for (size_t i = 0; i < record->n_points; i++) {
+        if (record->points[i].point.seq > highest) {
+            highest = record->points[i].point.seq;
+        }
+    }
+    if (record->next_seq <= highest) {
+        record->next_seq = highest + 1;
+    }
+}
+
+void fs_record_become_primary(struct fs_record *record)
+{
+    const struct fs_record_point *point = fs_record_find_point(record, &record->promotion.point);
+
+    raise_seq(record);
+    record->role = FS_ROLE_PRIMARY;
+    fs_record_clear_incoming(record);
+    for (size_t i = 0; point && i < record->n_volumes; i++) {
+        record->volumes[i].gone = !fs_record_find_content(point, &record->volumes[i].volume.uuid);
+    }
+}

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/operation_commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "daemon/commands.h"
+#include "daemon/operation.h"
+#include "daemon/operation_log.h"
+#include "daemon/peer.h"
+#include "daemon/status.h"
+
+#define PROGRESS_EVERY_NS (1 * FS_SEC)
+
+struct target { /* a group that a command is about */
+    struct fs_uuid group;
+    uint64_t serial; /* of its operation; 0: there is none, message says why */
+    bool done;       /* there was nothing to do */
+    char message[512];
+};
+
+struct question {
+    struct fs_operation_commands *commands;
+    struct fs_call *call; /* NULL: the client has gone */
+    bool reading;         /* the log: ends with its answer */
+    struct fs_uuid group; /* of the log */
+    int64_t progress_ns;  /* boot: next */
+    size_t n_targets;
+    struct target *targets; /* owned */
+    struct question *next;
+};
+
+struct fs_operation_commands {
+    struct fs_context *ctx;
+    struct question *questions;
+};
+
+struct fs_operation_commands *fs_operation_commands_new(struct fs_context *ctx)
+{
+    struct fs_operation_commands *commands = calloc(1, sizeof(*commands));
+
+    if (commands) {
+        commands->ctx = ctx;
+    }
+    return commands;
+}
+
+static void question_free(struct question *question)
+{
+    struct question **at = &question->commands->questions;
+
+    while (*at != question) {
+        at = &(*at)->next;
+    }
+    *at = question->next;
+    free(question->targets);
+    free(question);
+}
+
+void fs_operation_commands_free(struct fs_operation_commands *commands)
+{
+    while (commands && commands->questions) {
+        question_free(commands->questions);
+    }
+    free(commands);
+}
+
+static struct question *question_new(struct fs_operation_commands *commands, struct fs_call *call,
+                                     size_t n_targets)
+{
+    struct question *question = calloc(1, sizeof(*question));
+    struct target *targets = calloc(n_targets + 1, sizeof(*targets));
+
+    if (!question || !targets) {
+        free(question);
+        free(targets);
+        fs_call_fail(call, FS_EXIT_FAILURE, "out of memory");
+        return NULL;
+    }
+    question->commands = commands;
+    question->call = call;
+    question->targets = targets;
+    question->progress_ns = fs_context_boot(commands->ctx) + PROGRESS_EVERY_NS;
+    question->next = commands->questions;
+    commands->questions = question;
+    return question;
+}
+
+void fs_operation_commands_gone(struct fs_operation_commands *commands, struct fs_call *call)
+{
+    for (struct question *question = commands->questions; question; question = question->next) {
+        if (question->call == call) {
+            question->call = NULL; /* what has begun goes on */
+            return;
+        }
+    }
+}
+
+/* --- the log ---------------------------------------------------------------------------------- */
+
+static void history_read(void *arg, const struct fs_history_entry *entries, size_t count,
+                         const struct fs_error *err)
+{
+    struct question *question = arg;
+    struct fs_groups *groups = question->commands->ctx->groups;
+    const struct fs_group *group = fs_groups_find_uuid(groups, &question->group);
+    struct fs_call *call = question->call;
+
+    groups->noting--;
+    question_free(question);
+    if (!call) {
+        return;
+    }
+    if (!group || (err && fs_error_is_set(err))) {
+        fs_call_fail(call, FS_EXIT_FAILURE, "%s", group ? err->message : "the group is gone");
+    } else {
+        fs_call_finish(call, FS_EXIT_OK, fs_operation_history(group, entries, count));
+    }
+}
+
+void fs_operation_commands_history(struct fs_operation_commands *commands, struct fs_call *call,
+                                   const struct fs_group *group)
+{
+    struct fs_context *ctx = commands->ctx;
+
+    if (!ctx->operators || ctx->groups->stopping) {
+        fs_call_fail(call, FS_EXIT_FAILURE, "this site does not work now: %s", ctx->site_reason);
+        return;
+    }
+    struct question *question = question_new(commands, call, 0);
+    if (question) {
+        question->reading = true;
+        question->group = group->record->group;
+        ctx->groups->noting++;
+        ctx->operators->ops->history(ctx->operators, &question->group, history_read, question);
+    }
+}
+
+/* --- the plan --------------------------------------------------------------------------------- */
+
+/* What the other site has to do with it, as far as this one can tell. */
+static json_t *peer_json(const struct fs_group *group)
+{
+    const char *peer = group->record->peer;
+    bool up = fs_peers_session(group->ctx->peers, peer) != NULL;
+    char text[400];
+
+    if (up) {
+        (void)snprintf(text, sizeof(text),
+                       "%.100s is connected: it stops shipping as soon as the term is raised, and "
+                       "what was written there since the point stays behind there",
+                       peer);
+    } else {
+        (void)snprintf(text, sizeof(text),
+                       "%.100s is not connected: if it lives, its users go on writing until it "
+                       "learns of this at the next contact",
+                       peer);
+    }
+    return json_string(text);
+}
+
+static json_t *volumes_json(const struct fs_group *group, const struct fs_record_point *point)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < group->record->n_volumes; i++) {
+        const struct fs_record_volume *volume = &group->record->volumes[i];
+        char spec[FS_IMAGE_SPEC_SIZE];
+        bool in =
+            point ? fs_record_find_content(point, &volume->volume.uuid) != NULL : !volume->gone;
+        if (in) {
+            json_array_append_new(array,
+                                  fs_status_text(fs_image_spec(&volume->volume.image, spec)));
+        }
+    }
+    return array;
+}
+
+/* refusal: NULL, or why nothing will be done. */
+static json_t *plan_of(const struct fs_group *group, const struct fs_record_point *point,
+                       const char *refusal)
+{
+    json_t *plan = json_pack("{s:o, s:s, s:s, s:I}", "group", fs_status_text(group->record->name),
+                             "peer", group->record->peer, "role", fs_role_name(group->record->role),
+                             "term", (json_int_t)group->record->term.number);
+
+    if (!plan) {
+        return NULL;
+    }
+    if (refusal) {
+        (void)json_object_set_new(plan, fs_failover_is_done(group) ? "nothing_to_do" : "refused",
+                                  fs_status_text(refusal));
+        return plan;
+    }
+    if (point) {
+        (void)json_object_set_new(plan, "point", fs_status_point(point));
+        (void)json_object_set_new(
+            plan, "loss_seconds",
+            json_real((double)fs_failover_loss_ns(group, point) / (double)FS_SEC));
+    }
+    (void)json_object_set_new(plan, "volumes", volumes_json(group, point));
+    (void)json_object_set_new(plan, "peer_note", peer_json(group));
+    return plan;
+}
+
+/* --- failover --------------------------------------------------------------------------------- */
+
+struct selection {
+    struct fs_group **groups; /* owned */
+    size_t count;
+};
+
+/* Whole policies and sites mean their secondaries; anything else is asked for by name. */
+static bool is_meant(const struct fs_group *group, const char *policy)
+{
+    const struct fs_record *record = group->record;
+
+    return !group->let_go &&
+           (record->role == FS_ROLE_SECONDARY || record->role == FS_ROLE_PROMOTING) &&
+           (!policy || strcmp(record->policy, policy) == 0);
+}
+
+static int select_groups(const struct fs_groups *groups, const json_t *request,
+                         struct fs_group *group, struct selection *selection)
+{
+    const char *policy = json_string_value(json_object_get(request, "policy"));
+
+    *selection = (struct selection){.groups = calloc(groups->count + 1, sizeof(struct fs_group *))};
+    if (!selection->groups) {
+        return -ENOMEM;
+    }
+    if (group) {
+        selection->groups[selection->count++] = group;
+        return 0;
+    }
+    for (size_t i = 0; i < groups->count; i++) {
+        if (is_meant(groups->list[i], policy)) {
+            selection->groups[selection->count++] = groups->list[i];
+        }
+    }
+    return 0;
+}
+
+static void give_plan(struct fs_call *call, const struct selection *selection,
+                      const struct fs_uuid *wanted)
+{
+    json_t *plans = json_array();
+    char refusal[640] = "";
+    size_t possible = 0;
+
+    for (size_t i = 0; i < selection->count; i++) {
+        const struct fs_record_point *point;
+        const char *why =
+            fs_failover_refusal(selection->groups[i], wanted, &point, refusal, sizeof(refusal));
+        possible += why == NULL || fs_failover_is_done(selection->groups[i]);
+        json_array_append_new(plans, plan_of(selection->groups[i], point, why));
+    }
+    if (possible == 0 && selection->count == 1) {
+        json_decref(plans);
+        fs_call_fail(call, FS_EXIT_REFUSED, "%s", refusal);
+        return;
+    }
+    fs_call_finish(call, possible > 0 ? FS_EXIT_OK : FS_EXIT_REFUSED,
+                   json_pack("{s:i, s:o}", "schema_version", 1, "plan", plans));
+}
+
+static void begin(struct fs_operation_commands *commands, struct fs_call *call,
+                  const struct selection *selection, const struct fs_uuid *wanted)
+{
+    struct question *question = question_new(commands, call, selection->count);
+    char who[FS_CALL_WHO_SIZE];
+
+    if (!question) {
+        return;
+    }
+    for (size_t i = 0; i < selection->count; i++) {
+        struct fs_group *group = selection->groups[i];
+        struct target *target = &question->targets[question->n_targets++];
+        const struct fs_record_point *point;
+
+        target->group = group->record->group;
+        target->done = fs_failover_is_done(group);
+        if (!fs_failover_refusal(group, wanted, &point, target->message, sizeof(target->message))) {
+            target->serial = fs_failover_start(group, wanted, fs_call_who(call, who));
+            if (target->serial == 0) {
+                (void)snprintf(target->message, sizeof(target->message), "out of memory");
+            }
+        }
+    }
+    commands->ctx->kick(commands->ctx->hook_arg);
+}
+
+void fs_operation_commands_failover(struct fs_operation_commands *commands, struct fs_call *call,
+                                    const json_t *request, struct fs_group *group)
+{
+    const char *point = json_string_value(json_object_get(request, "point"));
+    const char *policy = json_string_value(json_object_get(request, "policy"));
+    struct fs_uuid wanted = {0};
+    struct selection selection;
+
+    if (!group && !policy && !json_is_true(json_object_get(request, "all"))) {
+        fs_call_fail(call, FS_EXIT_BAD_REQUEST, "failover needs a group, a policy or all");
+        return;
+    }
+    if (point && (!group || !fs_commands_find_point(group, point, &wanted))) {
+        fs_call_fail(call, FS_EXIT_REFUSED, "this site holds no point %.100s%s%s", point,
+                     group ? " of " : ": name its group", group ? group->record->name : "");
+        return;
+    }
+    if (select_groups(commands->ctx->groups, request, group, &selection) < 0) {
+        fs_call_fail(call, FS_EXIT_FAILURE, "out of memory");
+        return;
+    }
+    if (selection.count == 0) {
+        fs_call_fail(call, FS_EXIT_REFUSED, "this site is secondary for no group%s%s",
+                     policy ? " of policy " : "", policy ? policy : "");
+    } else if (json_is_true(json_object_get(request, "yes"))) {
+        begin(commands, call, &selection, &wanted);
+    } else {
+        give_plan(call, &selection, &wanted);
+    }
+    free(selection.groups);
+}
+
+/* --- waiting ---------------------------------------------------------------------------------- */
+
+static size_t count_finished(const struct question *question)
+{
+    const struct fs_groups *groups = question->commands->ctx->groups;
+    size_t finished = 0;
+
+    for (size_t i = 0; i < question->n_targets; i++) {
+        const struct target *target = &question->targets[i];
+        const struct fs_group *group = fs_groups_find_uuid(groups, &target->group);
+        finished += target->serial == 0 || !group || fs_operation_result(group, target->serial);
+    }
+    return finished;
+}
+
+static json_t *progress_json(const struct question *question)
+{
+    const struct fs_groups *groups = question->commands->ctx->groups;
+    json_t *object =
+        json_pack("{s:s, s:I, s:I}", "operation", "failover", "done",
+                  (json_int_t)count_finished(question), "total", (json_int_t)question->n_targets);
+
+    for (size_t i = 0; object && i < question->n_targets; i++) {
+        const struct target *target = &question->targets[i];
+        const struct fs_group *group = fs_groups_find_uuid(groups, &target->group);
+        char text[600];
+
+        if (group && target->serial > 0 && !fs_operation_result(group, target->serial)) {
+            fs_operation_text(group, text, sizeof(text));
+            (void)json_object_set_new(object, "group", fs_status_text(group->record->name));
+            (void)json_object_set_new(object, "doing", fs_status_text(text));
+            break; /* the first one that is not done stands for the others */
+        }
+    }
+    return object;
+}
+
+/* outcome: "promoted", "already", "failed" or "refused". */
+static json_t *outcome_json(const struct fs_group *group, const struct target *target,
+                            const struct fs_operation_result *result)
+{
+    json_t *object = json_pack("{s:o}", "group", fs_status_text(group->record->name));
+    char name[FS_SNAP_NAME_SIZE];
+
+    if (!object) {
+        return NULL;
+    }
+    if (!result) {
+        (void)json_object_set_new(object, "outcome",
+                                  json_string(target->done ? "already" : "refused"));
+        (void)json_object_set_new(object, "message", fs_status_text(target->message));
+        return object;
+    }
+    (void)json_object_set_new(object, "outcome",
+                              json_string(result->failed ? "failed" : "promoted"));
+    (void)json_object_set_new(object, "message", fs_status_text(result->message));
+    (void)json_object_set_new(object, "term", json_integer((json_int_t)group->record->term.number));
+    (void)json_object_set_new(object, "duration_seconds",
+                              json_real((double)result->took_ns / (double)FS_SEC));
+    if (result->has_point) {
+        (void)json_object_set_new(object, "point",
+                                  json_string(fs_point_snap_name(&result->point, name)));
+        (void)json_object_set_new(object, "taken_timestamp",
+                                  json_real((double)result->taken_ns / (double)FS_SEC));
+        (void)json_object_set_new(object, "loss_seconds",
+                                  json_real((double)result->loss_ns / (double)FS_SEC));
+    }
+    return object;
+}
+
+static void give_outcome(struct question *question)
+{
+    const struct fs_groups *groups = question->commands->ctx->groups;
+    struct fs_call *call = question->call;
+    size_t promoted = 0, refused = 0, total = question->n_targets;
+    char message[640] = "";
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < total; i++) {
+        const struct target *target = &question->targets[i];
+        const struct fs_group *group = fs_groups_find_uuid(groups, &target->group);
+        const struct fs_operation_result *result =
+            group && target->serial > 0 ? fs_operation_result(group, target->serial) : NULL;
+
+        promoted += target->done || (result && !result->failed);
+        refused += !target->done && !result;
+        if (!target->done && (!result || result->failed)) {
+            (void)snprintf(message, sizeof(message), "%s",
+                           result ? result->message : target->message);
+        }
+        if (group) {
+            json_array_append_new(list, outcome_json(group, target, result));
+        }
+    }
+    question_free(question);
+    if (total == 1 && promoted == 0) {
+        json_decref(list);
+        fs_call_fail(call, refused ? FS_EXIT_REFUSED : FS_EXIT_FAILURE, "%s", message);
+        return;
+    }
+    fs_call_finish(call,
+                   promoted == total  ? FS_EXIT_OK
+                   : refused == total ? FS_EXIT_REFUSED
+                                      : FS_EXIT_FAILURE,
+                   json_pack("{s:i, s:o}", "schema_version", 1, "groups", list));
+}
+
+int64_t fs_operation_commands_run(struct fs_operation_commands *commands)
+{
+    int64_t now = fs_context_boot(commands->ctx), next = INT64_MAX;
+    struct question *after;
+
+    for (struct question *question = commands->questions; question; question = after) {
+        after = question->next;
+        if (question->reading) {
+            continue;
+        }
+        if (!question->call) {
+            question_free(question);
+        } else if (count_finished(question) == question->n_targets) {
+            give_outcome(question);
+        } else {
+            if (now >= question->progress_ns) {
+                question->progress_ns = now + PROGRESS_EVERY_NS;
+                fs_call_progress(question->call, progress_json(question));
+            }
+            next = question->progress_ns < next ? question->progress_ns : next;
+        }
+    }
+    return next;
+}

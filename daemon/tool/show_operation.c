@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "daemon/tool/json.h"
+#include "daemon/tool/show.h"
+#include "daemon/tool/text.h"
+
+static void show_plan(const json_t *plan, FILE *out)
+{
+    const json_t *point = json_object_get(plan, "point");
+    char moment[FS_TEXT_SIZE], loss[FS_TEXT_SIZE];
+    size_t i;
+    json_t *volume;
+
+    if (*string_of(plan, "refused") || *string_of(plan, "nothing_to_do")) {
+        fprintf(out, "%s: nothing is done: %s%s\n", string_of(plan, "group"),
+                string_of(plan, "refused"), string_of(plan, "nothing_to_do"));
+        return;
+    }
+    fprintf(out, "%s (%s, term %.0f):\n", string_of(plan, "group"), string_of(plan, "role"),
+            number_of(plan, "term"));
+    if (point) {
+        fprintf(out, "  goes to point %s of %s; loss: at most %s\n", string_of(point, "name"),
+                fs_text_moment(number_of(point, "taken_timestamp"), moment),
+                fs_text_duration(number_of(plan, "loss_seconds"), loss));
+    } else {
+        fprintf(out, "  goes on from what its volumes hold now\n");
+    }
+    json_array_foreach(json_object_get(plan, "volumes"), i, volume)
+    {
+        fprintf(out, "  volume %s becomes writable here\n", json_string_value(volume));
+    }
+    fprintf(out, "  %s\n", string_of(plan, "peer_note"));
+}
+
+static void show_outcome(const json_t *group, FILE *out)
+{
+    char moment[FS_TEXT_SIZE], loss[FS_TEXT_SIZE], took[FS_TEXT_SIZE];
+
+    if (strcmp(string_of(group, "outcome"), "promoted") != 0) {
+        fprintf(out, "%s: %s: %s\n", string_of(group, "group"), string_of(group, "outcome"),
+                string_of(group, "message"));
+        return;
+    }
+    fprintf(out, "%s: primary here in term %.0f, after %s\n", string_of(group, "group"),
+            number_of(group, "term"), fs_text_duration(number_of(group, "duration_seconds"), took));
+    if (*string_of(group, "point")) {
+        fprintf(out, "  point %s of %s; loss: at most %s\n", string_of(group, "point"),
+                fs_text_moment(number_of(group, "taken_timestamp"), moment),
+                fs_text_duration(number_of(group, "loss_seconds"), loss));
+    }
+}
+
+void fs_show_failover(const json_t *result, FILE *out)
+{
+    size_t i;
+    json_t *group;
+
+    json_array_foreach(json_object_get(result, "plan"), i, group)
+    {
+        show_plan(group, out);
+    }
+    json_array_foreach(json_object_get(result, "groups"), i, group)
+    {
+        show_outcome(group, out);
+    }
+}
+
+void fs_show_operation_progress(const json_t *progress, FILE *out)
+{
+    if (number_of(progress, "total") > 1) {
+        fprintf(out, "%.0f of %.0f groups done; ", number_of(progress, "done"),
+                number_of(progress, "total"));
+    }
+    fprintf(out, "%s: %s", string_of(progress, "group"), string_of(progress, "doing"));
+}
+
+void fs_show_history(const json_t *result, FILE *out)
+{
+    struct fs_table *table = fs_table_new(6);
+    static const char *const heads[] = {"WHEN", "SITE", "STEP", "TERM", "WHO", "WHAT"};
+    char moment[FS_TEXT_SIZE];
+    size_t i;
+    json_t *entry;
+
+    for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        fs_table_cell(table, "%s", heads[i]);
+    }
+    json_array_foreach(json_object_get(result, "history"), i, entry)
+    {
+        const char *who = string_of(entry, "who");
+        fs_table_cell(table, "%s", fs_text_moment(number_of(entry, "timestamp"), moment));
+        fs_table_cell(table, "%s", string_of(entry, "site"));
+        fs_table_cell(table, "%s", string_of(entry, "step"));
+        fs_table_cell(table, "%.0f", number_of(entry, "term"));
+        fs_table_cell(table, "%s", *who ? who : "-");
+        fs_table_cell(table, "%s", string_of(entry, "detail"));
+    }
+    fs_table_print(table, out);
+    fs_table_free(table);
+}

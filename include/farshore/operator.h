@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What operations on a group (failover and its like) do to a site's storage, and the log of them:
+ * the fourth table. snapshot/ implements it over Ceph, tests/scenario in memory. The rules of
+ * farshore/source.h hold here too: called on the LOOP, done is called exactly once, later, on the
+ * LOOP; what is passed in belongs to the operation until done.
+ */
+#ifndef FARSHORE_OPERATOR_H
+#define FARSHORE_OPERATOR_H
+
+#include <stdatomic.h>
+
+#include "farshore/sink.h"
+
+struct fs_operator;
+
+/* What a worker is busy with, for people; the worker writes it and the loop reads it. Zeroed by
+ * its owner, whom it outlives until done. */
+struct fs_doing {
+    _Atomic(const char *) what; /* static text, "taking the locks"; NULL: nothing yet */
+    atomic_uint at, of;         /* images; of 0: not countable */
+};
+
+/* The log of a group's operations keeps so many of its newest entries. */
+#define FS_HISTORY_MAX 500
+/* The longest text of one. */
+#define FS_HISTORY_TEXT_MAX 4096
+
+struct fs_history_entry {
+    int64_t wall_ns;
+    char *text; /* owned by the array: what log was given */
+};
+
+/* Borrowed for the callback; oldest first. */
+typedef void fs_history_fn(void *arg, const struct fs_history_entry *entries, size_t count,
+                           const struct fs_error *err);
+
+struct fs_operator_ops {
+    /*
+     * Carry a stored promotion (record->promotion.present) to its end: the images get exactly the
+     * content of its point and the raised term on their stamps; the record becomes primary; only
+     * then the images are let go. Goes on from wherever an earlier try or a crash left it. record
+     * is moved in; done gets it back as it is stored. An error leaves the images held or parked,
+     * or, beside the role primary, to be let go by another try.
+     */
+    void (*promote)(struct fs_operator *storage, struct fs_record *record, struct fs_doing *doing,
+                    fs_sink_record_fn *done, void *arg);
+
+    /* Append text (copied, at most FS_HISTORY_TEXT_MAX) to the group's log, durably. */
+    void (*log)(struct fs_operator *storage, const struct fs_uuid *group, const char *text,
+                fs_sink_io_fn *done, void *arg);
+    void (*history)(struct fs_operator *storage, const struct fs_uuid *group, fs_history_fn *done,
+                    void *arg);
+};
+
+/* First member of an implementation. */
+struct fs_operator {
+    const struct fs_operator_ops *ops;
+};
+
+#endif

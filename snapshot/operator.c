@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* struct fs_operator over Ceph: the table, and the jobs that carry its operations to a worker. */
+#include "farshore/operator.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "snapshot/alloc.h"
+#include "snapshot/history.h"
+#include "snapshot/promote.h"
+#include "snapshot/site.h"
+
+struct rbd_operator {
+    struct fs_operator base;
+    struct fs_site *site;
+    struct fs_pool *blocking;
+};
+
+static struct rbd_operator *operator_of(struct fs_operator *base)
+{
+    return (struct rbd_operator *)base; /* base is its first member */
+}
+
+/* --- promote --------------------------------------------------------------------------------- */
+
+struct promote_job {
+    struct fs_job job;
+    struct fs_site *site;
+    struct fs_record *record;
+    struct fs_doing *doing;
+    struct fs_error err;
+    fs_sink_record_fn *done;
+    void *arg;
+};
+
+static void promote_run(struct fs_job *letter)
+{
+    struct promote_job *job = (struct promote_job *)letter;
+
+    (void)fs_promote_run(job->site, job->record, job->doing, &job->err);
+}
+
+static void promote_done(struct fs_job *letter)
+{
+    struct promote_job *job = (struct promote_job *)letter;
+
+    job->done(job->arg, job->record, fs_error_is_set(&job->err) ? &job->err : NULL);
+    free(job);
+}
+
+static void operator_promote(struct fs_operator *base, struct fs_record *record,
+                             struct fs_doing *doing, fs_sink_record_fn *done, void *arg)
+{
+    struct rbd_operator *own = operator_of(base);
+    struct promote_job *job = fs_operation_new(sizeof(*job));
+
+    job->job = (struct fs_job){.run = promote_run, .done = promote_done};
+    job->site = own->site;
+    job->record = record;
+    job->doing = doing;
+    job->done = done;
+    job->arg = arg;
+    fs_pool_submit(own->blocking, &job->job);
+}
+
+/* --- the log --------------------------------------------------------------------------------- */
+
+struct log_job {
+    struct fs_job job;
+    struct fs_site *site;
+    struct fs_uuid group;
+    int64_t wall_ns;
+    char text[FS_HISTORY_TEXT_MAX + 1];
+    struct fs_error err;
+    fs_sink_io_fn *done;
+    void *arg;
+};
+
+static void log_run(struct fs_job *letter)
+{
+    struct log_job *job = (struct log_job *)letter;
+
+    (void)fs_history_append(job->site->state, &job->group, job->wall_ns, job->text, &job->err);
+}
+
+static void log_done(struct fs_job *letter)
+{
+    struct log_job *job = (struct log_job *)letter;
+
+    job->done(job->arg, fs_error_is_set(&job->err) ? &job->err : NULL);
+    free(job);
+}
+
+static void operator_log(struct fs_operator *base, const struct fs_uuid *group, const char *text,
+                         fs_sink_io_fn *done, void *arg)
+{
+    struct rbd_operator *own = operator_of(base);
+    struct log_job *job = fs_operation_new(sizeof(*job));
+
+    job->job = (struct fs_job){.run = log_run, .done = log_done};
+    job->site = own->site;
+    job->group = *group;
+    job->wall_ns = fs_clock_wall(own->site->options.clock);
+    strncpy(job->text, text, FS_HISTORY_TEXT_MAX);
+    job->done = done;
+    job->arg = arg;
+    fs_pool_submit(own->blocking, &job->job);
+}
+
+struct history_job {
+    struct fs_job job;
+    struct fs_site *site;
+    struct fs_uuid group;
+    struct fs_history_entry *entries;
+    size_t count;
+    struct fs_error err;
+    fs_history_fn *done;
+    void *arg;
+};
+
+static void history_run(struct fs_job *letter)
+{
+    struct history_job *job = (struct history_job *)letter;
+
+    (void)fs_history_load(job->site->state, &job->group, &job->entries, &job->count, &job->err);
+}
+
+static void history_done(struct fs_job *letter)
+{
+    struct history_job *job = (struct history_job *)letter;
+
+    job->done(job->arg, job->entries, job->count, fs_error_is_set(&job->err) ? &job->err : NULL);
+    fs_history_free(job->entries, job->count);
+    free(job);
+}
+
+static void operator_history(struct fs_operator *base, const struct fs_uuid *group,
+                             fs_history_fn *done, void *arg)
+{
+    struct rbd_operator *own = operator_of(base);
+    struct history_job *job = fs_operation_new(sizeof(*job));
+
+    job->job = (struct fs_job){.run = history_run, .done = history_done};
+    job->site = own->site;
+    job->group = *group;
+    job->done = done;
+    job->arg = arg;
+    fs_pool_submit(own->blocking, &job->job);
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+static const struct fs_operator_ops operator_ops = {
+    .promote = operator_promote,
+    .log = operator_log,
+    .history = operator_history,
+};
+
+struct fs_operator *fs_rbd_operator_new(struct fs_site *site, struct fs_pool *blocking)
+{
+    struct rbd_operator *own = fs_operation_new(sizeof(*own));
+
+    own->base.ops = &operator_ops;
+    own->site = site;
+    own->blocking = blocking;
+    return &own->base;
+}
+
+void fs_rbd_operator_free(struct fs_operator *base)
+{
+    free(base);
+}

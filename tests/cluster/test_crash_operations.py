@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The crash matrix of operations on real clusters: the daemon that carries one out is killed at each
+named step of it (farshore/fault.h) and started again; the operation ends in the same place, whoever
+asked for it.
+
+One pair of daemons serves all steps, each with a group of its own, as in test_crash_matrix.py."""
+import hashlib
+import json
+import os
+import random
+import subprocess
+import tempfile
+
+import pytest
+from harness import MIB, content, wait_for
+from harness.daemon import DaemonPair, program
+from test_crash_matrix import catalogue
+
+LABEL = "farshore.io/policy"
+SELECT = {"select": {"labels": f"{LABEL}=gold"}, "group_by": "app", "interval": "1h"}
+SIZE = 8 * MIB
+# The first kill, for steps that only a start after a crash passes.
+BEFORE = {"promote.lifted": "promote.primary"}
+SOURCES = ("supersede.",)
+
+
+def chosen():
+    steps = [name for name, _ in catalogue() if name.startswith(("promote.", "supersede."))]
+    seed = int(os.environ.get("FARSHORE_SEED") or random.SystemRandom().randrange(1 << 32))
+    if os.environ.get("FARSHORE_CRASH_STEPS") == "all":
+        return steps, seed
+    # The ones around the two writes that matter every time, of the others some.
+    always = [s for s in steps if s in ("promote.raised", "promote.restored", "promote.primary",
+                                        "supersede.store")]
+    others = [s for s in steps if s not in always]
+    return always + random.Random(seed).sample(others, min(3, len(others))), seed
+
+
+STEPS, SEED = chosen()
+
+
+class Shared:
+    def __init__(self, clusters):
+        self.clusters, self.pair, self.made = clusters, None, 0
+        self.directory = tempfile.TemporaryDirectory(prefix="farshore-crash-")
+
+    def get(self):
+        if self.pair is None:
+            for site in self.clusters:
+                site.renew_pools()
+            self.made += 1
+            self.pair = DaemonPair(*self.clusters, f"{self.directory.name}/{self.made}",
+                                   policies={"gold": SELECT})
+            self.pair.west.config["policies"]["gold"].update(SELECT)
+            for daemon in self.pair:
+                daemon.fault = daemon.dir / "fault"
+                daemon.environment["FARSHORE_FAULT"] = f"@{daemon.fault}"
+                daemon.write_config()
+            self.pair.start()
+        return self.pair
+
+    def drop(self):
+        pair, self.pair = self.pair, None
+        if pair:
+            pair.kill()
+            for daemon in pair:
+                print(f"--- log of {daemon.site.name}", daemon.log(60), sep="\n")
+
+
+@pytest.fixture(scope="module")
+def shared(clusters):
+    print(f"FARSHORE_SEED={SEED}")
+    made = Shared(clusters)
+    yield made
+    try:
+        if made.pair:
+            for daemon in made.pair:
+                daemon.stop()
+                assert not daemon.complaints(), "\n".join(daemon.complaints()[:20])
+            for site in clusters:
+                assert not site.watchers(), f"{site.name}: images are still open"
+    finally:
+        made.drop()
+        made.directory.cleanup()
+
+
+def failover(daemon, group):
+    """Asked for with the tool, which may lose its daemon."""
+    return subprocess.Popen([program("farshore"), "-S", daemon.config["control"], "failover", "--yes",
+                             "-o", "json", group], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def killed(victim, step):
+    wait_for(lambda: not victim.fault.exists(), 60, lambda: f"{step} is passed:\n{victim.log(30)}",
+             every_s=0.02)
+    wait_for(lambda: not victim.running(), 10, "the daemon ends", every_s=0.02)
+
+
+def head(site, name):
+    with site.image(name, read_only=True) as image:
+        return hashlib.sha256(image.read(0, image.size())).hexdigest()
+
+
+def in_role(daemon, group, role):
+    def check():
+        try:
+            found = daemon.group(group)
+        except OSError:
+            return False
+        return found and found["role"] == role and found["sync"]["phase"] == "idle"
+    wait_for(check, 60, lambda: f"{group} is {role}: {daemon.group(group)}\n{daemon.log(30)}")
+
+
+def ready(pair, east, number):
+    """A group of two volumes with two points at west."""
+    group, names = f"rbd/op{number}", [f"op{number}-{i}" for i in range(2)]
+    for name in names:
+        east.create(name, SIZE)
+        east.fill(name, ranges=((0, SIZE),))
+        east.label(name, {"app": f"op{number}", LABEL: "gold"})
+    wait_for(lambda: len((pair.east.group(group) or {"volumes": []})["volumes"]) == 2, 20,
+             f"{group} is found")
+    pair.ready(group)
+    for name in names:
+        east.fill(name, seed=number + 1, ranges=((MIB, MIB),))
+    pair.synced(group)
+    return group, names
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at(shared, clusters, step):
+    pair, (east, west) = shared.get(), clusters
+    number = STEPS.index(step)
+    try:
+        group, names = ready(pair, east, number)
+        point = pair.west.committed(group)[-1]
+        exact = {}
+        for volume in point["volumes"]:
+            with content.opened(west, volume) as image:
+                exact[volume["image"]] = hashlib.sha256(image.read(0, SIZE)).hexdigest()
+        victim = pair.east if step.startswith(SOURCES) else pair.west
+        victim.fault.write_text(BEFORE.get(step, step))
+        asked = failover(pair.west, group)
+        killed(victim, BEFORE.get(step, step))
+        if step in BEFORE:
+            victim.fault.write_text(step)
+            victim.start(wait=False)
+            killed(victim, step)
+        victim.start()
+        out, said = asked.communicate(timeout=60)
+        if victim is pair.east:
+            assert asked.returncode == 0, said
+        wait_for(lambda: pair.west.group(group), 20, "west has read its records")
+        if pair.west.group(group)["role"] == "secondary":
+            assert step == "promote.raise"  # nothing was stored: asked again
+            asked = failover(pair.west, group)
+            out, said = asked.communicate(timeout=60)
+            assert asked.returncode == 0, said
+        in_role(pair.west, group, "primary")
+        wait_for(lambda: pair.east.status()["peers"][0]["up"], 40, "the session is up again")
+        in_role(pair.east, group, "superseded")
+        # Giving it again changes nothing.
+        again = failover(pair.west, group)
+        out, said = again.communicate(timeout=60)
+        assert again.returncode == 0, said
+        assert json.loads(out)["groups"][0]["outcome"] == "already"
+        assert pair.west.points(group)[-1]["term"] in (1, 2)
+        check_given_to_users(west, names, exact)
+        for name in names:
+            east.unlabel(name, LABEL)
+            west.unlabel(name, LABEL)
+    except BaseException:
+        shared.drop()
+        raise
+
+
+def check_given_to_users(west, names, exact):
+    def free(name):
+        with west.image(name, read_only=True) as image:
+            return not image.list_lockers() and not list(image.watchers_list())
+    for name in names:
+        assert head(west, name) == exact[name], f"{name} is not at the point"
+        wait_for(lambda n=name: free(n), 40, f"{name} is unlocked and closed")
+        with west.image(name) as image:
+            image.write(b"mine" * 1024, 5 * MIB)
+            stamp = json.loads(image.metadata_get("farshore.stamp"))
+            assert (stamp["role"], stamp["term"]) == ("primary", 2)
+
+
+def test_some_were_chosen():
+    if not STEPS:
+        pytest.skip("a build without fault points (-DFARSHORE_FAULTS=ON)")

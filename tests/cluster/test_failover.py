@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Failover on real clusters, with the other site alive, paused, cut off and gone: the volumes get
+exactly the newest point, are writable and nobody else's, and the old primary is superseded at the
+first contact. Nothing of the other site is needed, and nothing there is changed."""
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import threading
+
+import pytest
+import rbd
+from harness import MIB, content, wait_for
+from harness.daemon import CommandFailed, program
+from harness.proxy import Proxy
+from harness.site import lab
+
+GOLD = {"farshore.io/policy": "gold"}
+SELECT = {"select": {"labels": "farshore.io/policy=gold"}, "group_by": "app"}
+SIZE = 32 * MIB
+NAMES = ("root", "data")
+GROUP = "rbd/vm"
+
+
+def farshore(daemon, *arguments, answer="", timeout_s=120):
+    return subprocess.run([program("farshore"), "-S", daemon.config["control"], *arguments],
+                          input=answer, capture_output=True, text=True, timeout=timeout_s,
+                          check=False)
+
+
+def failover(daemon, *arguments):
+    """What the tool says about the one group that it promoted."""
+    done = farshore(daemon, "failover", "--yes", "-o", "json", *(arguments or (GROUP,)))
+    assert done.returncode == 0, done.stderr + daemon.log()
+    groups = json.loads(done.stdout)["groups"]
+    assert len(groups) == 1
+    return groups[0]
+
+
+def head(site, name):
+    with site.image(name, read_only=True) as image:
+        return image.size(), hashlib.sha256(image.read(0, image.size())).hexdigest()
+
+
+def at_point(site, daemon, point_name):
+    """(size, digest) of each volume at a point of the site's own."""
+    point = next(p for p in daemon.points(GROUP) if p["name"] == point_name)
+    found = {}
+    for volume in point["volumes"]:
+        with content.opened(site, volume) as image:
+            found[volume["image"]] = (image.size(),
+                                      hashlib.sha256(image.read(0, image.size())).hexdigest())
+    return found
+
+
+def check_given_to_users(site, daemon, names=NAMES):
+    """Unlocked, nobody of ours on it, stamped as primary; and a write goes through at once."""
+    def free(name):  # but for a moment in which the daemon takes a point, as of any primary's
+        with site.image(name, read_only=True) as image:
+            return not image.list_lockers() and not list(image.watchers_list())
+    for name in names:
+        wait_for(lambda n=name: free(n), 20, f"{name} is unlocked and closed")
+        with site.image(name, read_only=True) as image:
+            stamp = json.loads(image.metadata_get("farshore.stamp"))
+            assert stamp["role"] == "primary"
+            assert "farshore.holder" not in dict(image.metadata_list())
+        with site.image(name) as image:
+            image.write(b"mine" * 1024, 5 * MIB)
+    group = daemon.group(GROUP)
+    assert group["role"] == "primary" and stamp["term"] == 2
+
+
+def becomes(daemon, what, wanted):
+    """The group's role or state; a daemon that has just started does not know it yet."""
+    wait_for(lambda: (daemon.group(GROUP) or {}).get(what) == wanted, 40,
+             lambda: f"{GROUP}: {what} {wanted}: {daemon.group(GROUP)}\n{daemon.log(20)}")
+
+
+def role(daemon, wanted):
+    becomes(daemon, "role", wanted)
+
+
+def takes_points(daemon):
+    """In the new term."""
+    def taken():
+        last = daemon.points(GROUP)[-1]
+        if last["term"] == 2 and last["state"] == "complete":
+            return True
+        with contextlib.suppress(CommandFailed):
+            daemon.request("sync", group=GROUP)
+        return False
+    wait_for(taken, 40, lambda: f"a point is taken: {daemon.group(GROUP)}\n{daemon.log(20)}",
+             every_s=0.5)
+
+
+class Linked:
+    """A pair of daemons with a proxy between them, and a group of two volumes."""
+
+    def __init__(self, daemons, east, west, **options):
+        self.sites = east, west
+        for i, name in enumerate(NAMES):
+            east.create(name, SIZE, labels={**GOLD, "app": "vm"})
+            east.fill(name, seed=i, ranges=((0, SIZE),))
+        policy = {"retain": {"latest": 3}, **SELECT, **options.pop("policy", {})}
+        self.pair = daemons(start=False, policies={"gold": policy}, **options)
+        self.pair.west.config["policies"]["gold"].update(policy)
+        self.pair.west.write_config()
+        self.proxy = Proxy(int(self.pair.west.config["listen"].rpartition(":")[2]))
+        self.pair.east.config["peers"]["west"]["endpoints"] = [f"127.0.0.1:{self.proxy.port}"]
+        self.pair.east.write_config()
+        self.pair.start()
+        self.pair.ready(GROUP)
+
+    def point(self, seed):
+        """One more recovery point with something in it."""
+        for name in NAMES:
+            self.sites[0].fill(name, seed=seed, ranges=((MIB * seed, MIB),))
+        self.pair.synced(GROUP)
+
+    def unfinished(self):
+        """A transfer that has written to west, and will not end: the first volume grows in it."""
+        east, west = self.sites
+        with east.image("root") as image:
+            image.resize(2 * SIZE)
+        east.fill("root", seed=77, ranges=((0, 2 * SIZE),))
+        east.fill("data", seed=78, ranges=((0, SIZE),))
+        self.proxy.slow(24 * MIB)
+        before = self.proxy.passed
+        self.pair.ask(GROUP)
+        wait_for(lambda: self.proxy.passed > before + 12 * MIB, 60, "a transfer is under way",
+                 every_s=0.005)
+        self.proxy.hold()
+        with west.image("root", read_only=True) as image:
+            assert image.size() == 2 * SIZE
+
+    def close(self):
+        self.proxy.close()
+
+
+@pytest.fixture
+def linked(daemons, east, west):
+    made = []
+
+    def make(**options):
+        made.append(Linked(daemons, east, west, **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+@contextlib.contextmanager
+def nothing(_linked):
+    yield
+
+
+@contextlib.contextmanager
+def paused(linked):
+    """East stands still, its daemon and its OSD, and goes on afterwards."""
+    lab_dir = linked.sites[0].conf.parent.parent
+    os.kill(linked.pair.east.process.pid, signal.SIGSTOP)
+    lab("pause", lab_dir, "east", "osd")
+    try:
+        yield
+    finally:
+        lab("continue", lab_dir, "east", "osd")
+        os.kill(linked.pair.east.process.pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def cut_off(linked):
+    linked.proxy.refuse()
+    linked.proxy.cut()
+    yield
+    linked.proxy.heal()
+
+
+@contextlib.contextmanager
+def gone(linked):
+    linked.pair.east.kill()
+    yield
+    linked.proxy.heal()
+    linked.pair.east.start()
+
+
+@pytest.mark.parametrize("east_is", [nothing, paused, cut_off, gone],
+                         ids=["alive", "paused", "cut_off", "gone"])
+def test_failover_with_a_transfer_under_way(linked, east_is):
+    setup = linked()
+    pair, (east, west) = setup.pair, setup.sites
+    setup.point(2)
+    before = pair.west.committed(GROUP)[-1]["name"]
+    setup.unfinished()
+    with east_is(setup):
+        told = failover(pair.west)
+        assert told["point"] == before and told["term"] == 2 and told["outcome"] == "promoted"
+        assert 0 <= told["loss_seconds"] < 300
+        exact = at_point(west, pair.west, before)
+        assert {name: head(west, name) for name in NAMES} == exact
+        check_given_to_users(west, pair.west)
+        assert failover(pair.west)["outcome"] == "already"
+    setup.proxy.heal()
+    role(pair.east, "superseded")
+    heads = {name: head(east, name) for name in NAMES}
+    with east.image("data") as image:  # its users are left alone
+        image.write(b"old!" * 1024, 0)
+    with pytest.raises(CommandFailed):
+        pair.east.sync(GROUP)
+    # One group at each site, and east's volumes are not west's business.
+    assert [g["name"] for g in pair.west.status()["groups"]] == [GROUP]
+    assert [g["name"] for g in pair.east.status()["groups"]] == [GROUP]
+    assert heads["root"][0] == 2 * SIZE
+    takes_points(pair.west)
+    wait_for(lambda: pair.west.group(GROUP)["state"] == "degraded", 30,
+             lambda: f"east refuses them: {pair.west.group(GROUP)}")
+    history = [(e["step"], e["who"]) for e in pair.west.request("history", group=GROUP)["history"]]
+    assert [step for step, _ in history][:3] == ["begun", "raised", "done"] and history[0][1]
+    assert pair.east.request("history", group=GROUP)["history"][-1]["step"] == "superseded"
+
+
+def test_failover_asks_first_and_takes_an_older_point(linked):
+    setup = linked()
+    pair, (_, west) = setup.pair, setup.sites
+    setup.point(2)
+    setup.point(3)
+    older = pair.west.committed(GROUP)[0]["name"]
+    shown = farshore(pair.west, "failover", GROUP, "--dry-run", "--point", older)
+    assert shown.returncode == 0 and older in shown.stdout and "at most" in shown.stdout
+    refused = farshore(pair.west, "failover", GROUP, answer="n\n")
+    assert refused.returncode == 3 and pair.west.group(GROUP)["role"] == "secondary"
+    assert farshore(pair.west, "failover", GROUP, "--point", "nonsense").returncode == 3
+    assert farshore(pair.west, "failover").returncode == 2
+    told = failover(pair.west, GROUP, "--point", older)
+    assert told["point"] == older
+    exact = at_point(west, pair.west, older)
+    assert {name: head(west, name) for name in NAMES} == exact
+    check_given_to_users(west, pair.west)
+
+
+def test_failover_of_a_policy_without_select_or_discovery(linked):
+    """The record says what the volumes are; other policies' groups are left alone."""
+    setup = linked()
+    pair, (_, west) = setup.pair, setup.sites
+    for key in ("select", "group_by", "interval"):
+        del pair.west.config["policies"]["gold"][key]
+    del pair.west.config["discovery"]
+    pair.west.reload()
+    assert farshore(pair.west, "failover", "--policy", "silver", "--yes").returncode == 3
+    assert failover(pair.west, "--policy", "gold")["outcome"] == "promoted"
+    check_given_to_users(west, pair.west)
+    takes_points(pair.west)
+    pair.west.stop()
+    pair.west.start()
+    role(pair.west, "primary")
+
+
+def test_failover_on_a_full_cluster(linked):
+    setup = linked()
+    pair, (_, west) = setup.pair, setup.sites
+    setup.point(2)
+    before = pair.west.committed(GROUP)[-1]["name"]
+    setup.unfinished()
+    pair.west.expect_error("event=(cluster_down|lease_lost)")
+    west.set_full(True)
+    try:
+        told = failover(pair.west)
+        assert told["point"] == before
+        assert pair.west.group(GROUP)["role"] == "primary"
+    finally:
+        west.set_full(False)
+    exact = at_point(west, pair.west, before)
+    assert {name: head(west, name) for name in NAMES} == exact
+    check_given_to_users(west, pair.west)
+
+
+def test_what_others_wrote_is_kept_before_it_is_taken_back(linked):
+    setup = linked()
+    pair, (_, west) = setup.pair, setup.sites
+    pair.west.expect_error("event=(tampered|lease_lost)")
+    with west.image("data") as image:
+        for client, cookie, _ in image.list_lockers()["lockers"]:
+            image.break_lock(client, cookie)
+        image.write(b"\xee" * 4096, 7 * MIB)
+    wait_for(lambda: pair.west.status()["site"]["lease"] == "held" and pair.west.group(GROUP), 40,
+             "west works again")
+    before = pair.west.committed(GROUP)[-1]["name"]
+    assert failover(pair.west)["point"] == before
+    assert {n: head(west, n) for n in NAMES} == at_point(west, pair.west, before)
+    with west.image("data", read_only=True) as image:
+        left = [s["name"] for s in image.list_snaps() if s["name"].startswith("farshore.left.")]
+    assert len(left) == 1
+    with west.ioctx() as io, rbd.Image(io, "data", snapshot=left[0]) as image:
+        assert image.read(7 * MIB, 4096) == b"\xee" * 4096
+
+
+def test_split_brain_stops_both_and_overwrites_nothing(linked):
+    setup = linked()
+    pair, (east, west) = setup.pair, setup.sites
+    for daemon in pair:
+        daemon.expect_error("event=split_brain")
+    with cut_off(setup):
+        wait_for(lambda: not pair.east.status()["peers"][0]["up"], 40, "the link is down")
+        failover(pair.east)
+        failover(pair.west)
+        for site, byte in ((east, b"E"), (west, b"W")):
+            with site.image("root") as image:
+                image.write(byte * 4096, 3 * MIB)
+        heads = [{n: head(site, n) for n in NAMES} for site in (east, west)]
+    for daemon in pair:
+        becomes(daemon, "state", "split_brain")
+        assert daemon.group(GROUP)["role"] == "primary"
+    for daemon in pair:  # in its records: a restart does not forget it
+        daemon.stop()
+        daemon.start()
+        becomes(daemon, "state", "split_brain")
+    pair.wait_for_session()
+    assert [{n: head(site, n) for n in NAMES} for site in (east, west)] == heads
+    assert failover(pair.west)["term"] == 3  # the operator decides
+    role(pair.east, "superseded")
+    assert [{n: head(site, n) for n in NAMES} for site in (east, west)] == heads
+
+
+def test_progress_says_what_is_waited_for(linked):
+    """Somebody has a replica open: the failover names him, and goes on when he has gone."""
+    setup = linked()
+    pair, (_, west) = setup.pair, setup.sites
+    pair.west.expect_error("event=lease_lost")
+    with west.image("data") as image:
+        for client, cookie, _ in image.list_lockers()["lockers"]:
+            image.break_lock(client, cookie)
+        wait_for(lambda: pair.west.status()["site"]["lease"] == "held" and pair.west.group(GROUP),
+                 40, "west works again")
+        image.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
+        said = []
+
+        def run():
+            said.append(farshore(pair.west, "failover", "--yes", GROUP))
+        thread = threading.Thread(target=run)
+        thread.start()
+        wait_for(lambda: pair.west.group(GROUP)["role"] == "promoting", 20, "it has begun")
+        thread.join(4)
+        assert thread.is_alive()
+    thread.join(100)
+    assert said[0].returncode == 0, said[0].stderr
+    assert "waits:" in said[0].stderr and "stop using it there" in said[0].stderr
+    check_given_to_users(west, pair.west)

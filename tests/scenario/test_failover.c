@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Failover in memory: the daemon logic of both sites, with the other one alive, cut off or dead,
+ * and a crash at each step of a promotion. Whatever happens:
+ *
+ *   - the promoted images hold exactly the point's bytes, or what their users wrote since (I2)
+ *   - images are their users' only when the record says primary, and stay so
+ *   - the term is raised once, whoever dies and however often it is asked for (I3)
+ *   - the old primary ends as superseded and ships nothing; equal terms stop both sites
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/operation.h"
+#include "farshore/fault.h"
+#include "tests/scenario/pair.h"
+
+#define INTERVAL (10 * FS_SEC)
+#define STEP     (100 * FS_MSEC)
+#define N_IMAGES 2
+
+static const struct fs_uuid newest;
+
+static void expect_role(struct pair_site *site, enum fs_role role)
+{
+    assert_string_equal(fs_role_name(pair_find(site, "a")->record->role), fs_role_name(role));
+}
+
+static struct mem_image *image(struct pair_site *site, unsigned i)
+{
+    char name[16];
+
+    (void)snprintf(name, sizeof(name), "a-%u", i);
+    return mem_store_find(site->store, "rbd", name);
+}
+
+/* West's heads are as the point has them, byte for byte, as east took it. */
+static void check_heads(struct pair *pair, const struct fs_uuid *point)
+{
+    const struct fs_group *west = pair_find(&pair->west, "a");
+
+    assert_true(
+        mem_store_same_point(pair->east.store, pair->west.store, &west->record->group, point));
+    for (unsigned i = 0; i < N_IMAGES; i++) {
+        struct mem_image *there = image(&pair->west, i);
+        uint64_t size = mem_image_size(there);
+        const struct fs_record_point *at = fs_record_find_point(west->record, point);
+        assert_int_equal(size, at->contents[i].geometry.size);
+        assert_true(mem_image_is_at(there, at->contents[i].snap_id));
+    }
+}
+
+static void check_writable(struct pair *pair, bool writable)
+{
+    for (unsigned i = 0; i < N_IMAGES; i++) {
+        assert_int_equal(mem_image_is_writable(image(&pair->west, i)), writable);
+    }
+}
+
+static struct fs_uuid synced(struct pair *pair)
+{
+    return pair_check_synced(pair, "a")->point.id;
+}
+
+/* A group with two recovery points, and a third one that is being shipped when the link breaks. */
+static struct pair *begin(bool unfinished)
+{
+    struct pair *pair = pair_new(INTERVAL);
+
+    pair_connect(pair);
+    (void)pair_add_group(pair, "a", N_IMAGES);
+    pair_advance(pair, INTERVAL + FS_SEC);
+    pair_write(pair, "a");
+    pair_advance(pair, INTERVAL);
+    (void)synced(pair);
+    if (unfinished) {
+        mem_image_resize(image(&pair->east, 1), 2 * PAIR_IMAGE_SIZE);
+        mem_image_scribble(image(&pair->east, 0), 0, PAIR_IMAGE_SIZE, false);
+        mem_store_hold(pair->west.store, MEM_OP_COMMIT);
+        pair_advance(pair, INTERVAL);
+        assert_int_equal(mem_store_in_flight(pair->west.store, MEM_OP_COMMIT), 1);
+        pair_cut(pair);
+        mem_store_fail(pair->west.store, MEM_OP_COMMIT, 1, 0, FS_ERR_TRANSIENT, ETIMEDOUT);
+    }
+    return pair;
+}
+
+static uint64_t failover(struct pair_site *site)
+{
+    const struct fs_record_point *point;
+    char text[512];
+    struct fs_group *group = pair_find(site, "a");
+
+    assert_null(fs_failover_refusal(group, &newest, &point, text, sizeof(text)));
+    return fs_failover_start(group, &newest, "tester");
+}
+
+static const struct fs_operation_result *finished(struct pair_site *site, uint64_t serial)
+{
+    const struct fs_operation_result *result = NULL;
+
+    for (unsigned i = 0; i < 600 && !result; i++) {
+        pair_advance(site->pair, STEP);
+        result = fs_operation_result(pair_find(site, "a"), serial);
+    }
+    assert_non_null(result);
+    return result;
+}
+
+static void test_failover_alive_peer_is_superseded(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+    struct fs_uuid point = synced(pair);
+    const struct fs_operation_result *result = finished(&pair->west, failover(&pair->west));
+
+    assert_false(result->failed);
+    assert_true(fs_uuid_equal(&result->point.id, &point));
+    assert_true(result->loss_ns >= 0 && result->loss_ns < 2 * INTERVAL);
+    expect_role(&pair->west, FS_ROLE_PRIMARY);
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    check_heads(pair, &point);
+    check_writable(pair, true);
+    assert_int_equal(pair_find(&pair->west, "a")->record->term.number, 2);
+    assert_int_equal(pair_state(&pair->east, "a"), FS_STATE_SUPERSEDED);
+
+    /* East takes nothing more; west takes points and offers them, and east refuses. */
+    size_t taken = pair_find(&pair->east, "a")->record->n_points;
+    pair_write(pair, "a");
+    pair_discover_west(pair);
+    mem_image_scribble(image(&pair->west, 0), 4096, 5000, true);
+    pair_advance(pair, 3 * INTERVAL);
+    assert_int_equal(pair_find(&pair->east, "a")->record->n_points, taken);
+    const struct fs_record *west = pair_find(&pair->west, "a")->record;
+    assert_int_equal(west->points[west->n_points - 1].state, FS_POINT_COMPLETE);
+    assert_int_equal(west->points[west->n_points - 1].point.term.number, 2);
+    assert_true(west->points[west->n_points - 1].point.seq > result->point.seq);
+    assert_int_equal(pair_state(&pair->west, "a"), FS_STATE_DEGRADED);
+    assert_int_equal(pair->west.ctx.groups->count, 1);
+    assert_int_equal(pair->east.ctx.groups->count, 1);
+    pair_free(pair);
+}
+
+static void test_failover_twice_raises_the_term_once(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+    uint64_t first = failover(&pair->west);
+
+    assert_int_equal(failover(&pair->west), first); /* joins the one under way */
+    (void)finished(&pair->west, first);
+    assert_true(fs_failover_is_done(pair_find(&pair->west, "a")));
+    pair_restart(&pair->west);
+    assert_true(fs_failover_is_done(pair_find(&pair->west, "a")));
+    assert_int_equal(pair_find(&pair->west, "a")->record->term.number, 2);
+    pair_free(pair);
+}
+
+static void test_failover_takes_back_what_an_unfinished_transfer_wrote(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(true);
+    const struct fs_record *record = pair_find(&pair->west, "a")->record;
+    struct fs_uuid point = fs_record_newest_committed(record)->point.id;
+    uint64_t serial = failover(&pair->west);
+
+    pair_advance(pair, 2 * FS_SEC); /* it waits for the commit under way */
+    expect_role(&pair->west, FS_ROLE_SECONDARY);
+    char text[400];
+    fs_operation_text(pair_find(&pair->west, "a"), text, sizeof(text));
+    assert_non_null(strstr(text, "under way"));
+    mem_store_crash(pair->west.store); /* instead of it */
+    mem_store_release(pair->west.store, MEM_OP_COMMIT);
+    pair_restart(&pair->west);
+    (void)serial;
+    const struct fs_operation_result *result = finished(&pair->west, failover(&pair->west));
+    assert_false(result->failed);
+    assert_true(fs_uuid_equal(&result->point.id, &point));
+    check_heads(pair, &point);
+    check_writable(pair, true);
+    pair_free(pair);
+}
+
+static void test_failover_to_an_older_point(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+    struct fs_group *west = pair_find(&pair->west, "a");
+    const struct fs_uuid older = west->record->points[0].point.id;
+    struct fs_uuid point = synced(pair);
+    const struct fs_record_point *found;
+    char text[512];
+
+    assert_false(fs_uuid_equal(&older, &point));
+    assert_null(fs_failover_refusal(west, &older, &found, text, sizeof(text)));
+    const struct fs_operation_result *result =
+        finished(&pair->west, fs_failover_start(west, &older, "tester"));
+    assert_true(fs_uuid_equal(&result->point.id, &older));
+    found = fs_record_find_point(west->record, &older);
+    for (unsigned i = 0; i < N_IMAGES; i++) {
+        assert_true(mem_image_is_at(image(&pair->west, i), found->contents[i].snap_id));
+    }
+    pair_free(pair);
+}
+
+static void test_failover_returning_primary_is_superseded_at_first_contact(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+
+    pair_cut(pair);
+    pair_write(pair, "a");
+    (void)finished(&pair->west, failover(&pair->west));
+    pair_advance(pair, 3 * INTERVAL);
+    expect_role(&pair->east, FS_ROLE_PRIMARY); /* nobody told it */
+    size_t points = pair_find(&pair->east, "a")->record->n_points;
+    pair_connect(pair);
+    pair_advance(pair, FS_SEC);
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    assert_int_equal(pair_find(&pair->east, "a")->record->n_points, points);
+    pair_restart(&pair->east); /* and stays so */
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    pair_free(pair);
+}
+
+/* Both sites were told to carry on alone: neither yields, and nothing is overwritten. */
+static void test_failover_at_both_sites_is_a_split_brain(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+
+    pair_cut(pair);
+    pair_discover(pair, NULL);
+    (void)finished(&pair->east, failover(&pair->east));
+    (void)finished(&pair->west, failover(&pair->west));
+    pair_discover_west(pair);
+    mem_image_scribble(image(&pair->west, 0), 4096, 5000, true);
+    pair_write(pair, "a");
+    pair_connect(pair);
+    pair_advance(pair, 3 * INTERVAL);
+    struct pair_site *const sites[] = {&pair->east, &pair->west};
+    for (size_t i = 0; i < 2; i++) {
+        expect_role(sites[i], FS_ROLE_PRIMARY);
+        assert_int_equal(pair_state(sites[i], "a"), FS_STATE_SPLIT_BRAIN);
+        assert_int_equal(pair_find(sites[i], "a")->record->term.number, 2);
+        assert_int_equal(pair_find(sites[i], "a")->stats.total.written_bytes != 0, i == 1);
+    }
+    uint64_t offered = mem_store_started(pair->west.store, MEM_OP_SINK_OPEN);
+    pair_restart(&pair->east); /* it is in the records: nobody has to find out again */
+    pair_discover(pair, NULL);
+    assert_int_equal(pair_state(&pair->east, "a"), FS_STATE_SPLIT_BRAIN);
+    pair_connect(pair);
+    pair_advance(pair, 2 * INTERVAL);
+    assert_int_equal(mem_store_started(pair->west.store, MEM_OP_SINK_OPEN), offered);
+
+    /* The operator decides for west. */
+    (void)finished(&pair->west, failover(&pair->west));
+    pair_advance(pair, FS_SEC);
+    assert_int_equal(pair_find(&pair->west, "a")->record->term.number, 3);
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    pair_free(pair);
+}
+
+/* A superseded site is told to carry on: the other one yields. */
+static void test_failover_of_a_superseded_site_goes_on_from_its_head(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+    uint8_t before[4096], after[4096];
+
+    (void)finished(&pair->west, failover(&pair->west));
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    mem_image_read(image(&pair->east, 0), 1u << 20, before, sizeof(before));
+    const struct fs_operation_result *result = finished(&pair->east, failover(&pair->east));
+    assert_false(result->has_point);
+    mem_image_read(image(&pair->east, 0), 1u << 20, after, sizeof(after));
+    assert_memory_equal(before, after, sizeof(before));
+    pair_advance(pair, FS_SEC);
+    expect_role(&pair->east, FS_ROLE_PRIMARY);
+    expect_role(&pair->west, FS_ROLE_SUPERSEDED);
+    assert_int_equal(pair_find(&pair->east, "a")->record->term.number, 3);
+    pair_free(pair);
+}
+
+static void test_failover_needs_a_point(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_new(INTERVAL);
+    const struct fs_record_point *point;
+    char text[512];
+
+    mem_store_hold(pair->west.store, MEM_OP_COMMIT);
+    pair_connect(pair);
+    (void)pair_add_group(pair, "a", N_IMAGES);
+    pair_advance(pair, INTERVAL);
+    assert_non_null(
+        fs_failover_refusal(pair_find(&pair->west, "a"), &newest, &point, text, sizeof(text)));
+    assert_non_null(strstr(text, "no recovery point"));
+    pair_free(pair);
+}
+
+static void test_failover_waits_for_a_lock_and_says_so(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+
+    pair_cut(pair);
+    mem_store_fail(pair->west.store, MEM_OP_PROMOTE, 1, 3, FS_ERR_TRANSIENT, EBUSY);
+    uint64_t serial = failover(&pair->west);
+    pair_advance(pair, 1500 * FS_MSEC);
+    char text[400];
+    fs_operation_text(pair_find(&pair->west, "a"), text, sizeof(text));
+    assert_non_null(strstr(text, "injected fault"));
+    assert_false(finished(&pair->west, serial)->failed);
+    check_writable(pair, true);
+    pair_free(pair);
+}
+
+/* Past its limit the command ends, and the promotion does not. */
+static void test_failover_that_takes_too_long_goes_on_by_itself(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+
+    pair_cut(pair);
+    mem_store_fail(pair->west.store, MEM_OP_PROMOTE, 1, UINT64_MAX, FS_ERR_TRANSIENT, EBUSY);
+    uint64_t serial = failover(&pair->west);
+    for (unsigned i = 0; i < 80; i++) {
+        pair_advance(pair, FS_SEC);
+    }
+    assert_true(fs_operation_result(pair_find(&pair->west, "a"), serial)->failed);
+    expect_role(&pair->west, FS_ROLE_PROMOTING);
+    mem_store_fail(pair->west.store, MEM_OP_PROMOTE, 1, 0, FS_ERR_TRANSIENT, EBUSY);
+    for (unsigned i = 0; i < 80; i++) {
+        pair_advance(pair, FS_SEC);
+    }
+    expect_role(&pair->west, FS_ROLE_PRIMARY);
+    check_writable(pair, true);
+    assert_int_equal(pair_find(&pair->west, "a")->record->term.number, 2);
+    pair_free(pair);
+}
+
+/* --- the crash matrix --------------------------------------------------------------------------
+ */
+
+#ifdef FARSHORE_FAULTS
+
+struct crash {
+    char name[64];
+    const char *before; /* a crash there first, or NULL */
+    const char *step;
+    unsigned nth;
+};
+
+struct life {
+    const struct crash *crash;
+    struct pair *pair;
+    unsigned passed;
+    bool first_done;
+    struct pair_site *dead;
+};
+
+static void pass(void *arg, const char *step)
+{
+    struct life *life = arg;
+    bool first = life->crash->before && !life->first_done;
+    const char *due = first ? life->crash->before : life->crash->step;
+
+    if (life->dead || strcmp(step, due) != 0 || ++life->passed != (first ? 1 : life->crash->nth)) {
+        return;
+    }
+    life->passed = first ? 0 : life->passed;
+    life->first_done = true;
+    life->dead = strncmp(step, "supersede.", 10) == 0 ? &life->pair->east : &life->pair->west;
+    mem_store_crash(life->dead->store);
+    if (life->pair->link) {
+        fake_link_cut_after(life->pair->link, 0, 0);
+    }
+}
+
+static void go_on(struct life *life, int64_t ns)
+{
+    for (; ns > 0; ns -= STEP) {
+        pair_advance(life->pair, STEP);
+        if (life->dead) {
+            struct pair_site *site = life->dead;
+            enum fs_role role;
+
+            pair_restart(site);
+            life->dead = NULL;
+            role = pair_find(&life->pair->west, "a")->record->role;
+            if (role == FS_ROLE_SECONDARY) {
+                (void)failover(&life->pair->west); /* the command got no answer: again */
+            }
+            if (role != FS_ROLE_PRIMARY) { /* nobody may write before the record allows it */
+                check_writable(life->pair, false);
+            }
+            pair_dial(life->pair);
+            pair_discover(life->pair, NULL);
+        }
+    }
+}
+
+static void test_crash_heals(void **state)
+{
+    struct life life = {.crash = *state, .pair = begin(false)};
+    struct pair *pair = life.pair;
+    struct fs_uuid point = synced(pair);
+
+    fs_fault_set_hook(pass, &life);
+    (void)failover(&pair->west);
+    go_on(&life, 2 * INTERVAL);
+    fs_fault_set_hook(NULL, NULL);
+    if (life.crash->nth == 1) {
+        assert_true(life.passed >= 1); /* the step is passed, or this matrix is out of date */
+    }
+    expect_role(&pair->west, FS_ROLE_PRIMARY);
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    const struct fs_record *record = pair_find(&pair->west, "a")->record;
+    assert_int_equal(record->term.number, 2);
+    assert_false(record->promotion.present);
+    check_heads(pair, &point);
+    check_writable(pair, true);
+    pair_free(pair);
+}
+
+#define CASES_MAX 64
+
+static size_t add_crashes(struct CMUnitTest *tests, struct crash *crashes)
+{
+    size_t n = 0;
+
+    for (const struct fs_fault_step *step = fs_fault_steps; step->name; step++) {
+        bool ours =
+            strncmp(step->name, "promote.", 8) == 0 || strncmp(step->name, "supersede.", 10) == 0;
+        const char *before = strcmp(step->name, "promote.lifted") == 0 ? "promote.primary" : NULL;
+
+        for (unsigned nth = 1; ours && nth <= N_IMAGES; nth++, n++) {
+            assert_true(n < CASES_MAX);
+            crashes[n] = (struct crash){.before = before, .step = step->name, .nth = nth};
+            (void)snprintf(crashes[n].name, sizeof(crashes[n].name), "test_crash_at_%s_%u_heals",
+                           step->name, nth);
+            tests[n] = (struct CMUnitTest){.name = crashes[n].name,
+                                           .test_func = test_crash_heals,
+                                           .initial_state = &crashes[n]};
+        }
+    }
+    return n;
+}
+
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_failover_alive_peer_is_superseded),
+        cmocka_unit_test(test_failover_twice_raises_the_term_once),
+        cmocka_unit_test(test_failover_takes_back_what_an_unfinished_transfer_wrote),
+        cmocka_unit_test(test_failover_to_an_older_point),
+        cmocka_unit_test(test_failover_returning_primary_is_superseded_at_first_contact),
+        cmocka_unit_test(test_failover_at_both_sites_is_a_split_brain),
+        cmocka_unit_test(test_failover_of_a_superseded_site_goes_on_from_its_head),
+        cmocka_unit_test(test_failover_needs_a_point),
+        cmocka_unit_test(test_failover_waits_for_a_lock_and_says_so),
+        cmocka_unit_test(test_failover_that_takes_too_long_goes_on_by_itself),
+    };
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+
+#ifdef FARSHORE_FAULTS
+    static struct crash crashes[CASES_MAX];
+    static struct CMUnitTest crash_tests[CASES_MAX];
+    size_t n = add_crashes(crash_tests, crashes);
+
+    rc += _cmocka_run_group_tests("failover_crashes", crash_tests, n, NULL, NULL);
+#endif
+    return rc;
+}
