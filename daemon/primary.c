@@ -171,6 +171,8 @@ static int merge_config(const struct fs_group *group, struct fs_record *record)
 
     if (policy && !same_text(record->peer, policy->peer)) {
         (void)snprintf(record->peer, sizeof(record->peer), "%s", policy->peer);
+        record->peer_term = (struct fs_term){0}; /* of another site's record */
+        record->peer_version = 0;
         changed = 1;
     }
     if (policy && policy->interval_ns > 0 && record->interval_ns != policy->interval_ns) {
@@ -369,6 +371,9 @@ static void settle(struct fs_group *group, const struct fs_sender_result *result
     }
     *settling = (struct settling){.group = group, .point = point->point, .stats = result->stats};
     fs_record_find_point(record, &point->point.id)->bytes = result->stats.changed_bytes;
+    /* What the peer says it has stored; less than before only where an operator let it. */
+    record->peer_term = record->term;
+    record->peer_version = result->record_version;
     enter(group, FS_PHASE_SETTLING);
     ctx->source->ops->settle(ctx->source, record, &settling->point.id, result->agreed,
                              point->taken_ns, settle_done, settling);
@@ -396,6 +401,11 @@ static void sent(void *arg, const struct fs_sender_result *result)
     if (result->stats.resumed_bytes > 0) {
         fs_log(FS_EV_SYNC_RESUMED, FS_S("group", group->record->name),
                FS_U("resumed_bytes", result->stats.resumed_bytes),
+               FS_U("wire_bytes", result->stats.wire_bytes));
+    }
+    if (result->compared && result->outcome == FS_SENT_COMMITTED) {
+        fs_log(FS_EV_REBASED, FS_S("group", group->record->name),
+               FS_U("bytes", result->stats.changed_bytes),
                FS_U("wire_bytes", result->stats.wire_bytes));
     }
     switch (result->outcome) {
@@ -439,6 +449,7 @@ static void ship(struct fs_group *group, const struct fs_record_point *point)
     }
     const struct fs_sender_options options = {
         .source = ctx->source,
+        .digester = ctx->digester,
         .session = fs_peers_session(ctx->peers, group->record->peer),
         .cpu = ctx->cpu,
         .clock = ctx->clock,

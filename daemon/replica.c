@@ -200,6 +200,7 @@ static bool receive(struct fs_groups *groups, struct fs_group *group, const char
         .n_pools = policy->n_pools,
         .retain = policy->retain,
         .adopt = group->adopt,
+        .compare = fs_session_peer(session)->features & FS_FEATURE_COMPARE,
     };
     const struct fs_receiver_options options = {
         .sink = ctx->sink,

@@ -95,7 +95,7 @@ const char *fs_verdict_of_refusal(enum fs_refusal refusal, const struct fs_error
         [FS_REFUSE_NOT_SECONDARY] = {FS_STATE_ERROR, "not_secondary",
                                      "see `farshore status` at the peer"},
         [FS_REFUSE_NO_BASE] = {FS_STATE_DIVERGED, "no_base",
-                               "the sites have no point in common any more"},
+                               "decide which site's data is to stay; nothing is lost meanwhile"},
         [FS_REFUSE_NO_SPACE] = {FS_STATE_NO_SPACE, "no_space",
                                 "make room in the pool at the peer; it goes on by itself"},
         [FS_REFUSE_BUSY] = {FS_STATE_SYNCING, "busy", NULL},

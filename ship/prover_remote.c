@@ -25,21 +25,6 @@ static int on_ready(struct fs_prover *prover, const struct fs_frame *frame, stru
     return r;
 }
 
-/* Entries are of the range that was asked for, at multiples of the unit; next goes on. */
-static bool answers(const struct fs_digest_query *query, const struct fs_digest_batch *batch)
-{
-    if (batch->next <= query->from || batch->next > query->to) {
-        return false;
-    }
-    for (size_t i = 0; i < batch->n_entries; i++) {
-        uint64_t offset = batch->entries[i].offset;
-        if (offset < query->from || offset % query->unit != 0) {
-            return false;
-        }
-    }
-    return batch->next == query->to || batch->next % query->unit == 0;
-}
-
 static int on_batch(struct fs_prover *prover, const struct fs_frame *frame, struct fs_error *err)
 {
     bool narrow = prover->step == PROVER_NARROW_OTHER;
@@ -52,7 +37,7 @@ static int on_batch(struct fs_prover *prover, const struct fs_frame *frame, stru
     if (r < 0) {
         return r;
     }
-    if (answers(&prover->query, &batch)) {
+    if (fs_digest_batch_answers(&batch, &prover->query)) {
         list->count = batch.n_entries;
         list->next = batch.next;
         memcpy(list->entries, batch.entries, batch.n_entries * sizeof(*batch.entries));

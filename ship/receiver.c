@@ -52,7 +52,9 @@ static void finish(struct fs_receiver *receiver)
 {
     if (receiver->session && receiver->result.committed) {
         /* Only now: the source may offer the next point at once, and this one is settled. */
-        struct fs_committed committed = {.point = receiver->offer.point.id};
+        const struct fs_record *record = receiver->result.record;
+        struct fs_committed committed = {.point = receiver->offer.point.id,
+                                         .record_version = record ? record->version : 0};
         fs_fault("answer.send");
         FS_STREAM_SEND(receiver->session, FS_FRAME_COMMITTED, receiver->stream, committed,
                        &committed);
@@ -67,6 +69,7 @@ static void finish(struct fs_receiver *receiver)
     receiver->done(receiver->arg, &receiver->result);
     fs_commit_fini(&receiver->finals);
     fs_offer_fini(&receiver->offer);
+    free(receiver->digests);
     free(receiver->pools);
     free(receiver);
 }
@@ -83,7 +86,7 @@ static void closed_cb(void *arg, struct fs_record *record, const struct fs_error
 static void go_on_ending(struct fs_receiver *receiver)
 {
     if (receiver->queue || receiver->jobs_in_flight > 0 || receiver->writes_in_flight > 0 ||
-        receiver->syncing || receiver->open_pending || receiver->closing) {
+        receiver->syncing || receiver->digesting || receiver->open_pending || receiver->closing) {
         return;
     }
     if (receiver->incoming && receiver->keep_positions && receiver->unsynced) {
@@ -209,9 +212,10 @@ void fs_receiver_progress(struct fs_receiver *receiver)
 static int commit_frame(struct fs_receiver *receiver, const struct fs_frame *frame,
                         struct fs_error *err)
 {
-    if (receiver->state != RECEIVER_RECEIVING) {
-        return fs_error_set(err, FS_ERR_PEER, EPROTO,
-                            "the peer sent COMMIT before ACCEPT or twice");
+    if (receiver->state != RECEIVER_RECEIVING || receiver->digesting) {
+        return fs_error_set(
+            err, FS_ERR_PEER, EPROTO,
+            "the peer sent COMMIT before ACCEPT, twice, or while it waits for digests");
     }
     int r = fs_commit_decode(frame->payload, frame->length, &receiver->finals, err);
     if (r < 0) {
@@ -262,6 +266,8 @@ static int frame_cb(void *arg, const struct fs_frame *frame, struct fs_error *er
         return fs_receiver_segment(receiver, frame, err);
     case FS_FRAME_COMMIT:
         return commit_frame(receiver, frame, err);
+    case FS_FRAME_DIGEST_WANT:
+        return fs_receiver_digest(receiver, frame, err);
     case FS_FRAME_ABORT:
         return abort_frame(receiver, frame, err);
     default:

@@ -90,6 +90,8 @@ struct fs_receiver {
     bool unsynced; /* applied moved since the last sync began */
     uint64_t unsynced_bytes;
     int64_t synced_at_ns;
+    bool digesting;
+    struct fs_digest_list *digests; /* owned; the answer that is being made, or NULL */
     struct fs_commit finals;
     struct fs_transfer_stats stats;
 };
@@ -110,6 +112,10 @@ int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *fra
 void fs_receiver_drop_queue(struct fs_receiver *receiver);
 void fs_receiver_free_arrivals(struct fs_receiver *receiver); /* nothing is in flight */
 void fs_receiver_granted_cb(struct fs_budget_client *client);
+
+/* receiver_digest.c: a DIGEST_WANT came. As the frame callback of streams. */
+int fs_receiver_digest(struct fs_receiver *receiver, const struct fs_frame *frame,
+                       struct fs_error *err);
 
 /* receiver_sync.c: make positions durable where it is due, or now. */
 void fs_receiver_sync_due(struct fs_receiver *receiver);

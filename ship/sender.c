@@ -22,6 +22,8 @@ static void finish(struct fs_sender *sender)
         free(sender->batches[i]);
     }
     free(sender->spare);
+    sender->result.compared = sender->comparison != NULL;
+    free(sender->comparison);
     if (sender->result.outcome == FS_SENT_COMMITTED) {
         sender->result.agreed = sender->agreed;
         sender->result.n_agreed = sender->offer.n_volumes;
@@ -49,13 +51,33 @@ static void end_done(struct fs_job *job)
     finish((struct fs_sender *)((char *)job - offsetof(struct fs_sender, end_job)));
 }
 
+static void close_reading_cb(void *arg, const struct fs_error *err)
+{
+    struct fs_sender *sender = arg;
+    (void)err; /* closing never fails */
+    if (sender->reading) {
+        sender->reading->ops->close(sender->reading, closed_cb, sender);
+    } else {
+        finish(sender);
+    }
+}
+
+/* A list that waits for the peer's digests is over with the stream. */
+static bool is_listing(const struct fs_sender *sender)
+{
+    return sender->comparison ? fs_sender_compares(sender) : sender->listing;
+}
+
 void fs_sender_check_drained(struct fs_sender *sender)
 {
-    if (sender->state != SENDER_ENDING || sender->closing || sender->opening || sender->listing ||
-        sender->reads_in_flight > 0 || sender->jobs_in_flight > 0) {
+    if (sender->state != SENDER_ENDING || sender->closing || sender->opening ||
+        is_listing(sender) || sender->reads_in_flight > 0 || sender->jobs_in_flight > 0) {
         return;
     }
     sender->closing = true;
+    if (fs_sender_compare_close(sender, close_reading_cb)) {
+        return;
+    }
     if (sender->reading) {
         sender->reading->ops->close(sender->reading, closed_cb, sender);
         return;
@@ -112,6 +134,33 @@ static void lost_cb(void *arg, const struct fs_error *err)
 
 /* --- what the peer says ---------------------------------------------------------------------- */
 
+static void opened_cb(void *arg, struct fs_reading *reading, const struct fs_error *err);
+
+/* The diff cannot tell what changed: open for comparing. */
+static void open_compared(struct fs_sender *sender)
+{
+    struct fs_error err = FS_ERROR_INIT;
+    sender->opening = true;
+    if (fs_sender_compare_open(sender, &err) < 0) {
+        sender->opening = false;
+        fs_sender_fail(sender, &err);
+    }
+}
+
+void fs_sender_compare_opened(struct fs_sender *sender, const struct fs_error *err)
+{
+    sender->opening = false;
+    if (sender->state == SENDER_ENDING) {
+        fs_sender_check_drained(sender);
+    } else if (err) {
+        fs_sender_fail(sender, err);
+    } else {
+        sender->opening = true;
+        sender->source->ops->open(sender->source, sender->record, &sender->point, NULL, opened_cb,
+                                  sender);
+    }
+}
+
 static void opened_cb(void *arg, struct fs_reading *reading, const struct fs_error *err)
 {
     struct fs_sender *sender = arg;
@@ -119,6 +168,10 @@ static void opened_cb(void *arg, struct fs_reading *reading, const struct fs_err
     sender->reading = reading;
     if (sender->state == SENDER_ENDING) {
         fs_sender_check_drained(sender);
+        return;
+    }
+    if (!reading && !sender->comparison && err && err->code == ENODATA) {
+        open_compared(sender);
         return;
     }
     if (!reading) {
@@ -144,7 +197,7 @@ static bool is_held(const struct fs_offer *offer, const struct fs_uuid *base)
             return true;
         }
     }
-    return fs_uuid_is_zero(base);
+    return fs_uuid_is_zero(base) || fs_uuid_equal(base, &offer->point.id);
 }
 
 static int accepted(struct fs_sender *sender, const struct fs_accept *accept, struct fs_error *err)
@@ -170,6 +223,10 @@ static int accepted(struct fs_sender *sender, const struct fs_accept *accept, st
     sender->stats.done_bytes = sender->stats.resumed_bytes;
     fs_fault("accept.received");
     sender->state = SENDER_OPENING;
+    if (fs_uuid_equal(&accept->base, &sender->point)) {
+        open_compared(sender);
+        return 0;
+    }
     sender->opening = true;
     sender->source->ops->open(sender->source, sender->record, &sender->point, &accept->base,
                               opened_cb, sender);
@@ -218,6 +275,7 @@ static int committed(struct fs_sender *sender, const struct fs_committed *messag
     for (size_t i = 0; sender->state == SENDER_COMMITTING && i < sender->offer.n_volumes; i++) {
         sender->agreed[i] = sender->volumes[i].position.chain;
     }
+    sender->result.record_version = message->record_version;
     fs_fault("answer.received");
     sender->stats.done_bytes = sender->stats.total_bytes;
     end(sender, FS_SENT_COMMITTED);
@@ -266,6 +324,8 @@ static int frame_cb(void *arg, const struct fs_frame *frame, struct fs_error *er
         return accept_frame(sender, frame, err);
     case FS_FRAME_PROGRESS:
         return progress_frame(sender, frame, err);
+    case FS_FRAME_DIGEST_BATCH:
+        return fs_sender_digests(sender, frame, err);
     case FS_FRAME_REFUSE:
         r = fs_refuse_decode(frame->payload, frame->length, &refuse, err);
         if (r == 0) {
@@ -322,6 +382,7 @@ struct fs_sender *fs_sender_start(const struct fs_sender_options *options,
         return NULL;
     }
     sender->source = options->source;
+    sender->digester = options->digester;
     sender->session = options->session;
     sender->cpu = options->cpu;
     sender->budget = options->budget;

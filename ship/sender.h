@@ -95,9 +95,12 @@ enum sender_state {
     SENDER_ENDING,     /* the outcome is known: drain, close, say so */
 };
 
+struct fs_comparison;
+
 struct fs_sender {
     struct fs_source *source;
-    struct fs_session *session; /* NULL once it is lost */
+    struct fs_digester *digester; /* or NULL */
+    struct fs_session *session;   /* NULL once it is lost */
     uint32_t stream;
     struct fs_pool *cpu;
     struct fs_budget *budget;
@@ -114,6 +117,7 @@ struct fs_sender {
     struct fs_sender_result result;
     struct fs_digest agreed[FS_VOLUMES_MAX];
     struct fs_reading *reading;
+    struct fs_comparison *comparison; /* owned; NULL: the diff tells what changed */
     bool opening, closing;
     struct fs_job end_job;
 
@@ -140,6 +144,8 @@ struct fs_sender {
 void fs_sender_fail(struct fs_sender *sender, const struct fs_error *err);
 /* sender.c: ends what has nothing in flight any more. */
 void fs_sender_check_drained(struct fs_sender *sender);
+/* sender.c: what fs_sender_compare_open has opened, or err. */
+void fs_sender_compare_opened(struct fs_sender *sender, const struct fs_error *err);
 /* sender_ship.c: do what can be done now. Only while shipping. */
 void fs_sender_pump(struct fs_sender *sender);
 /* sender_ship.c: the budget has granted what the waiting chunk needs. */
@@ -148,9 +154,24 @@ void fs_sender_granted_cb(struct fs_budget_client *client);
 void fs_sender_drop_chunks(struct fs_sender *sender);
 /* sender_plan.c: list ahead and cut chunks until one waits for the budget or for a list. */
 void fs_sender_plan(struct fs_sender *sender);
+/* sender_plan.c: the list that was asked for is there, or err. */
+void fs_sender_listed(struct fs_sender *sender, struct fs_extent_list *list,
+                      const struct fs_error *err);
 /* sender_ship.c: take over a chunk that the planner has finished. */
 void fs_sender_queue_chunk(struct fs_sender *sender, struct chunk *chunk);
 void fs_chunk_free(struct chunk *chunk);
+/* sender_compare.c: find the difference by digests. Opens the point; fs_sender_compare_opened
+ * follows, unless it fails at once. */
+int fs_sender_compare_open(struct fs_sender *sender, struct fs_error *err);
+/* sender_compare.c: in the place of the source's list; fs_sender_listed follows. */
+void fs_sender_compare(struct fs_sender *sender, unsigned volume, uint64_t from,
+                       struct fs_extent_list *list);
+/* sender_compare.c: a DIGEST_BATCH came. As the frame callback of streams. */
+int fs_sender_digests(struct fs_sender *sender, const struct fs_frame *frame, struct fs_error *err);
+/* sender_compare.c: whether an operation of the digester is under way. */
+bool fs_sender_compares(const struct fs_sender *sender);
+/* sender_compare.c: close what is open, done follows with the sender; false: nothing is. */
+bool fs_sender_compare_close(struct fs_sender *sender, fs_digest_io_fn *done);
 /* sender_plan.c: everything of every volume is in chunks that were queued. */
 bool fs_sender_planned_all(const struct fs_sender *sender);
 

@@ -23,9 +23,9 @@ static bool list_is_valid(const struct fs_extent_list *list, uint64_t from, uint
     return list->next <= size && (list->next > from || from == size);
 }
 
-static void listed_cb(void *arg, struct fs_extent_list *list, const struct fs_error *err)
+void fs_sender_listed(struct fs_sender *sender, struct fs_extent_list *list,
+                      const struct fs_error *err)
 {
-    struct fs_sender *sender = arg;
     struct batch *batch = sender->spare;
     sender->listing = false;
     if (sender->state == SENDER_ENDING) {
@@ -59,6 +59,11 @@ static void listed_cb(void *arg, struct fs_extent_list *list, const struct fs_er
     fs_sender_pump(sender);
 }
 
+static void listed_cb(void *arg, struct fs_extent_list *list, const struct fs_error *err)
+{
+    fs_sender_listed(arg, list, err);
+}
+
 /* Volumes that are complete at the target already are passed over. */
 static void list_ahead(struct fs_sender *sender)
 {
@@ -86,6 +91,10 @@ static void list_ahead(struct fs_sender *sender)
     batch->list = (struct fs_extent_list){.extents = batch->extents, .capacity = LIST_EXTENTS};
     sender->spare = batch;
     sender->listing = true;
+    if (sender->comparison) {
+        fs_sender_compare(sender, batch->volume, sender->list_from, &batch->list);
+        return;
+    }
     sender->reading->ops->list(sender->reading, batch->volume, sender->list_from, &batch->list,
                                listed_cb, sender);
 }

@@ -118,6 +118,7 @@ void fs_offer_encode(const struct fs_offer *message, struct fs_buf *buf)
     fs_buf_put_u64(buf, message->taken_age_ns);
     fs_buf_put_u64(buf, message->interval_ns);
     fs_buf_put_u64(buf, message->record_version);
+    fs_buf_put_u64(buf, message->peer_version);
     fs_buf_put_u16(buf, (uint16_t)message->n_held);
     for (size_t i = 0; i < message->n_held; i++) {
         fs_buf_put_uuid(buf, &message->held[i]);
@@ -141,6 +142,7 @@ static int head_decode(struct fs_cursor *cursor, struct fs_offer *offer, struct 
     offer->taken_age_ns = fs_cursor_get_u64(cursor);
     offer->interval_ns = fs_cursor_get_u64(cursor);
     offer->record_version = fs_cursor_get_u64(cursor);
+    offer->peer_version = fs_cursor_get_u64(cursor);
     if (cursor->failed) {
         return fs_codec_fail(err, "OFFER",
                              "a field is missing, a name is not valid text or a "

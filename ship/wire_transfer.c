@@ -206,13 +206,15 @@ void fs_commit_fini(struct fs_commit *message)
 void fs_committed_encode(const struct fs_committed *message, struct fs_buf *buf)
 {
     fs_buf_put_uuid(buf, &message->point);
+    fs_buf_put_u64(buf, message->record_version);
 }
 
 int fs_committed_decode(const uint8_t *payload, size_t length, struct fs_committed *ret_message,
                         struct fs_error *err)
 {
     struct fs_cursor cursor = fs_cursor_of(payload, length);
-    struct fs_committed committed = {.point = fs_cursor_get_uuid(&cursor)};
+    struct fs_committed committed = {.point = fs_cursor_get_uuid(&cursor),
+                                     .record_version = fs_cursor_get_u64(&cursor)};
     if (!fs_cursor_finished(&cursor) || fs_uuid_is_zero(&committed.point)) {
         return fs_codec_fail(err, "COMMITTED", "it does not name one point");
     }

@@ -225,3 +225,18 @@ void fs_digest_batch_fini(struct fs_digest_batch *message)
     free(message->entries);
     *message = (struct fs_digest_batch){0};
 }
+
+bool fs_digest_batch_answers(const struct fs_digest_batch *message,
+                             const struct fs_digest_query *query)
+{
+    if (message->next <= query->from || message->next > query->to) {
+        return false;
+    }
+    for (size_t i = 0; i < message->n_entries; i++) {
+        uint64_t offset = message->entries[i].offset;
+        if (offset < query->from || offset >= message->next || offset % query->unit != 0) {
+            return false;
+        }
+    }
+    return message->next == query->to || message->next % query->unit == 0;
+}

@@ -79,6 +79,22 @@ int fs_admit_version(const struct fs_record *record, const struct fs_offer *offe
     return 0;
 }
 
+int fs_admit_seen(const struct fs_record *record, const struct fs_offer *offer,
+                  enum fs_refusal *refusal, struct fs_error *err)
+{
+    uint64_t version = record ? record->version : 0;
+
+    if (offer->peer_version <= version) {
+        return 0;
+    }
+    return fs_refuse(refusal, FS_REFUSE_RECORD_LOST, err, FS_ERR_DATA, EBADFD,
+                     "group %s: the sender has seen version %" PRIu64 " of the target's record, "
+                     "%s%" PRIu64 ": the records of the target were lost or restored from an older "
+                     "state; nothing is applied",
+                     offer->name, offer->peer_version,
+                     record ? "which is at version " : "which there is none of: version ", version);
+}
+
 bool fs_admit_place(const struct fs_admission *admission, const char *pool, const char *ns,
                     const char **ret_pool, const char **ret_ns)
 {
@@ -114,11 +130,10 @@ static bool is_held(const struct fs_offer *offer, const struct fs_uuid *id)
 }
 
 int fs_admit_base(const struct fs_record *record, const struct fs_offer *offer,
-                  const struct fs_record_point **ret_base, enum fs_refusal *refusal,
+                  const struct fs_record_point **ret_base, bool *ret_gone, enum fs_refusal *refusal,
                   struct fs_error *err)
 {
-    const struct fs_record_point *base = NULL;
-    bool any = false;
+    const struct fs_record_point *base = NULL, *newest = NULL;
 
     for (size_t i = 0; record && i < record->n_points; i++) {
         const struct fs_record_point *point = &record->points[i];
@@ -126,19 +141,21 @@ int fs_admit_base(const struct fs_record *record, const struct fs_offer *offer,
         if (point->state != FS_POINT_COMMITTED) {
             continue;
         }
-        any = true;
+        newest = point;
         if (is_held(offer, &point->point.id) && (!base || point->point.seq >= base->point.seq)) {
             base = point;
         }
     }
     *ret_base = base;
-    if (any && !base) {
-        return fs_refuse(refusal, FS_REFUSE_NO_BASE, err, FS_ERR_PERMANENT, ENOENT,
-                         "group %s: this site has recovery points, the sender holds none of them "
-                         "(its snapshots were removed, or its state was lost); bringing such a "
-                         "pair together comes in a later release. This site's points stay usable. "
-                         "To start over, move the volumes to a new group name at the source",
-                         record->name);
+    *ret_gone = newest && !base;
+    if (*ret_gone && !same_term(&newest->point.term, &offer->term)) {
+        return fs_refuse(
+            refusal, FS_REFUSE_NO_BASE, err, FS_ERR_PERMANENT, ENOENT,
+            "group %s: this site has recovery points of term %" PRIu64 ", the sender "
+            "holds none of them and is in term %" PRIu64 ": the sites' histories have "
+            "parted, and nothing is applied by itself. This site's points stay usable. "
+            "To start over, move the volumes to a new group name at the source",
+            record->name, newest->point.term.number, offer->term.number);
     }
     return 0;
 }

@@ -21,6 +21,10 @@ int fs_admit_term(const struct fs_record *record, const struct fs_offer *offer,
 int fs_admit_version(const struct fs_record *record, const struct fs_offer *offer,
                      enum fs_refusal *refusal, struct fs_error *err);
 
+/* Is the record of this site (NULL: none) as new as the offer's sender has seen it? */
+int fs_admit_seen(const struct fs_record *record, const struct fs_offer *offer,
+                  enum fs_refusal *refusal, struct fs_error *err);
+
 /*
  * Where volumes of a source pool and namespace go; borrowed from admission. The policy's map goes
  * from left to right, and after a failover the other way. False where nothing says so.
@@ -29,11 +33,12 @@ bool fs_admit_place(const struct fs_admission *admission, const char *pool, cons
                     const char **ret_pool, const char **ret_ns);
 
 /*
- * The newest committed point of the record that the offer's sender can diff from; borrowed. NULL
- * with 0: a first copy. -errno: there are points here, and none in common.
+ * The newest committed point of the record that the offer's sender can diff from; borrowed. NULL: a
+ * first copy, or (*ret_gone) there are points here which the sender has shipped in its term and
+ * holds none of any more. -errno: they are of another term, so they are not its past.
  */
 int fs_admit_base(const struct fs_record *record, const struct fs_offer *offer,
-                  const struct fs_record_point **ret_base, enum fs_refusal *refusal,
+                  const struct fs_record_point **ret_base, bool *ret_gone, enum fs_refusal *refusal,
                   struct fs_error *err);
 
 #endif

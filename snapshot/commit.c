@@ -287,6 +287,79 @@ static int finish(struct fs_site *site, struct fs_record *record, const struct f
     return rc;
 }
 
+/*
+ * A point of which somebody removed a snapshot is none any more. It was listed so long because
+ * there was nothing better: that is about to change.
+ */
+static int let_go_of_broken(struct fs_record *record, const struct fs_target *targets,
+                            size_t n_targets, struct fs_error *err)
+{
+    char name[FS_SNAP_NAME_SIZE], spec[FS_IMAGE_SPEC_SIZE];
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < n_targets; i++) {
+        struct fs_snap_list snaps = {0};
+
+        rc = with_image(fs_snap_list_load(&targets[i].image, &snaps, err), &targets[i], err);
+        for (size_t j = 0; rc == 0 && j < record->n_points; j++) {
+            struct fs_record_point *point = &record->points[j];
+            const struct fs_record_content *content =
+                fs_record_find_content(point, &targets[i].volume);
+
+            if (point->state == FS_POINT_COMMITTED && content &&
+                !fs_snap_list_find(&snaps, content->snap_id)) {
+                point->state = FS_POINT_TAKING;
+                fs_log(FS_EV_POINT_LOST, FS_S("group", record->name), FS_U("seq", point->point.seq),
+                       FS_S("image", fs_image_spec(&targets[i].ref, spec)),
+                       FS_S("snapshot", fs_point_snap_name(&point->point, name)));
+            }
+        }
+        fs_snap_list_fini(&snaps);
+    }
+    return rc;
+}
+
+/* Something of the records or of the snapshots was gone. */
+static bool is_rebase(const struct fs_commit_plan *plan)
+{
+    return fs_uuid_equal(&plan->base, &plan->point.id);
+}
+
+static bool is_known(const struct fs_record *record, const struct fs_uuid *volume, uint64_t snap_id)
+{
+    for (size_t i = 0; i < record->n_points; i++) {
+        const struct fs_record_content *content =
+            fs_record_find_content(&record->points[i], volume);
+
+        if (content && content->snap_id == snap_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What records that were lost have left: it may be a recovery point that somebody wants yet, so it
+ * is named and not removed. */
+static void tell_unknown(const struct fs_record *record, const struct fs_target *target)
+{
+    char spec[FS_IMAGE_SPEC_SIZE];
+    struct fs_snap_list snaps = {0};
+    struct fs_error ignored = FS_ERROR_INIT;
+
+    fs_snap_list_load(&target->image, &snaps, &ignored);
+    for (size_t i = 0; i < snaps.count; i++) {
+        const struct fs_snap *snap = &snaps.snaps[i];
+        uint64_t term, seq;
+
+        if (sscanf(snap->name, "farshore.%" SCNu64 ".%" SCNu64 ".", &term, &seq) == 2 &&
+            !is_known(record, &target->volume, snap->id)) {
+            fs_log(FS_EV_SNAPSHOT_UNKNOWN, FS_S("group", record->name),
+                   FS_S("image", fs_image_spec(&target->ref, spec)), FS_S("snapshot", snap->name));
+        }
+    }
+    fs_snap_list_fini(&snaps);
+}
+
 int fs_commit_point(struct fs_site *site, struct fs_record *record, struct fs_target *targets,
                     size_t n_targets, const struct fs_commit_plan *plan, struct fs_error *err)
 {
@@ -313,7 +386,13 @@ int fs_commit_point(struct fs_site *site, struct fs_record *record, struct fs_ta
     }
     if (rc == 0) {
         fs_fault("commit.snapshots");
+        rc = let_go_of_broken(record, targets, n_targets, err);
+    }
+    if (rc == 0) {
         rc = finish(site, record, &plan->point.id, &plan->base, &plan->retain, err);
+    }
+    for (size_t i = 0; rc == 0 && i < n_targets && is_rebase(plan); i++) {
+        tell_unknown(record, &targets[i]);
     }
     /* The point is safe; what could not be dropped is tried again by the next offer. */
     if (rc == 0 && drop_points(site, record, targets, n_targets, &drop_err) < 0) {

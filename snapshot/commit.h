@@ -11,7 +11,7 @@
 
 struct fs_commit_plan {
     struct fs_point_id point;
-    struct fs_uuid base; /* zero: a first copy */
+    struct fs_uuid base; /* as in struct fs_record_incoming */
     unsigned flags;      /* FS_POINT_* */
     int64_t taken_ns;    /* wall, this site's clock */
     uint64_t bytes;

@@ -99,7 +99,7 @@ static int read_layout(struct fs_digest_image *image, struct fs_error *err)
     }
     if (size != image->size) {
         return fs_error_set(err, FS_ERR_DATA, EUCLEAN,
-                            "the snapshot has %" PRIu64 " bytes, the record says %" PRIu64, size,
+                            "it has %" PRIu64 " bytes, the record says %" PRIu64, size,
                             image->size);
     }
     image->object_size = info.obj_size;
@@ -110,6 +110,7 @@ static int read_layout(struct fs_digest_image *image, struct fs_error *err)
 static int open_at(struct fs_cluster *cluster, uint64_t snap_id, struct fs_digest_image *image,
                    struct fs_error *err)
 {
+    uint64_t to_id = snap_id == LIBRADOS_SNAP_HEAD ? 0 : snap_id;
     struct fs_snap_list snaps;
     char why[128];
     int rc = fs_snap_list_load(&image->image, &snaps, err);
@@ -120,13 +121,13 @@ static int open_at(struct fs_cluster *cluster, uint64_t snap_id, struct fs_diges
     if (!snap_id) {
         rc = fs_error_set(err, FS_ERR_PERMANENT, ENOENT,
                           "its snapshot of the point was given up: the volume left the group");
-    } else if (!fs_snap_list_find(&snaps, snap_id)) {
+    } else if (to_id && !fs_snap_list_find(&snaps, snap_id)) {
         rc =
             fs_error_set(err, FS_ERR_PERMANENT, ENOENT,
                          "snapshot %" PRIu64 " of the point is gone: somebody removed it", snap_id);
     }
     if (rc == 0) { /* leaves the handle at the snapshot */
-        rc = fs_image_fast_diff_valid(&image->image, &snaps, 0, snap_id, &image->fast, why,
+        rc = fs_image_fast_diff_valid(&image->image, &snaps, 0, to_id, &image->fast, why,
                                       sizeof(why), err);
     }
     if (rc == 0) {

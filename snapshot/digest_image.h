@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The digests of one image at one snapshot: computed by the OSDs where the data lies, or by
- * reading. What a digest is stands in farshore/digest.h, how it is got in digest_image.c. WORKER;
- * one user at a time.
+ * The digests of one image at one snapshot, or as it is: computed by the OSDs where the data lies,
+ * or by reading. What a digest is stands in farshore/digest.h, how it is got in digest_image.c.
+ * WORKER; one user at a time.
  */
 #ifndef FARSHORE_SNAPSHOT_DIGEST_IMAGE_H
 #define FARSHORE_SNAPSHOT_DIGEST_IMAGE_H
@@ -30,7 +30,8 @@ struct fs_digest_image {
 /* What is read at once. */
 #define FS_DIGEST_READ (4u << 20)
 
-/* size is the record's. Needs fs_digest_image_close, also after a failure. */
+/* snap_id may be LIBRADOS_SNAP_HEAD: what the image holds now; objects that come to be later may be
+ * missed. size is the record's. Needs fs_digest_image_close, also after a failure. */
 int fs_digest_image_open(struct fs_cluster *cluster, const struct fs_image_ref *ref,
                          uint64_t snap_id, uint64_t size, struct fs_digest_image *ret_image,
                          struct fs_error *err);

@@ -8,6 +8,7 @@
 #include "farshore/fault.h"
 #include "snapshot/alloc.h"
 #include "snapshot/applier.h"
+#include "snapshot/head_digest.h"
 #include "snapshot/sink.h"
 
 #define DEFAULT_IO_DEPTH 32
@@ -20,6 +21,17 @@ struct record_job {
     struct fs_error err;
     fs_sink_io_fn *sync_done;
     fs_sink_record_fn *record_done;
+    void *arg;
+};
+
+/* A job that digests what an image holds; one at a time, beside the others. */
+struct digest_job {
+    struct fs_job job;
+    struct fs_rbd_incoming *owner;
+    struct fs_digest_query query;
+    struct fs_digest_list *list; /* the caller's */
+    struct fs_error err;
+    fs_sink_io_fn *done;
     void *arg;
 };
 
@@ -36,9 +48,11 @@ struct fs_rbd_incoming {
     struct fs_record *record;
     struct fs_target *targets; /* handles are used for I/O at the same time, which librbd allows */
     struct fs_commit_plan plan;
+    struct fs_head_digest *heads; /* the digest job's while one runs; NULL: nobody asked yet */
     /* loop only */
     struct fs_applier applier;
     bool job_running;
+    bool digesting;
     struct record_job *closing; /* runs when everything else is done */
 };
 
@@ -90,6 +104,52 @@ void fs_rbd_incoming_write(struct fs_incoming *incoming, const struct fs_segment
 
     assert(segment->volume < in->n_targets && !in->closing);
     fs_applier_write(&in->applier, segment, done, arg);
+}
+
+/* --- digesting ------------------------------------------------------------------------------ */
+
+/* WORKER */
+static void run_digest(struct fs_job *letter)
+{
+    struct digest_job *job = (struct digest_job *)letter;
+    struct fs_rbd_incoming *in = job->owner;
+
+    if (!in->heads) {
+        in->heads = fs_head_digest_new(in->site->cluster, in->targets, in->n_targets);
+    }
+    if (in->heads) {
+        fs_head_digest_next(in->heads, &job->query, job->list, &job->err);
+    } else {
+        fs_error_set(&job->err, FS_ERR_TRANSIENT, ENOMEM, "no memory to digest images");
+    }
+}
+
+static void digest_finished(struct fs_job *letter)
+{
+    struct digest_job *job = (struct digest_job *)letter;
+    struct fs_rbd_incoming *in = job->owner;
+
+    in->digesting = false;
+    job->done(job->arg, fs_error_is_set(&job->err) ? &job->err : NULL);
+    free(job);
+    close_when_idle(in);
+}
+
+void fs_rbd_incoming_digest(struct fs_incoming *incoming, const struct fs_digest_query *query,
+                            struct fs_digest_list *list, fs_sink_io_fn *done, void *arg)
+{
+    struct fs_rbd_incoming *in = of(incoming);
+    struct digest_job *job = fs_operation_new(sizeof(*job));
+
+    assert(!in->digesting && !in->closing);
+    in->digesting = true;
+    job->job = (struct fs_job){.run = run_digest, .done = digest_finished};
+    job->owner = in;
+    job->query = *query;
+    job->list = list;
+    job->done = done;
+    job->arg = arg;
+    fs_pool_submit(in->blocking, &job->job);
 }
 
 /* --- what changes the record ---------------------------------------------------------------- */
@@ -210,6 +270,8 @@ static void run_commit(struct fs_job *letter)
     if (fs_error_is_set(&job->err)) {
         return;
     }
+    fs_head_digest_free(in->heads); /* nobody asks any more */
+    in->heads = NULL;
     for (size_t i = 0; i < in->record->incoming.n_positions && i < in->n_targets; i++) {
         in->record->incoming.positions[i].position = job->positions[i];
     }
@@ -249,6 +311,8 @@ static void run_close(struct fs_job *letter)
 {
     struct fs_rbd_incoming *in = ((struct record_job *)letter)->owner;
 
+    fs_head_digest_free(in->heads);
+    in->heads = NULL;
     fs_targets_free(in->site, in->targets, in->n_targets);
     in->targets = NULL;
 }
@@ -270,7 +334,7 @@ static void close_finished(struct fs_job *letter)
 
 static void close_when_idle(struct fs_rbd_incoming *in)
 {
-    if (in->closing && in->applier.writes == 0 && !in->job_running) {
+    if (in->closing && in->applier.writes == 0 && !in->job_running && !in->digesting) {
         start_job(in->closing);
     }
 }

@@ -24,6 +24,8 @@ struct fs_incoming *fs_rbd_incoming_handle(struct fs_rbd_incoming *incoming);
 /* The operations behind struct fs_sink_ops. */
 void fs_rbd_incoming_write(struct fs_incoming *incoming, const struct fs_segment_data *segment,
                            fs_sink_io_fn *done, void *arg);
+void fs_rbd_incoming_digest(struct fs_incoming *incoming, const struct fs_digest_query *query,
+                            struct fs_digest_list *list, fs_sink_io_fn *done, void *arg);
 void fs_rbd_incoming_sync(struct fs_incoming *incoming, const struct fs_position *positions,
                           fs_sink_io_fn *done, void *arg);
 void fs_rbd_incoming_commit(struct fs_incoming *incoming, const struct fs_position *finals,

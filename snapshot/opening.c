@@ -23,6 +23,11 @@
  *     it is in the difference from the base to any later point;
  *   - in every other case the image is first taken back to the base (to nothing, where there is
  *     none): an older base, another term, the first copy of another point, a hold not proven.
+ *
+ * Where there is nothing to go back to (the base's snapshot was removed, the base does not have the
+ * volume, the source holds none of our points any more) and the image holds something, the point is
+ * its own base: the source finds the difference to what the images hold by digests, and no image
+ * is taken back. Below a position an image then holds the point, beyond it anything.
  */
 #include "snapshot/opening.h"
 
@@ -304,6 +309,53 @@ static void choose_positions(struct fs_opening *opening, const struct fs_record 
     }
 }
 
+static bool by_digests(const struct fs_opening *opening)
+{
+    return fs_uuid_equal(&opening->plan.base, &opening->offer->point.id);
+}
+
+/* Nothing is taken back: what is not proven may hold anything. */
+static void begin_by_digests(struct fs_opening *opening, const struct fs_record *record,
+                             bool *restore)
+{
+    opening->plan.base = opening->offer->point.id;
+    choose_positions(opening, record, NULL, restore);
+    for (size_t i = 0; i < opening->offer->n_volumes; i++) {
+        restore[i] = false;
+    }
+}
+
+/* The same, or by digests where an image cannot be taken back. */
+static int choose_start(struct fs_opening *opening, const struct fs_record *record,
+                        const struct fs_record_point *base, bool *restore)
+{
+    char spec[FS_IMAGE_SPEC_SIZE];
+    int rc = 0;
+
+    if (by_digests(opening)) {
+        begin_by_digests(opening, record, restore);
+        return 0;
+    }
+    choose_positions(opening, record, base, restore);
+    for (size_t i = 0; rc == 0 && opening->admission->compare && i < opening->offer->n_volumes;
+         i++) {
+        const struct fs_target *target = &opening->targets[i];
+        bool restorable = true;
+
+        if (restore[i]) {
+            rc = fs_target_restorable(opening->site->cluster, target, base, &restorable,
+                                      &opening->err);
+        }
+        if (rc < 0) {
+            fs_error_context(&opening->err, "image %s", fs_image_spec(&target->ref, spec));
+        } else if (!restorable) {
+            begin_by_digests(opening, record, restore);
+            break;
+        }
+    }
+    return rc;
+}
+
 /* No hold without proof may hide what somebody else wrote. */
 static int check_tampering(struct fs_opening *opening, const struct fs_record *record)
 {
@@ -325,8 +377,10 @@ static int check_tampering(struct fs_opening *opening, const struct fs_record *r
     return rc;
 }
 
-/* How far the image may hold what neither the base nor the new position explains. */
-static uint64_t reach_of(const struct fs_record *before, const struct fs_uuid *volume, bool restore)
+/* How far the image may hold what neither the base nor the new position explains. anything: all of
+ * it may, until it is taken back or the transfer is through. */
+static uint64_t reach_of(const struct fs_record *before, const struct fs_uuid *volume,
+                         bool anything)
 {
     const struct fs_record_incoming *incoming = &before->incoming;
     uint64_t reach = 0;
@@ -339,7 +393,7 @@ static uint64_t reach_of(const struct fs_record *before, const struct fs_uuid *v
             }
         }
     }
-    return restore ? INT64_MAX : reach;
+    return anything ? INT64_MAX : reach;
 }
 
 static int set_incoming(struct fs_opening *opening, const struct fs_record *before,
@@ -359,8 +413,9 @@ static int set_incoming(struct fs_opening *opening, const struct fs_record *befo
     for (size_t i = 0; i < count; i++) {
         work->incoming.positions[i].volume = opening->targets[i].volume;
         work->incoming.positions[i].position = opening->positions[i];
-        work->incoming.positions[i].reach =
-            reach_of(before, &opening->targets[i].volume, restore[i]);
+        bool anything = restore[i] || (by_digests(opening) && !opening->targets[i].hold.proven);
+
+        work->incoming.positions[i].reach = reach_of(before, &opening->targets[i].volume, anything);
     }
     return 0;
 }
@@ -466,7 +521,9 @@ static int apply_offer(struct fs_opening *opening, struct fs_record *work)
     }
     if (rc == 0) {
         base = fs_record_find_point(before, &opening->plan.base);
-        choose_positions(opening, before, base, restore);
+        rc = choose_start(opening, before, base, restore);
+    }
+    if (rc == 0) {
         rc = set_incoming(opening, before, restore, work);
     }
     if (rc == 0) {
@@ -525,8 +582,16 @@ static int check_offer(struct fs_opening *opening)
 {
     const struct fs_offer *offer = opening->offer;
     const struct fs_record_point *base = NULL;
-    int rc = fs_admit_base(opening->record, offer, &base, &opening->refusal, &opening->err);
+    bool gone = false;
+    int rc = fs_admit_base(opening->record, offer, &base, &gone, &opening->refusal, &opening->err);
 
+    if (rc == 0 && gone && !opening->admission->compare) {
+        rc =
+            fs_refuse(&opening->refusal, FS_REFUSE_NO_BASE, &opening->err, FS_ERR_PERMANENT, ENOENT,
+                      "group %s: this site has recovery points, the sender holds none of them any "
+                      "more, and its Farshore cannot find the difference by digests: upgrade it",
+                      offer->name);
+    }
     if (rc == 0) {
         rc = check_labels(opening);
     }
@@ -549,6 +614,8 @@ static int check_offer(struct fs_opening *opening)
         };
         if (base) {
             opening->plan.base = base->point.id;
+        } else if (gone) {
+            opening->plan.base = offer->point.id;
         }
     }
     return rc;
@@ -561,6 +628,9 @@ static int run(struct fs_opening *opening)
     struct fs_record *work = NULL;
     int rc = fs_admit_term(opening->record, offer, &opening->refusal, &opening->err);
 
+    if (rc == 0 && !opening->admission->adopt) {
+        rc = fs_admit_seen(opening->record, offer, &opening->refusal, &opening->err);
+    }
     if (rc == 0 && opening->record) {
         rc = fs_sink_recover(opening->site, opening->record, &opening->err);
         if (rc == 0) {

@@ -40,7 +40,7 @@ static int find_from(const struct volume *volume, const struct fs_snap_list *sna
     const struct fs_snap *snap = fs_snap_list_find(snaps, volume->from_id);
 
     if (!snap || snap->type != RBD_SNAP_NAMESPACE_TYPE_USER || snap->name[0] == '\0') {
-        return fs_error_set(err, FS_ERR_PERMANENT, ENOENT,
+        return fs_error_set(err, FS_ERR_PERMANENT, ENODATA,
                             "snapshot %" PRIu64 " of the base is gone: somebody removed it, and "
                             "changes since cannot be told any more",
                             volume->from_id);
@@ -147,8 +147,8 @@ static int fill_volumes(struct reading *reading, const struct fs_record *record,
         base_id && !fs_uuid_is_zero(base_id) ? fs_record_find_point(lookup, base_id) : NULL;
 
     if (!point || (base_id && !fs_uuid_is_zero(base_id) && !base)) {
-        return fs_error_set(err, FS_ERR_PERMANENT, ENOENT, "the record does not hold the %s",
-                            point ? "base" : "point");
+        return fs_error_set(err, FS_ERR_PERMANENT, point ? ENODATA : ENOENT,
+                            "the record does not hold the %s", point ? "base" : "point");
     }
     reading->volumes = calloc(point->n_contents, sizeof(*reading->volumes));
     if (!reading->volumes) {
@@ -163,6 +163,11 @@ static int fill_volumes(struct reading *reading, const struct fs_record *record,
 
         if (!known) {
             return fs_error_set(err, FS_ERR_BUG, EINVAL, "a point holds a volume without an entry");
+        }
+        if (from && !from->mark_id) {
+            return fs_error_set(err, FS_ERR_PERMANENT, ENODATA,
+                                "the snapshot of the base was given up while the volume was not in "
+                                "the group");
         }
         *volume = (struct volume){.reading = reading,
                                   .ref = known->volume.image,

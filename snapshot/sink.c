@@ -250,6 +250,7 @@ static void sink_note_current(struct fs_sink *base, const struct fs_current *ent
 const struct fs_sink_ops fs_rbd_sink_ops = {
     .open = sink_open,
     .write = fs_rbd_incoming_write,
+    .digest = fs_rbd_incoming_digest,
     .sync = fs_rbd_incoming_sync,
     .commit = fs_rbd_incoming_commit,
     .close = fs_rbd_incoming_close,

@@ -3,7 +3,7 @@
  * A hold that is not proven (hold.c) leaves open who wrote last. What may be in the image by our
  * own doing is known from the record:
  *
- *   - the newest committed point;
+ *   - the newest committed point that has the volume;
  *   - over it, while a transfer is incoming, anything below what that transfer has reached: its
  *     position, or what an abandoned one before it had reached (fs_record_incoming.reach). What was
  *     written is flushed and its position stored before an image is parked, so a parked image holds
@@ -17,7 +17,8 @@
  * The successor proves its hold by the crashed daemon's mark; if it dies too, before it has set its
  * own, the third one finds either the lock of the second, which it has fenced itself: then all of
  * it is ours; or no lock at all, but the mark. Then nobody can tell any more whose bytes those are:
- * they are kept in a snapshot, and the transfer goes on without an operator.
+ * they are kept in a snapshot, and the transfer goes on without an operator. The same where the
+ * newest point's own snapshot was removed: there is nothing to compare with.
  */
 #include "snapshot/tamper.h"
 
@@ -25,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "farshore/fault.h"
 #include "farshore/log.h"
 #include "snapshot/admit.h"
 #include "snapshot/diff.h"
@@ -203,6 +205,26 @@ char *fs_tampering_text(const struct fs_tampering *tampering, char *text, size_t
 
 /* --- keeping it aside ------------------------------------------------------------------------ */
 
+/* The left snapshot of the term with the highest number, and that; NULL and 0: there is none. */
+static const struct fs_snap *find_left(const struct fs_snap_list *snaps, const struct fs_term *term,
+                                       uint64_t *ret_number)
+{
+    const struct fs_snap *found = NULL;
+
+    *ret_number = 0;
+    for (size_t i = 0; i < snaps->count; i++) {
+        uint64_t of_term, number;
+
+        if (sscanf(snaps->snaps[i].name, LEFT_PREFIX "%" SCNu64 ".%" SCNu64, &of_term, &number) ==
+                2 &&
+            of_term == term->number && number > *ret_number) {
+            *ret_number = number;
+            found = &snaps->snaps[i];
+        }
+    }
+    return found;
+}
+
 int fs_tamper_keep(const struct fs_target *target, const struct fs_term *term,
                    char ret_name[FS_SNAP_NAME_SIZE], struct fs_error *err)
 {
@@ -210,19 +232,11 @@ int fs_tamper_keep(const struct fs_target *target, const struct fs_term *term,
     uint64_t highest = 0;
     int rc = fs_snap_list_load(&target->image, &snaps, err);
 
-    for (size_t i = 0; rc == 0 && i < snaps.count; i++) {
-        uint64_t of_term, number;
-
-        if (sscanf(snaps.snaps[i].name, LEFT_PREFIX "%" SCNu64 ".%" SCNu64, &of_term, &number) ==
-                2 &&
-            of_term == term->number && number > highest) {
-            highest = number;
-        }
-    }
-    fs_snap_list_fini(&snaps);
     if (rc < 0) {
         return rc;
     }
+    find_left(&snaps, term, &highest);
+    fs_snap_list_fini(&snaps);
     snprintf(ret_name, FS_SNAP_NAME_SIZE, LEFT_PREFIX "%" PRIu64 ".%" PRIu64, term->number,
              highest + 1);
     rc = rbd_snap_create(target->image.handle, ret_name);
@@ -262,16 +276,63 @@ static int refuse_tampered(const struct fs_record *record, const struct fs_targe
                      record->term.number);
 }
 
+/* Keep the head aside and say so. */
+static int keep_head(const struct fs_record *record, const struct fs_target *target,
+                     const char *what, struct fs_error *err)
+{
+    char name[FS_SNAP_NAME_SIZE], spec[FS_IMAGE_SPEC_SIZE];
+    int rc = fs_tamper_keep(target, &record->term, name, err);
+
+    if (rc == 0) {
+        fs_fault("left.kept");
+        fs_log(FS_EV_LEFT_KEPT, FS_S("group", record->name),
+               FS_S("image", fs_image_spec(&target->ref, spec)), FS_S("snapshot", name),
+               FS_S("what", what));
+    }
+    return rc;
+}
+
+/* Nobody can tell what the image should hold: keep what it holds, once. */
+static int keep_unknown(struct fs_cluster *cluster, const struct fs_record *record,
+                        const struct fs_target *target, const struct fs_snap_list *snaps,
+                        struct fs_error *err)
+{
+    uint64_t number;
+    const struct fs_snap *left = find_left(snaps, &record->term, &number);
+    struct fs_tampering since = {.more = true};
+    int rc = left ? find_tampering(cluster, target, snaps, left, 0, &since, err) : 0;
+
+    if (rc == 0 && (since.n_ranges > 0 || since.more || since.size != since.expected_size)) {
+        rc =
+            keep_head(record, target, "the snapshot of its newest recovery point was removed", err);
+    }
+    return rc;
+}
+
+/* The newest committed point that has the volume, or NULL. */
+static const struct fs_record_point *newest_with(const struct fs_record *record,
+                                                 const struct fs_uuid *volume)
+{
+    for (size_t i = record->n_points; i > 0; i--) {
+        const struct fs_record_point *point = &record->points[i - 1];
+
+        if (point->state == FS_POINT_COMMITTED && fs_record_find_content(point, volume)) {
+            return point;
+        }
+    }
+    return NULL;
+}
+
 int fs_tamper_check(struct fs_cluster *cluster, const struct fs_record *record,
                     const struct fs_target *target, bool adopt, enum fs_refusal *refusal,
                     struct fs_error *err)
 {
-    const struct fs_record_point *newest = fs_record_newest_committed(record);
+    const struct fs_record_point *newest = newest_with(record, &target->volume);
     const struct fs_record_content *content =
         newest ? fs_record_find_content(newest, &target->volume) : NULL;
     struct fs_snap_list snaps = {0};
     struct fs_tampering found = {0};
-    char name[FS_SNAP_NAME_SIZE], spec[FS_IMAGE_SPEC_SIZE], what[200];
+    char what[200];
     int rc;
 
     if (target->hold.fenced) {
@@ -281,12 +342,10 @@ int fs_tamper_check(struct fs_cluster *cluster, const struct fs_record *record,
     if (rc == 0) {
         const struct fs_snap *snap = content ? fs_snap_list_find(&snaps, content->snap_id) : NULL;
 
-        /* Where the point's own snapshot is gone there is nothing to go back to: the restore says
-         * so. */
-        if (!content || (snap && snap->type == RBD_SNAP_NAMESPACE_TYPE_USER)) {
-            rc = find_tampering(cluster, target, &snaps, snap,
-                                explained_below(record, &target->volume), &found, err);
-        }
+        rc = content && (!snap || snap->type != RBD_SNAP_NAMESPACE_TYPE_USER)
+                 ? keep_unknown(cluster, record, target, &snaps, err)
+                 : find_tampering(cluster, target, &snaps, snap,
+                                  explained_below(record, &target->volume), &found, err);
     }
     fs_snap_list_fini(&snaps);
     if (rc < 0) {
@@ -301,11 +360,5 @@ int fs_tamper_check(struct fs_cluster *cluster, const struct fs_record *record,
     if (!adopt && !target->hold.crashed) {
         return refuse_tampered(record, target, newest, &found, refusal, err);
     }
-    rc = fs_tamper_keep(target, &record->term, name, err);
-    if (rc == 0) {
-        fs_log(FS_EV_LEFT_KEPT, FS_S("group", record->name),
-               FS_S("image", fs_image_spec(&target->ref, spec)), FS_S("snapshot", name),
-               FS_S("what", fs_tampering_text(&found, what, sizeof(what))));
-    }
-    return rc;
+    return keep_head(record, target, fs_tampering_text(&found, what, sizeof(what)), err);
 }

@@ -529,6 +529,29 @@ int fs_target_restore(struct fs_cluster *cluster, struct fs_target *target,
     return rc;
 }
 
+int fs_target_restorable(struct fs_cluster *cluster, const struct fs_target *target,
+                         const struct fs_record_point *base, bool *ret_restorable,
+                         struct fs_error *err)
+{
+    const struct fs_record_content *content =
+        base ? fs_record_find_content(base, &target->volume) : NULL;
+    struct fs_snap_list snaps = {0};
+    bool differs = true;
+    int rc = fs_snap_list_load(&target->image, &snaps, err);
+
+    *ret_restorable = false;
+    if (rc == 0 && content) {
+        const struct fs_snap *snap = fs_snap_list_find(&snaps, content->snap_id);
+
+        *ret_restorable = snap && snap->type == RBD_SNAP_NAMESPACE_TYPE_USER;
+    } else if (rc == 0) {
+        rc = head_differs(cluster, target, &snaps, NULL, &differs, err);
+        *ret_restorable = rc == 0 && !differs;
+    }
+    fs_snap_list_fini(&snaps);
+    return rc;
+}
+
 /* Set or (value NULL) remove one metadata key, where it is not so already. */
 static int put_metadata(const struct fs_image *image, const char *key, const char *value,
                         struct fs_error *err)

@@ -44,6 +44,10 @@ int fs_target_hold(struct fs_cluster *cluster, const struct fs_record *record,
  */
 int fs_target_restore(struct fs_cluster *cluster, struct fs_target *target,
                       const struct fs_record_point *base, struct fs_error *err);
+/* Whether that is possible, and would not empty an image that holds something. */
+int fs_target_restorable(struct fs_cluster *cluster, const struct fs_target *target,
+                         const struct fs_record_point *base, bool *ret_restorable,
+                         struct fs_error *err);
 int fs_target_resize(struct fs_target *target, struct fs_error *err); /* to geometry.size */
 
 /* Write the labels that travel as image metadata, those that changed; and ceph-csi's PVC keys. */

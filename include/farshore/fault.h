@@ -58,12 +58,16 @@
     X("open.lifted", TARGET, "a parked image's lock was lifted, librbd's is not taken")            \
     X("open.held", TARGET, "one image is locked, and not marked as ours to believe")               \
     X("open.stamped", TARGET, "one image was stamped")                                             \
+    X("left.kept", TARGET, "what an image held beside its points is kept in a snapshot")           \
     X("open.stored", TARGET, "the incoming transfer is stored with its positions")                 \
     X("open.restored", TARGET, "one image was taken back to the base")                             \
     X("open.resized", TARGET, "one image has the point's size")                                    \
     X("open.marked", TARGET, "one image's lock is marked: a successor may believe it")             \
     X("accept.sent", TARGET, "the acceptance is queued for the peer")                              \
     X("accept.received", SOURCE, "the acceptance is here, nothing was read yet")                   \
+    X("compare.begin", SOURCE, "the base is gone: the difference is to be found by digests")       \
+    X("compare.digested", TARGET, "a range of an image was digested, the peer does not know")      \
+    X("compare.listed", SOURCE, "what differs in a range is known, nothing of it was sent")        \
     X("apply.written", TARGET, "one segment was written, no position covers it")                   \
     X("sync.flushed", TARGET, "what was written is flushed, the positions are not stored")         \
     X("sync.stored", TARGET, "positions are stored, the peer does not know")                       \

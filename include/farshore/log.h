@@ -52,6 +52,12 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_POINT_UNCHANGED, "point_unchanged", FS_LOG_DEBUG, "nothing changed, none was taken")   \
     X(FS_EV_POINT_COMMITTED, "point_committed", FS_LOG_INFO, "a recovery point is at the target")  \
     X(FS_EV_POINT_REMOVED, "point_removed", FS_LOG_DEBUG, "a point's snapshots were removed")      \
+    X(FS_EV_POINT_LOST, "point_lost", FS_LOG_WARNING,                                              \
+      "somebody removed a snapshot of a recovery point at the target: it is none any more")        \
+    X(FS_EV_SNAPSHOT_UNKNOWN, "snapshot_unknown", FS_LOG_WARNING,                                  \
+      "an image at the target has a point's snapshot that no record knows; it stays")              \
+    X(FS_EV_REBASED, "rebased", FS_LOG_NOTICE,                                                     \
+      "no base told what changed: what differs was found by digests and shipped")                  \
     X(FS_EV_RECOVERED, "recovered", FS_LOG_NOTICE, "what a crash left half-done was finished")     \
     X(FS_EV_PRUNE_FAILED, "prune_failed", FS_LOG_WARNING,                                          \
       "an old point's snapshots could not be removed; it is tried again")                          \

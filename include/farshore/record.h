@@ -56,7 +56,9 @@ struct fs_record_point {
 struct fs_record_incoming {
     bool present;
     struct fs_point_id point;
-    struct fs_uuid base; /* zero: a first copy */
+    /* Zero: a first copy. The point itself: the difference is found by digests; beyond a position
+     * the image holds anything. */
+    struct fs_uuid base;
     size_t n_positions;
     struct {
         struct fs_uuid volume;

@@ -7,6 +7,7 @@
 #ifndef FARSHORE_SINK_H
 #define FARSHORE_SINK_H
 
+#include "farshore/digest.h"
 #include "farshore/error.h"
 #include "farshore/record.h"
 #include "farshore/retention.h"
@@ -32,6 +33,7 @@ struct fs_offer {
     uint64_t taken_age_ns;   /* how long ago the point was taken */
     uint64_t interval_ns;    /* of the source's policy */
     uint64_t record_version; /* of the source's record */
+    uint64_t peer_version;   /* the highest of the target's record that the source has seen */
     size_t n_held;
     struct fs_uuid *held; /* owned; ids of points that the source can diff from */
     size_t n_volumes;
@@ -53,7 +55,8 @@ struct fs_admission {
     const struct fs_pool_map *pools; /* borrowed until done */
     size_t n_pools;
     struct fs_retention retain; /* committed points to keep */
-    bool adopt; /* an operator said so: keep aside what others wrote to the images, and go on */
+    bool adopt;   /* an operator said so: keep aside what others wrote to the images, and go on */
+    bool compare; /* the source can find the difference to what the images hold by digests */
 };
 
 /* Why an offer was refused; numbers are the wire's. */
@@ -82,7 +85,9 @@ struct fs_sink_open_result {      /* valid during the callback */
                                      the offer was refused */
     struct fs_incoming *incoming; /* NULL: refused (err, refusal) or already committed */
     bool committed;               /* this very point is committed here already */
-    struct fs_uuid base; /* zero: a first copy; the newest point that both hold otherwise */
+    /* Zero: a first copy; the point itself: by digests, from whatever the images hold (only with
+     * admission.compare); the newest point that both hold otherwise. */
+    struct fs_uuid base;
     /* n_volumes of the offer, in its order; where to go on. Borrowed for the callback. */
     const struct fs_position *positions;
     enum fs_refusal refusal;
@@ -120,6 +125,13 @@ struct fs_sink_ops {
     /* Apply a segment. Any number may be in flight, of disjoint ranges; the caller bounds them. */
     void (*write)(struct fs_incoming *incoming, const struct fs_segment_data *segment,
                   fs_sink_io_fn *done, void *arg);
+
+    /*
+     * Digest what the image of the query's volume holds now; fills list as a digester's next does.
+     * One at a time, and nothing of the range is being written.
+     */
+    void (*digest)(struct fs_incoming *incoming, const struct fs_digest_query *query,
+                   struct fs_digest_list *list, fs_sink_io_fn *done, void *arg);
 
     /*
      * Flush, then store positions (one per volume of the offer; copied) durably. The caller makes

@@ -106,7 +106,8 @@ struct fs_source_ops {
 
     /*
      * Open a point for reading; base NULL or zero: everything that it holds (for a clone also
-     * what it has from its parent). The record is read during the call only.
+     * what it has from its parent). The record is read during the call only. -ENODATA: the base's
+     * snapshots are gone, so changes since cannot be told.
      */
     void (*open)(struct fs_source *source, const struct fs_record *record,
                  const struct fs_uuid *point, const struct fs_uuid *base, fs_reading_fn *done,

@@ -38,6 +38,8 @@ struct fs_sender_result { /* valid during the callback */
     struct fs_error err;
     const struct fs_digest *agreed; /* COMMITTED: chains, in the order of the point's contents */
     size_t n_agreed;
+    uint64_t record_version; /* COMMITTED: of the target's record */
+    bool compared;           /* the difference was found by digests, the base being gone */
     struct fs_transfer_stats stats;
 };
 
@@ -45,6 +47,7 @@ typedef void fs_sender_fn(void *arg, const struct fs_sender_result *result);
 
 struct fs_sender_options {
     struct fs_source *source;
+    struct fs_digester *digester; /* NULL: a base that is gone is a failure */
     struct fs_session *session;
     struct fs_pool *cpu;
     const struct fs_clock *clock;

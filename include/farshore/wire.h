@@ -54,8 +54,9 @@ enum fs_frame_type {
     /* Between sites that both have FS_FEATURE_TERMS: stream 0, both sides, first and after each
      * change of a term or role. Nothing is shipped to a site that has not said its terms. */
     FS_FRAME_TERMS = 34,
-    /* Between sites that both have FS_FEATURE_VERIFY. Who opened the stream ends it with ABORT,
-     * the other side with REFUSE. */
+    /* Between sites that both have FS_FEATURE_VERIFY; WANT and BATCH also on the stream of a
+     * transfer, between those that have FS_FEATURE_COMPARE. Who opened the stream ends it with
+     * ABORT, the other side with REFUSE. */
     FS_FRAME_VERIFY = 48,        /* opens a stream: verify a point for me */
     FS_FRAME_VERIFY_REPORT = 49, /* how far it is; the last one ends the stream */
     FS_FRAME_DIGEST_OPEN = 50,   /* opens a stream: I want digests of a point */
@@ -88,6 +89,8 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
 
 #define FS_FEATURE_VERIFY (UINT64_C(1) << 0) /* knows VERIFY and DIGEST_OPEN */
 #define FS_FEATURE_TERMS  (UINT64_C(1) << 1) /* knows TERMS */
+/* Finds the difference to what a target holds by digests, and answers who does. */
+#define FS_FEATURE_COMPARE (UINT64_C(1) << 2)
 
 struct fs_hello {
     uint16_t version_min, version_max;
@@ -111,7 +114,7 @@ struct fs_credit {
 };
 
 struct fs_accept {
-    struct fs_uuid base; /* zero: a first copy */
+    struct fs_uuid base; /* zero: a first copy; the point itself: see struct fs_record_incoming */
     size_t n_positions;
     struct fs_position *positions; /* owned; the offer's volumes in order */
 };
@@ -159,6 +162,7 @@ struct fs_commit {
 
 struct fs_committed {
     struct fs_uuid point;
+    uint64_t record_version; /* of the target's record */
 };
 
 struct fs_text { /* BYE, ABORT */
@@ -289,6 +293,10 @@ void fs_commit_fini(struct fs_commit *message);
 void fs_current_list_fini(struct fs_current_list *message);
 void fs_terms_fini(struct fs_terms *message);
 void fs_digest_batch_fini(struct fs_digest_batch *message);
+
+/* Entries of the range that was asked for, at multiples of the unit, and next goes on. */
+bool fs_digest_batch_answers(const struct fs_digest_batch *message,
+                             const struct fs_digest_query *query);
 
 /*
  * The chained digest of a volume and point: start is all zero; each segment gives

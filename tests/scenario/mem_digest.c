@@ -194,21 +194,23 @@ static uint64_t digest_unit(const struct mem_content *content, uint64_t offset, 
     return fs_digest_of_chunks(chunks, count);
 }
 
-static void next_data(struct action *action, const struct mem_content *content)
+void mem_content_digest(const struct mem_content *content, const struct fs_digest_query *query,
+                        struct fs_digest_list *list)
 {
-    struct fs_digest_list *list = action->list;
-    uint64_t limit = action->query.to < content->size ? action->query.to : content->size;
-    uint64_t at = action->query.from;
+    uint64_t limit = query->to < content->size ? query->to : content->size;
+    uint64_t at = query->from;
 
-    for (unsigned i = 0; i < BATCH_UNITS && at < limit; i++, at += action->query.unit) {
-        uint64_t digest = digest_unit(content, at, action->query.unit);
+    list->count = 0;
+    list->bytes = 0;
+    for (unsigned i = 0; i < BATCH_UNITS && at < limit; i++, at += query->unit) {
+        uint64_t digest = digest_unit(content, at, query->unit);
 
-        list->bytes += action->query.unit;
+        list->bytes += query->unit;
         if (digest) {
             list->entries[list->count++] = (struct fs_digest_entry){at, digest};
         }
     }
-    list->next = at >= limit ? action->query.to : at;
+    list->next = at >= limit ? query->to : at;
 }
 
 static void next_kept(struct action *action)
@@ -252,7 +254,7 @@ static void run_next(struct action *action)
         if (opened->from_kept) {
             next_kept(action);
         } else {
-            next_data(action, &opened->contents[i]);
+            mem_content_digest(&opened->contents[i], &action->query, action->list);
         }
     }
     run_io(action);

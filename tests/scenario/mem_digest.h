@@ -14,6 +14,11 @@ struct mem_digester *mem_digester_new(struct mem_store *store);
 void mem_digester_free(struct mem_digester *digester);
 struct fs_digester *mem_digester_table(struct mem_digester *digester);
 
+/* What `next` gives of a content. */
+struct mem_content;
+void mem_content_digest(const struct mem_content *content, const struct fs_digest_query *query,
+                        struct fs_digest_list *list);
+
 /* The nth `next` from now on fails (1: the next one), once. */
 void mem_digester_fail_next(struct mem_digester *digester, unsigned nth);
 /* Points whose digests are kept and proved; points that are open. */

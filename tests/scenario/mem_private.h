@@ -126,8 +126,6 @@ struct mem_snap *mem_image_snap(struct mem_image *image, uint64_t id);
 /* The id of the point's snapshot: the one that is there, or a new one. */
 uint64_t mem_image_take_snap(struct mem_image *image, const struct fs_uuid *point);
 void mem_image_drop_snap(struct mem_image *image, uint64_t id);
-/* The point's snapshot, where there is one. */
-void mem_image_drop_point(struct mem_image *image, const struct fs_uuid *point);
 void mem_image_flush(struct mem_image *image);
 /* What a target's write does: not durable before the next flush. */
 void mem_image_soften(struct mem_image *image);

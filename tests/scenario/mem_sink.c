@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/scenario/mem_digest.h"
 #include "tests/scenario/mem_private.h"
 
 #include <assert.h>
@@ -195,6 +196,31 @@ static bool choose_base(struct fs_record *record, const struct fs_offer *offer,
     return !any;
 }
 
+static bool same_term(const struct fs_term *a, const struct fs_term *b)
+{
+    return a->number == b->number && fs_uuid_equal(&a->site, &b->site);
+}
+
+static bool holds_anything(const struct mem_image *image)
+{
+    return mem_image_allocated(image) > 0;
+}
+
+/* Can every image go back to the base? */
+static bool is_restorable(struct incoming *in, const struct fs_uuid *base_id)
+{
+    const struct fs_record_point *base = fs_record_find_point(in->record, base_id);
+    for (size_t v = 0; v < in->n_volumes; v++) {
+        const struct fs_record_content *content =
+            base ? fs_record_find_content(base, &in->uuids[v]) : NULL;
+        if (content ? !mem_image_snap(in->images[v], content->snap_id)
+                    : holds_anything(in->images[v])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool can_resume(const struct fs_record_incoming *was, const struct fs_offer *offer,
                        const struct fs_uuid *base)
 {
@@ -250,8 +276,9 @@ static void prepare_images(struct incoming *in, const struct fs_offer *offer,
     if (mem_record_store(store, in->record, err) < 0 || mem_pass(store, "open.stored")) {
         return;
     }
+    bool by_digests = fs_uuid_equal(base_id, &offer->point.id);
     for (size_t v = 0; v < offer->n_volumes; v++) {
-        if (in->record->incoming.positions[v].position.offset == 0) {
+        if (in->record->incoming.positions[v].position.offset == 0 && !by_digests) {
             roll_back(in, v, base);
             if (mem_pass(store, "open.restored")) {
                 return;
@@ -271,6 +298,11 @@ static enum fs_refusal accept_offer(struct sink_open *op, struct fs_sink_open_re
     const struct fs_offer *offer = op->offer;
     struct fs_record *record = in->record;
     enum fs_refusal refusal = check_term(record, offer, &op->action.err);
+    if (refusal == FS_REFUSE_NONE && !op->admission->adopt &&
+        offer->peer_version > record->version) {
+        fs_error_set(&op->action.err, FS_ERR_DATA, EBADFD, "the record went back in time");
+        refusal = FS_REFUSE_RECORD_LOST;
+    }
     if (refusal != FS_REFUSE_NONE) {
         return refusal;
     }
@@ -283,7 +315,9 @@ static enum fs_refusal accept_offer(struct sink_open *op, struct fs_sink_open_re
     if (result->committed) {
         return FS_REFUSE_NONE;
     }
-    if (!choose_base(record, offer, &result->base)) {
+    bool gone = !choose_base(record, offer, &result->base);
+    if (gone && (!op->admission->compare ||
+                 !same_term(&fs_record_newest_committed(record)->point.term, &offer->term))) {
         fs_error_set(&op->action.err, FS_ERR_CONFIG, ENOENT, "no point in common");
         return FS_REFUSE_NO_BASE;
     }
@@ -296,6 +330,10 @@ static enum fs_refusal accept_offer(struct sink_open *op, struct fs_sink_open_re
         if (op->action.store->crashed) {
             return FS_REFUSE_UNAVAILABLE;
         }
+    }
+    if (!can_resume(&record->incoming, offer, &result->base) && op->admission->compare &&
+        (gone || !is_restorable(in, &result->base))) {
+        result->base = offer->point.id;
     }
     if (!can_resume(&record->incoming, offer, &result->base)) {
         begin_incoming(in, offer, &result->base);
@@ -421,6 +459,45 @@ static void sink_write(struct fs_incoming *base, const struct fs_segment_data *s
     mem_start(in->store, MEM_OP_WRITE, &op->action, write_finish);
 }
 
+/* --- digest ---------------------------------------------------------------------------------- */
+
+struct digest {
+    struct mem_action action;
+    struct incoming *in;
+    struct fs_digest_query query;
+    struct fs_digest_list *list;
+    fs_sink_io_fn *done;
+    void *arg;
+};
+
+static void digest_finish(struct mem_action *action)
+{
+    struct digest *op = (struct digest *)action;
+    struct incoming *in = op->in;
+    in->in_flight--;
+    for (size_t v = 0; v < in->n_volumes && !fs_error_is_set(&action->err); v++) {
+        if (fs_uuid_equal(&in->uuids[v], &op->query.volume)) {
+            mem_content_digest(&in->images[v]->head, &op->query, op->list);
+        }
+    }
+    op->done(op->arg, fs_error_is_set(&action->err) ? &action->err : NULL);
+    free(op);
+}
+
+static void sink_digest(struct fs_incoming *base, const struct fs_digest_query *query,
+                        struct fs_digest_list *list, fs_sink_io_fn *done, void *arg)
+{
+    struct incoming *in = (struct incoming *)base;
+    struct digest *op = mem_alloc(1, sizeof(*op));
+    in->in_flight++;
+    op->in = in;
+    op->query = *query;
+    op->list = list;
+    op->done = done;
+    op->arg = arg;
+    mem_start(in->store, MEM_OP_DIGEST, &op->action, digest_finish);
+}
+
 /* --- sync, commit, close --------------------------------------------------------------------- */
 
 struct positions_op {
@@ -475,6 +552,20 @@ static void sink_sync(struct fs_incoming *base, const struct fs_position *positi
     mem_start(in->store, MEM_OP_SYNC, &op->action, sync_finish);
 }
 
+/* A point of which somebody removed a snapshot is none any more. */
+static void let_go_of_broken(struct incoming *in)
+{
+    for (size_t i = 0; i < in->record->n_points; i++) {
+        struct fs_record_point *point = &in->record->points[i];
+        for (size_t v = 0; v < in->n_volumes && point->state == FS_POINT_COMMITTED; v++) {
+            const struct fs_record_content *content = fs_record_find_content(point, &in->uuids[v]);
+            if (content && !mem_image_snap(in->images[v], content->snap_id)) {
+                point->state = FS_POINT_TAKING;
+            }
+        }
+    }
+}
+
 /* stop: how many steps to get to before the process dies. */
 static void commit_steps(struct positions_op *op, uint64_t stop)
 {
@@ -519,6 +610,7 @@ static void commit_steps(struct positions_op *op, uint64_t stop)
     in->record->current_until_ns = in->taken_ns;
     const struct fs_uuid base = in->record->incoming.base;
     fs_record_clear_incoming(in->record);
+    let_go_of_broken(in);
     /* What is let go is not a point any more in the store that makes the newer one a point. */
     fs_retention_let_go(&in->retain, in->record, &base);
     if (mem_record_store(store, in->record, err) == 0 && !mem_pass(store, "commit.committed")) {
@@ -669,6 +761,7 @@ static void sink_recover(struct fs_sink *sink, struct fs_record *record, fs_sink
 const struct fs_sink_ops mem_sink_ops = {
     .open = sink_open,
     .write = sink_write,
+    .digest = sink_digest,
     .sync = sink_sync,
     .commit = sink_commit,
     .close = sink_close,

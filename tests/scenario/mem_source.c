@@ -429,7 +429,7 @@ static void source_open(struct fs_source *source, const struct fs_record *record
     if (base_id && !fs_uuid_is_zero(base_id)) {
         base = fs_record_find_point(copy, base_id);
         if (!base) {
-            fs_error_set(&op->action.err, FS_ERR_PERMANENT, ENOENT, "the base is gone");
+            fs_error_set(&op->action.err, FS_ERR_PERMANENT, ENODATA, "the base is gone");
         }
     }
     if (!point) {
@@ -445,7 +445,8 @@ static void source_open(struct fs_source *source, const struct fs_record *record
         struct mem_snap *snap = image ? mem_image_snap(image, content->snap_id) : NULL;
         struct mem_snap *old_snap = image && old ? mem_image_snap(image, old->snap_id) : NULL;
         if (!snap || (old && !old_snap)) {
-            fs_error_set(&op->action.err, FS_ERR_PERMANENT, ENOENT, "a snapshot is gone");
+            fs_error_set(&op->action.err, FS_ERR_PERMANENT, snap ? ENODATA : ENOENT,
+                         "a snapshot is gone");
             continue;
         }
         mem_content_copy(&snap->content, &reading->volumes[i].point);

@@ -70,6 +70,8 @@ bool mem_image_is_at(struct mem_image *image, uint64_t snap_id);
 /* Bytes that the head really holds, in blocks of 4 KiB: what a hole saves. */
 uint64_t mem_image_allocated(const struct mem_image *image);
 size_t mem_image_snapshots(const struct mem_image *image);
+/* Somebody removes a point's snapshot from the image, whoever names it. */
+void mem_image_drop_point(struct mem_image *image, const struct fs_uuid *point);
 
 /* --- records -------------------------------------------------------------------------------- */
 
@@ -98,6 +100,7 @@ enum mem_op {
     MEM_OP_CLOSE,
     MEM_OP_SINK_OPEN,
     MEM_OP_WRITE,
+    MEM_OP_DIGEST, /* of the sink */
     MEM_OP_SYNC,
     MEM_OP_COMMIT,
     MEM_OP_SINK_CLOSE,

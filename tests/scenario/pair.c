@@ -41,6 +41,7 @@ static void make_parts(struct pair_site *site)
     site->ctx.source = mem_store_source(site->store);
     site->ctx.sink = mem_store_sink(site->store);
     site->ctx.operators = mem_store_operator(site->store);
+    site->ctx.digester = mem_digester_table(site->digester);
     site->ctx.groups = fs_groups_new(&site->ctx);
     site->ctx.peers = fs_peers_new(&site->ctx, &options);
     assert_non_null(site->ctx.groups);
@@ -78,6 +79,7 @@ static void make_site(struct pair *pair, struct pair_site *site, const char *nam
     };
     site->mailbox = fs_mailbox_new();
     site->store = mem_store_new(name, site->mailbox, &pair->clock.clock, seed);
+    site->digester = mem_digester_new(site->store);
     site->ctx = (struct fs_context){
         .clock = &pair->clock.clock,
         .config = &site->config,
@@ -304,6 +306,7 @@ void pair_free(struct pair *pair)
     fs_groups_free(pair->east.ctx.groups);
     for (size_t i = 0; i < 2; i++) {
         fs_pool_free(sites[i]->ctx.cpu);
+        mem_digester_free(sites[i]->digester);
         mem_store_free(sites[i]->store);
         fs_mailbox_free(sites[i]->mailbox);
     }

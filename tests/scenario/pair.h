@@ -12,6 +12,7 @@
 #include "daemon/primary.h"
 #include "farshore/log.h"
 #include "tests/scenario/fake_transport.h"
+#include "tests/scenario/mem_digest.h"
 #include "tests/scenario/mem_store.h"
 
 #define PAIR_IMAGE_SIZE (4u << 20)
@@ -25,6 +26,7 @@ struct pair_site {
     struct fs_pool_map pool;
     struct fs_mailbox *mailbox;
     struct mem_store *store;
+    struct mem_digester *digester;
     unsigned lost; /* site_lost was called */
 };
 

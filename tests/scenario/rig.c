@@ -58,7 +58,12 @@ static void on_offer(void *arg, struct fs_session *session, uint32_t stream, str
         .sync_bytes = rig->sync_bytes,
     };
     struct fs_admission admission = {
-        .peer = "east", .pools = &rig->map, .n_pools = 1, .retain = {.latest = rig->retain}};
+        .peer = "east",
+        .pools = &rig->map,
+        .n_pools = 1,
+        .retain = {.latest = rig->retain},
+        .compare = true,
+    };
     if (rig->receiver || rig->refuse_offers) {
         fs_refuse_offer(session, stream, FS_REFUSE_BUSY, "another transfer");
         fs_offer_fini(offer);
@@ -170,6 +175,7 @@ void rig_init(struct rig *rig, size_t threads, uint64_t seed)
     fs_clock_scripted_init(&rig->clock, 1000 * FS_SEC);
     rig->stores[0] = mem_store_new("east-fsid", rig->mailbox, &rig->clock.clock, seed);
     rig->stores[1] = mem_store_new("west-fsid", rig->mailbox, &rig->clock.clock, seed + 1);
+    rig->digester = mem_digester_new(rig->stores[0]);
     rig->budgets[0].limit = rig->budgets[1].limit = FS_BUDGET_MIN;
     rig->credit = FS_CREDIT_MIN;
     fs_tuner_init(&rig->tuner, threads, 0);
@@ -196,6 +202,7 @@ void rig_fini(struct rig *rig)
     rig_run(rig);
     assert_null(rig->sender);
     assert_null(rig->receiver);
+    mem_digester_free(rig->digester);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(rig->budgets[i].used, 0);
         assert_int_equal(rig->budgets[i].n_clients, 0);
@@ -267,6 +274,7 @@ void rig_offer(struct rig *rig, const struct fs_uuid *id, struct fs_offer *ret_o
         .point = point->point,
         .interval_ns = 60 * FS_SEC,
         .record_version = rig->record->version,
+        .peer_version = rig->record->peer_version,
         .n_volumes = point->n_contents,
     };
     snprintf(ret_offer->name, sizeof(ret_offer->name), "%s", rig->record->name);
@@ -305,6 +313,7 @@ void rig_start(struct rig *rig, const struct fs_uuid *point)
     struct fs_offer offer;
     struct fs_sender_options options = {
         .source = mem_store_source(rig->stores[0]),
+        .digester = mem_digester_table(rig->digester),
         .session = rig->sessions[0],
         .cpu = rig->cpu,
         .clock = &rig->clock.clock,

@@ -9,6 +9,7 @@
 
 #include "farshore/transfer.h"
 #include "tests/scenario/fake_transport.h"
+#include "tests/scenario/mem_digest.h"
 #include "tests/scenario/mem_store.h"
 
 struct rig {
@@ -17,6 +18,7 @@ struct rig {
     size_t threads;
     struct fs_clock_scripted clock;
     struct mem_store *stores[2];
+    struct mem_digester *digester; /* of the source */
     struct fake_link *link;
     struct fs_session *sessions[2];
     bool down[2];

@@ -36,7 +36,7 @@ static const char *const not_here[] = {
     "helper.mark",     "helper.group",  "helper.member", "helper.left",  "helper.single",
     "helper.snapshot", "helper.found",  "open.recorded", "open.created", "open.lifted",
     "open.held",       "open.marked",   "park.unmarked", "park.parked",  "commit.noted",
-    "settle.noted",    "helper.remove",
+    "settle.noted",    "helper.remove", "left.kept",
 };
 
 /* Another test's: see test_failover.c. */
@@ -236,6 +236,20 @@ static void set_paused(struct life *life, bool paused)
     }
 }
 
+/* Somebody removes the snapshots of the newest point at the source. */
+static void remove_base(struct life *life)
+{
+    const struct fs_record *record = pair_find(&life->pair->east, life->group)->record;
+    const struct fs_record_point *base = fs_record_newest_committed(record);
+
+    for (size_t i = 0; base && i < record->n_volumes; i++) {
+        const struct fs_image_ref *ref = &record->volumes[i].volume.image;
+
+        mem_image_drop_point(mem_store_find(life->pair->east.store, ref->pool, ref->name),
+                             &base->point.id);
+    }
+}
+
 static void live_small(struct life *life)
 {
     struct pair *pair = life->pair;
@@ -255,6 +269,8 @@ static void live_small(struct life *life)
                        true);
     pair_discover(pair, NULL);
     write_and_go_on(life);
+    write_and_go_on(life);
+    remove_base(life);
     write_and_go_on(life);
 }
 

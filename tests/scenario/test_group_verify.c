@@ -38,10 +38,8 @@ static int set_up(void **state)
     struct lab *lab = calloc(1, sizeof(*lab));
 
     lab->pair = pair_new(INTERVAL);
-    lab->east = mem_digester_new(lab->pair->east.store);
-    lab->west = mem_digester_new(lab->pair->west.store);
-    lab->pair->east.ctx.digester = mem_digester_table(lab->east);
-    lab->pair->west.ctx.digester = mem_digester_table(lab->west);
+    lab->east = lab->pair->east.digester;
+    lab->west = lab->pair->west.digester;
     pair_connect(lab->pair);
     lab->group = pair_add_group(lab->pair, "a", 2)->record->group;
     pair_advance(lab->pair, 15 * FS_SEC);
@@ -55,8 +53,6 @@ static int tear_down(void **state)
     struct lab *lab = *state;
 
     pair_free(lab->pair);
-    mem_digester_free(lab->east);
-    mem_digester_free(lab->west);
     free(lab);
     return 0;
 }

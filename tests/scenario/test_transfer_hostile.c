@@ -298,6 +298,53 @@ static void test_receiver_segment_after_commit_ends_the_session(void **state)
     rig_fini(&wild.rig);
 }
 
+static void want(struct wild *wild, const struct fs_uuid *volume)
+{
+    struct fs_digest_want message = {
+        .query = {.volume = *volume, .to = 4 * MIB, .unit = FS_DIGEST_CHUNK}};
+    FS_STREAM_SEND(wild->rig.sessions[0], FS_FRAME_DIGEST_WANT, wild->stream, digest_want,
+                   &message);
+    rig_run(&wild->rig);
+}
+
+static void test_receiver_digests_only_what_was_offered_one_at_a_time(void **state)
+{
+    struct wild wild;
+    struct fs_uuid unknown;
+    (void)state;
+    fs_uuid_random(&unknown);
+    begin(&wild);
+    const struct fs_uuid *volume = &wild.rig.record->volumes[0].volume.uuid;
+    want(&wild, volume);
+    assert_int_equal(wild.last, FS_FRAME_DIGEST_BATCH);
+    want(&wild, &unknown);
+    assert_true(wild.lost);
+    end(&wild);
+
+    begin(&wild);
+    volume = &wild.rig.record->volumes[0].volume.uuid;
+    mem_store_hold(wild.rig.stores[1], MEM_OP_DIGEST);
+    want(&wild, volume);
+    want(&wild, volume);
+    assert_true(wild.lost);
+    mem_store_release(wild.rig.stores[1], MEM_OP_DIGEST);
+    rig_run(&wild.rig);
+    end(&wild);
+
+    begin(&wild); /* a commit while it waits for digests */
+    volume = &wild.rig.record->volumes[0].volume.uuid;
+    send_empty(&wild, 0, 0, 4 * MIB);
+    send_empty(&wild, 1, 0, 4 * MIB);
+    mem_store_hold(wild.rig.stores[1], MEM_OP_DIGEST);
+    want(&wild, volume);
+    commit(&wild, 4 * MIB, 0, 2);
+    assert_true(wild.lost);
+    mem_store_release(wild.rig.stores[1], MEM_OP_DIGEST);
+    rig_run(&wild.rig);
+    assert_int_equal(mem_store_started(wild.rig.stores[1], MEM_OP_COMMIT), 0);
+    end_lied(&wild);
+}
+
 static void test_receiver_thousands_of_empty_segments_cost_nothing(void **state)
 {
     struct wild wild;
@@ -442,6 +489,39 @@ static void test_sender_unasked_answers_end_the_session(void **state)
     ends_the_session(&wild);
 }
 
+static void send_batch(struct wild *wild, uint64_t next)
+{
+    struct fs_digest_batch batch = {.next = next};
+    FS_STREAM_SEND(wild->rig.sessions[1], FS_FRAME_DIGEST_BATCH, wild->stream, digest_batch,
+                   &batch);
+    rig_run(&wild->rig);
+}
+
+static void test_sender_digests_that_nobody_wants_end_the_session(void **state)
+{
+    struct wild wild;
+    struct fs_position position = {0};
+    (void)state;
+    begin_target(&wild);
+    send_batch(&wild, 4 * MIB);
+    ends_the_session(&wild);
+
+    begin_target(&wild); /* of another range than was asked for */
+    accept(&wild,
+           &(struct fs_accept){.base = wild.point, .n_positions = 1, .positions = &position});
+    assert_int_equal(wild.last, FS_FRAME_DIGEST_WANT);
+    send_batch(&wild, 8 * MIB);
+    ends_the_session(&wild);
+
+    begin_target(&wild); /* the session goes while it waits for them */
+    accept(&wild,
+           &(struct fs_accept){.base = wild.point, .n_positions = 1, .positions = &position});
+    rig_disconnect(&wild.rig);
+    rig_run(&wild.rig);
+    assert_int_equal(mem_digester_open(wild.rig.digester), 0);
+    end_target(&wild);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,9 +532,11 @@ int main(void)
         cmocka_unit_test(test_receiver_early_commit_ends_the_session),
         cmocka_unit_test(test_receiver_wrong_finals_refuse_digest_and_begin_anew),
         cmocka_unit_test(test_receiver_segment_after_commit_ends_the_session),
+        cmocka_unit_test(test_receiver_digests_only_what_was_offered_one_at_a_time),
         cmocka_unit_test(test_receiver_thousands_of_empty_segments_cost_nothing),
         cmocka_unit_test(test_sender_impossible_accept_ends_the_session),
         cmocka_unit_test(test_sender_unasked_answers_end_the_session),
+        cmocka_unit_test(test_sender_digests_that_nobody_wants_end_the_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

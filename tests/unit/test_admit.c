@@ -98,6 +98,29 @@ static void test_sender_that_went_back_in_time_is_refused(void **state)
     assert_int_equal(fs_admit_version(NULL, &offer, &refusal, NULL), 0);
 }
 
+static void test_target_that_went_back_in_time_is_refused(void **state)
+{
+    (void)state;
+    struct fs_record *record = make_record(4);
+    struct fs_offer offer = {.name = "a", .peer_version = 50};
+    enum fs_refusal refusal = FS_REFUSE_NONE;
+    struct fs_error err = FS_ERROR_INIT;
+
+    record->version = 50;
+    assert_int_equal(fs_admit_seen(record, &offer, &refusal, &err), 0);
+    record->version = 49;
+    assert_int_equal(fs_admit_seen(record, &offer, &refusal, &err), -EBADFD);
+    assert_int_equal(refusal, FS_REFUSE_RECORD_LOST);
+    assert_non_null(strstr(err.message, "version 49"));
+
+    refusal = FS_REFUSE_NONE;
+    assert_int_equal(fs_admit_seen(NULL, &offer, &refusal, NULL), -EBADFD);
+    assert_int_equal(refusal, FS_REFUSE_RECORD_LOST);
+    offer.peer_version = 0; /* it has never seen one */
+    assert_int_equal(fs_admit_seen(NULL, &offer, &refusal, NULL), 0);
+    fs_record_free(record);
+}
+
 static void test_pool_is_matched_with_its_namespace(void **state)
 {
     (void)state;
@@ -131,14 +154,36 @@ static void test_base_is_the_newest_common_point(void **state)
     const struct fs_record_point *base;
     enum fs_refusal refusal = FS_REFUSE_NONE;
     struct fs_error err = FS_ERROR_INIT;
+    bool gone = true;
 
     record->points[3].state = FS_POINT_COMMITTING; /* not a point yet */
-    assert_int_equal(fs_admit_base(record, &offer, &base, &refusal, &err), 0);
+    assert_int_equal(fs_admit_base(record, &offer, &base, &gone, &refusal, &err), 0);
     assert_int_equal(base->point.seq, 3);
+    assert_false(gone);
+    fs_record_free(record);
+}
 
-    held[0] = held[1] = uuid_of(8);
-    assert_int_equal(fs_admit_base(record, &offer, &base, &refusal, &err), -ENOENT);
+static void test_base_that_is_gone_is_told_from_histories_that_parted(void **state)
+{
+    (void)state;
+    struct fs_record *record = make_record(4);
+    struct fs_offer offer = {.term = {.number = 7, .site = uuid_of(1)}};
+    const struct fs_record_point *base = record->points;
+    enum fs_refusal refusal = FS_REFUSE_NONE;
+    struct fs_error err = FS_ERROR_INIT;
+    bool gone = false;
+
+    record->points[3].point.term = offer.term; /* the newest decides */
+    assert_int_equal(fs_admit_base(record, &offer, &base, &gone, &refusal, &err), 0);
+    assert_true(gone);
+    assert_null(base);
+
+    offer.term.number = 8;
+    assert_int_equal(fs_admit_base(record, &offer, &base, &gone, &refusal, &err), -ENOENT);
     assert_int_equal(refusal, FS_REFUSE_NO_BASE);
+    assert_non_null(strstr(err.message, "parted"));
+    offer.term = (struct fs_term){.number = 7, .site = uuid_of(2)};
+    assert_int_equal(fs_admit_base(record, &offer, &base, &gone, &refusal, NULL), -ENOENT);
     assert_null(base);
     fs_record_free(record);
 }
@@ -150,12 +195,15 @@ static void test_base_of_an_empty_record_is_a_first_copy(void **state)
     struct fs_offer offer = {0};
     const struct fs_record_point *base;
     enum fs_refusal refusal = FS_REFUSE_NONE;
+    bool gone = true;
 
     record->points[0].state = FS_POINT_TAKING;
-    assert_int_equal(fs_admit_base(record, &offer, &base, &refusal, NULL), 0);
+    assert_int_equal(fs_admit_base(record, &offer, &base, &gone, &refusal, NULL), 0);
     assert_null(base);
-    assert_int_equal(fs_admit_base(NULL, &offer, &base, &refusal, NULL), 0);
+    assert_false(gone);
+    assert_int_equal(fs_admit_base(NULL, &offer, &base, &gone, &refusal, NULL), 0);
     assert_null(base);
+    assert_false(gone);
     fs_record_free(record);
 }
 
@@ -178,7 +226,9 @@ int main(void)
         cmocka_unit_test(test_term_decides_who_may_write),
         cmocka_unit_test(test_sender_that_went_back_in_time_is_refused),
         cmocka_unit_test(test_pool_is_matched_with_its_namespace),
+        cmocka_unit_test(test_target_that_went_back_in_time_is_refused),
         cmocka_unit_test(test_base_is_the_newest_common_point),
+        cmocka_unit_test(test_base_that_is_gone_is_told_from_histories_that_parted),
         cmocka_unit_test(test_base_of_an_empty_record_is_a_first_copy),
         cmocka_unit_test(test_first_refusal_wins),
     };

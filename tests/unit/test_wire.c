@@ -318,6 +318,7 @@ static void fill_offer(struct fs_offer *offer, struct fs_offer_volume *volumes, 
         .taken_age_ns = 1,
         .interval_ns = 2,
         .record_version = 3,
+        .peer_version = UINT64_MAX,
         .n_held = 2,
         .held = held,
         .n_volumes = n_volumes,
@@ -362,6 +363,7 @@ static void test_offer_round_trip(void **state)
     assert_int_equal(got.taken_age_ns, 1);
     assert_int_equal(got.interval_ns, 2);
     assert_int_equal(got.record_version, 3);
+    assert_int_equal(got.peer_version, UINT64_MAX);
     assert_int_equal(got.n_held, 2);
     assert_memory_equal(got.held, held, sizeof(held));
     assert_int_equal(got.n_volumes, 2);
@@ -593,8 +595,11 @@ static void test_positions_round_trip(void **state)
     fs_commit_fini(&committing);
     check_bounds(decode_commit, &buf);
 
-    struct fs_committed committed = {.point = uuid_a};
+    struct fs_committed committed = {.point = uuid_a, .record_version = 7}, done;
     fs_committed_encode(&committed, &buf);
+    assert_int_equal(fs_committed_decode(buf.data, buf.length, &done, &err), 0);
+    assert_true(fs_uuid_equal(&done.point, &uuid_a));
+    assert_int_equal(done.record_version, 7);
     check_bounds(decode_committed, &buf);
 
     positions[0].chain.b[0] = 1; /* something of nothing */
