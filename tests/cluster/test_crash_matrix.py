@@ -254,15 +254,46 @@ def after(first):
     return run
 
 
-def unproven(case):
-    """Somebody lifted the lock of a parked image (librbd blocklists whose lock it was): what it holds
-    is not believed."""
-    case.ready()
+def lift_locks(case, remove=""):
+    """Of the parked images, as an operator would who wants to remove a snapshot; librbd blocklists
+    whose locks they were."""
     case.victim.expect_error(r"event=lease_lost .*blocklisted")
     for name in case.images:
         with case.west.image(name) as image:
             for client, cookie, _ in image.list_lockers()["lockers"]:
                 image.break_lock(client, cookie)
+            for snap in [s["name"] for s in image.list_snaps() if s["name"] == remove]:
+                image.remove_snap(snap)
+
+
+def unproven(case):
+    """Nobody can tell who wrote to the images: what they hold is not believed."""
+    case.ready()
+    lift_locks(case)
+    case.write()
+    case.arm()
+    case.ask()
+    case.dies()
+
+
+def target_without_base(case):
+    """Somebody also removed the newest point's snapshots at the target."""
+    case.ready()
+    lift_locks(case, remove=case.pair.west.committed(case.group)[-1]["name"])
+    case.write()
+    case.arm()
+    case.ask()
+    case.dies()
+
+
+def source_without_base(case):
+    """Somebody removed the marks at the source."""
+    case.ready()
+    for name in case.images:
+        with case.east.image(name) as image:
+            for snap in list(image.list_snaps()):
+                if snap["name"].startswith("farshore.mark."):
+                    image.remove_snap(snap["name"])
     case.write()
     case.arm()
     case.ask()
@@ -311,7 +342,9 @@ SCENARIOS = {
     "take.pruned": after("take.seq"),
     "recover.begin": after("commit.committing"), "recover.snapshot": after("commit.committing"),
     "recover.finished": after("commit.committing"),
-    "open.restored": unproven,
+    "open.restored": unproven, "left.kept": target_without_base,
+    "compare.begin": source_without_base, "compare.digested": source_without_base,
+    "compare.listed": source_without_base,
     "members.store": membership, "members.stored": membership,
     "release.gone": leaving, "release.stored": leaving,
     "pause.store": pause, "pause.stored": pause,
@@ -324,8 +357,8 @@ ORDINARY = ("take.", "helper.", "offer.", "open.", "accept.", "apply.", "finals.
 
 # The point that was under way then comes to the target by itself; before them it was not taken,
 # and who asked for it has to ask again.
-FINISHED = ("helper.", "take.complete", "offer.", "open.", "accept.", "apply.", "sync.", "finals.",
-            "commit.", "recover.", "retain.", "park.", "answer.", "settle.")
+FINISHED = ("helper.", "take.complete", "offer.", "open.", "left.", "accept.", "compare.", "apply.",
+            "sync.", "finals.", "commit.", "recover.", "retain.", "park.", "answer.", "settle.")
 
 
 def scenario_of(step):

@@ -57,11 +57,12 @@ def volume(**more):
 def offer(volumes=None, **more):
     site = os.urandom(16)
     field = {"group": os.urandom(16), "name": "rbd/victim", "policy": "gold", "number": 1,
-             "site": site, "id": os.urandom(16), "seq": 1, "version": 1, "held": 0, **more}
+             "site": site, "id": os.urandom(16), "seq": 1, "version": 1, "seen": 0, "held": 0,
+             **more}
     volumes = [volume()] if volumes is None else volumes
     term = struct.pack("<Q", field["number"]) + field["site"]
     return (field["group"] + string(field["name"]) + string(field["policy"]) + term + field["id"] +
-            term + struct.pack("<QIQQQ", field["seq"], 0, 0, 10**9, field["version"]) +
+            term + struct.pack("<QIQQQQ", field["seq"], 0, 0, 10**9, field["version"], field["seen"]) +
             struct.pack("<H", field["held"]) + struct.pack("<H", more.get("n", len(volumes))) +
             b"".join(volumes))
 

@@ -120,13 +120,13 @@ class Site:
                     done += step
 
     def farshore_snapshots(self, name, pool="rbd", namespace=""):
-        """(points, marks): the snapshot ids on an image that are Farshore's."""
+        """(points, marks): the snapshot ids on an image that are Farshore's, but what it left."""
         points, marks = [], []
         with self.image(name, pool, namespace, read_only=True) as image:
             for snap in image.list_snaps():
                 if snap["name"].startswith("farshore.mark."):
                     marks.append(snap["id"])
-                elif snap["name"].startswith("farshore."):
+                elif snap["name"].startswith("farshore.") and "left" not in snap["name"]:
                     points.append(snap["id"])
                 elif snap["namespace"] == rbd.RBD_SNAP_NAMESPACE_TYPE_GROUP:
                     if snap["group"]["snap_name"].startswith("farshore."):
