@@ -7,6 +7,7 @@
 #include "ship/codec.h"
 
 #define MAGIC       0x31485346u /* "FSH1" */
+#define AT_TYPE     4
 #define AT_LENGTH   8
 #define AT_CHECKSUM 24
 
@@ -62,8 +63,25 @@ const char *fs_frame_type_name(uint16_t type)
     }
 }
 
-static uint64_t checksum(const uint8_t *header, const uint8_t *payload, size_t length)
+/*
+ * How much of the payload the checksum covers: all of it, but for the content of a SEGMENT, which
+ * its extents have hashes of. So the content is hashed once at each end, by a worker.
+ */
+static size_t covered(uint16_t type, const uint8_t *payload, size_t length)
 {
+    if (type != FS_FRAME_SEGMENT || length < FS_SEGMENT_HEAD_SIZE) {
+        return length;
+    }
+    struct fs_cursor cursor = fs_cursor_of(payload + FS_SEGMENT_AT_EXTENTS, sizeof(uint32_t));
+    uint64_t head =
+        FS_SEGMENT_HEAD_SIZE + (uint64_t)fs_cursor_get_u32(&cursor) * FS_SEGMENT_EXTENT_SIZE;
+    return head < length ? (size_t)head : length;
+}
+
+static uint64_t checksum(uint16_t type, const uint8_t *header, const uint8_t *payload,
+                         size_t length)
+{
+    length = covered(type, payload, length);
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     XXH3_64bits_reset(&state);
@@ -99,8 +117,17 @@ void fs_frame_finish(struct fs_buf *buf, size_t start)
         return;
     }
     uint8_t *header = buf->data + start;
+    struct fs_cursor cursor = fs_cursor_of(header + AT_TYPE, sizeof(uint16_t));
+    uint16_t type = fs_cursor_get_u16(&cursor);
     fs_codec_store_u32(header + AT_LENGTH, (uint32_t)length);
-    fs_codec_store_u64(header + AT_CHECKSUM, checksum(header, header + FS_FRAME_HEADER, length));
+    fs_codec_store_u64(header + AT_CHECKSUM,
+                       checksum(type, header, header + FS_FRAME_HEADER, length));
+}
+
+uint32_t fs_frame_length(const uint8_t *header)
+{
+    struct fs_cursor cursor = fs_cursor_of(header + AT_LENGTH, sizeof(uint32_t));
+    return fs_cursor_get_u32(&cursor);
 }
 
 long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_frame,
@@ -134,7 +161,7 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
         return 0;
     }
     frame.payload = data + FS_FRAME_HEADER;
-    if (checksum(data, frame.payload, frame.length) != expected) {
+    if (checksum(frame.type, data, frame.payload, frame.length) != expected) {
         return fs_error_set(err, FS_ERR_PEER, EPROTO, "a %s frame has the wrong checksum",
                             fs_frame_type_name(frame.type));
     }

@@ -8,9 +8,9 @@
  * on arrival, and to positions, which move over the longest run of written segments. What a
  * verified segment's extents say is what the sink gets, so the chain is over what was applied.
  *
- * Where bytes are copied: once from the session's buffer, compressed as they are, since that buffer
- * goes on; zstd writes what the sink takes. Credit is given back when a segment is written and
- * freed.
+ * No byte is copied: the transport decrypts into the frame's own buffer, which moves here; zstd
+ * writes what the sink takes, or the sink takes it from that buffer. Credit is given back when a
+ * segment is written and freed.
  */
 #ifndef FARSHORE_SHIP_RECEIVER_H
 #define FARSHORE_SHIP_RECEIVER_H
@@ -31,9 +31,10 @@ struct arrival {
     uint32_t raw_length;
     uint32_t payload_length;
     uint64_t credit;
-    uint64_t reserved; /* in the budget */
-    uint8_t *payload;  /* as it came; the content itself where it came RAW */
-    uint8_t *raw;      /* decompressed, or NULL */
+    uint64_t reserved;      /* in the budget */
+    struct fs_buf frame;    /* as it came */
+    const uint8_t *payload; /* in it; the content itself where it came RAW */
+    uint8_t *raw;           /* decompressed, or NULL */
     size_t n_extents;
     struct fs_segment_extent *hashed; /* until verified */
     struct fs_extent *extents;        /* then these */

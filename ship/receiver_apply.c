@@ -19,7 +19,7 @@ static void arrival_free(struct arrival *arrival)
     if (receiver->session) {
         fs_session_release_credit(receiver->session, arrival->credit);
     }
-    free(arrival->payload);
+    fs_buf_fini(&arrival->frame);
     free(arrival->raw);
     free(arrival->hashed);
     free(arrival->extents);
@@ -32,10 +32,10 @@ static void arrival_release(struct arrival *arrival)
 {
     struct fs_receiver *receiver = arrival->receiver;
     uint64_t reserved = arrival->reserved;
-    free(arrival->payload);
+    fs_buf_fini(&arrival->frame);
     free(arrival->raw);
     free(arrival->extents);
-    arrival->payload = arrival->raw = NULL;
+    arrival->raw = NULL;
     arrival->extents = NULL;
     arrival->reserved = 0;
     if (receiver->session) {
@@ -128,8 +128,7 @@ static void decode_run(struct fs_job *job)
     free(arrival->hashed);
     arrival->hashed = NULL;
     if (arrival->raw) {
-        free(arrival->payload);
-        arrival->payload = NULL;
+        fs_buf_fini(&arrival->frame);
     }
     arrival->segment = (struct fs_segment_data){
         .volume = arrival->volume,
@@ -224,25 +223,24 @@ static int check(const struct fs_receiver *receiver, const struct fs_segment *se
 }
 
 static struct arrival *arrival_new(struct fs_receiver *receiver, struct fs_segment *segment,
-                                   uint64_t credit)
+                                   const struct fs_frame *frame)
 {
     struct arrival *arrival = calloc(1, sizeof(*arrival));
-    uint8_t *payload = arrival ? malloc(segment->payload_length + 1) : NULL;
-    if (!payload) {
-        free(arrival);
+    if (!arrival) {
         return NULL;
     }
-    memcpy(payload, segment->payload, segment->payload_length);
+    arrival->frame = *frame->buf;
+    *frame->buf = FS_BUF_INIT;
     arrival->receiver = receiver;
     arrival->volume = segment->volume;
     arrival->codec = segment->codec;
     arrival->raw_length = segment->raw_length;
     arrival->payload_length = segment->payload_length;
-    arrival->payload = payload;
+    arrival->payload = segment->payload;
     arrival->n_extents = segment->n_extents;
     arrival->hashed = segment->extents;
     segment->extents = NULL;
-    arrival->credit = credit;
+    arrival->credit = frame->length;
     return arrival;
 }
 
@@ -294,7 +292,7 @@ int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *fra
     uint32_t raw_length = segment.raw_length;
     struct arrival *arrival = NULL;
     if (segment.n_extents > 0) {
-        arrival = arrival_new(receiver, &segment, frame->length);
+        arrival = arrival_new(receiver, &segment, frame);
         if (!arrival) {
             fs_segment_fini(&segment);
             return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");

@@ -411,6 +411,7 @@ void fs_session_tick(struct fs_session *session)
 /* --- life ----------------------------------------------------------------------------------- */
 
 static const struct fs_transport_events transport_events = {
+    .room = session_room,
     .received = session_received,
     .drained = transport_drained,
     .closed = transport_closed,
@@ -442,6 +443,7 @@ struct fs_session *fs_session_new(const struct fs_session_options *options,
     session->may_receive = session->window;
     session->deadline_ns = fs_clock_boot(session->clock) + options->hello_ns;
     session->rtt_ns = -1;
+    session->in_size = FS_FRAME_HEADER;
     session->next_stream = transport->dialed ? 1 : 2;
     if (!send_hello(session, options)) {
         transport->ops->close(transport);
@@ -466,6 +468,7 @@ void fs_session_free(struct fs_session *session)
     }
     session->transport->ops->close(session->transport);
     streams_fini(&session->streams);
+    fs_buf_fini(&session->in);
     free(session);
 }
 

@@ -81,6 +81,10 @@ struct fs_session {
     struct fs_pacer *pacer; /* borrowed, or NULL */
     bool paced;             /* the last one who was told to wait waits for the pacer */
 
+    /* The frame that arrives: its header, then a buffer for all of it. */
+    struct fs_buf in;
+    size_t in_size; /* of the frame; that of a header until that is there */
+
     struct streams streams;
     uint32_t next_stream; /* of ours */
     uint32_t peer_stream; /* highest that the peer opened */
@@ -99,7 +103,8 @@ void session_finish(struct fs_session *session);
 void session_serve(struct fs_session *session);
 /* Hand over what came before attach. */
 void session_deliver_aborts(struct fs_session *session);
-/* Transport event; returns what was consumed. */
-size_t session_received(void *arg, const uint8_t *data, size_t length);
+/* Transport events. */
+uint8_t *session_room(void *arg, size_t *ret_length);
+void session_received(void *arg, size_t length);
 
 #endif

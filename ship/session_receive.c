@@ -441,26 +441,71 @@ static bool listening(const struct fs_session *session)
     return session->state == SESSION_HELLO || session->state == SESSION_UP;
 }
 
-size_t session_received(void *arg, const uint8_t *data, size_t length)
+/* Exactly size bytes, with what is there: a handler may keep the buffer, and its memory counts. */
+static bool fit(struct fs_buf *buf, size_t size)
+{
+    if (buf->capacity == size) {
+        return true;
+    }
+    uint8_t *data = realloc(buf->data, size);
+    if (data == NULL) {
+        return false;
+    }
+    buf->data = data;
+    buf->capacity = size;
+    return true;
+}
+
+uint8_t *session_room(void *arg, size_t *ret_length)
 {
     struct fs_session *session = arg;
-    size_t used = 0;
-    session->heard = true;
-    while (listening(session)) {
-        struct fs_frame frame;
-        struct fs_error err = FS_ERROR_INIT;
-        long size = fs_frame_parse(data + used, length - used, &frame, &err);
-        if (size == 0) {
-            break;
-        }
-        if (size > 0) {
-            used += (size_t)size;
-            session->bytes_received += (uint64_t)size;
-        }
-        if (size < 0 || handle_frame(session, &frame, &err) != 0) {
-            fs_error_set(&err, FS_ERR_BUG, EPROTO, "a frame was not accepted");
-            session_fail(session, &err, err.message);
-        }
+    if (!fit(&session->in, session->in_size)) {
+        return NULL;
     }
-    return listening(session) ? used : length;
+    *ret_length = session->in_size - session->in.length;
+    return session->in.data + session->in.length;
+}
+
+static void next_frame(struct fs_session *session)
+{
+    session->in.length = 0;
+    session->in_size = FS_FRAME_HEADER;
+}
+
+/* A part of a header is there (what is no frame shows early), all of it, or a whole frame. */
+static int take(struct fs_session *session, struct fs_error *err)
+{
+    struct fs_frame frame;
+    long size = fs_frame_parse(session->in.data, session->in.length, &frame, err);
+    if (size < 0) {
+        return (int)size;
+    }
+    if (size == 0 && session->in.length == FS_FRAME_HEADER) {
+        session->in_size = FS_FRAME_HEADER + fs_frame_length(session->in.data);
+    }
+    if (size == 0) {
+        return 0;
+    }
+    session->bytes_received += (uint64_t)size;
+    frame.buf = &session->in;
+    int r = handle_frame(session, &frame, err);
+    next_frame(session);
+    return r;
+}
+
+void session_received(void *arg, size_t length)
+{
+    struct fs_session *session = arg;
+    struct fs_error err = FS_ERROR_INIT;
+    session->heard = true;
+    session->in.length += length;
+    if (!listening(session)) {
+        next_frame(session);
+        return;
+    }
+    bool due = session->in.length <= FS_FRAME_HEADER || session->in.length == session->in_size;
+    if (due && take(session, &err) != 0) {
+        fs_error_set(&err, FS_ERR_BUG, EPROTO, "a frame was not accepted");
+        session_fail(session, &err, err.message);
+    }
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An open TLS connection as a transport. What is sent waits in the buffers it came in, without a
- * copy; what arrives is decrypted straight into one contiguous buffer, in which frames are
- * parsed. Callbacks come only from the loop's events; a close from inside one takes effect when
- * it returns.
+ * copy; what arrives is decrypted straight into the buffer of its frame. Callbacks come only from
+ * the loop's events; a close from inside one takes effect when it returns.
  */
 #include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +18,10 @@
 /* Bytes read or written for one event, so that one fast peer does not starve the others. */
 #define READ_TURN  (512u * 1024)
 #define WRITE_TURN (1024u * 1024)
-/* Room to read into, at least. */
-#define READ_ROOM (64u * 1024)
+/* More than one record. */
+#define CORK_FROM (16u * 1024)
 /* Smaller buffers are copied to the end of the last one: fewer records. */
 #define COALESCE 4096u
-/* More than this cannot be waiting for its other half. */
-#define UNCONSUMED_MAX (FS_FRAME_HEADER + FS_FRAME_PAYLOAD_MAX)
 
 struct chunk {
     struct chunk *next;
@@ -40,7 +39,6 @@ struct tls_transport {
 
     struct chunk *head, *tail;
     size_t queued;
-    struct fs_buf in; /* decrypted and not consumed */
     bool read_wants_write, write_wants_read;
     bool above_low;     /* drained is due */
     bool out_of_memory; /* in send, which cannot report it */
@@ -77,7 +75,6 @@ static void free_transport(struct tls_transport *t)
         t->head = chunk->next;
         free_chunk(chunk);
     }
-    fs_buf_fini(&t->in);
     fs_tls_unref(t->tls);
     free(t);
 }
@@ -196,37 +193,26 @@ static bool write_turn(struct tls_transport *t, struct fs_error *err)
 
 /* --- receiving ------------------------------------------------------------------------------ */
 
-/* Gives what is there to the session; what it leaves moves to the front, at most once a turn. */
-static void deliver(struct tls_transport *t)
-{
-    if (t->in.length == 0) {
-        return;
-    }
-    size_t used = t->transport.events->received(t->transport.events_arg, t->in.data, t->in.length);
-    assert(used <= t->in.length);
-    memmove(t->in.data, t->in.data + used, t->in.length - used);
-    t->in.length -= used;
-}
-
 /*
- * Decrypts what is there, up to a turn's worth. False at the end of the connection, with err. What
- * came before it is in t->in.
+ * Decrypts what is there, up to a turn's worth, straight to where the session wants it. False at
+ * the end of the connection, with err; whether closed was called from inside is to be looked at
+ * first.
  */
 static bool read_turn(struct tls_transport *t, bool *ret_more, struct fs_error *err)
 {
     size_t left = READ_TURN;
     t->read_wants_write = false;
     *ret_more = false;
-    while (left > 0) {
-        if (!fs_buf_reserve(&t->in, READ_ROOM)) {
+    while (left > 0 && !t->closed) {
+        size_t room, length;
+        uint8_t *at = t->transport.events->room(t->transport.events_arg, &room);
+        if (at == NULL) {
             fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
             return false;
         }
-        size_t length;
         ERR_clear_error();
         errno = 0;
-        int r =
-            SSL_read_ex(t->ssl, t->in.data + t->in.length, t->in.capacity - t->in.length, &length);
+        int r = SSL_read_ex(t->ssl, at, room, &length);
         if (r != 1) {
             int why = SSL_get_error(t->ssl, r);
             if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
@@ -236,7 +222,7 @@ static bool read_turn(struct tls_transport *t, bool *ret_more, struct fs_error *
             tls_explain(t->ssl, r, t->transport.address, err);
             return false;
         }
-        t->in.length += length;
+        t->transport.events->received(t->transport.events_arg, length);
         left = length < left ? left - length : 0;
     }
     *ret_more = true;
@@ -248,13 +234,8 @@ static void receive(struct tls_transport *t)
     struct fs_error err = FS_ERROR_INIT;
     bool more;
     bool open = read_turn(t, &more, &err);
-    deliver(t);
     if (t->closed) {
         return;
-    }
-    if (open && t->in.length > UNCONSUMED_MAX) {
-        open = false;
-        fs_error_set(&err, FS_ERR_BUG, EPROTO, "received bytes are not consumed");
     }
     if (!open) {
         tell_closed(t, &err);
@@ -266,6 +247,13 @@ static void receive(struct tls_transport *t)
 
 /* --- events --------------------------------------------------------------------------------- */
 
+/* A TLS record is 16 KiB, and one system call. Without TCP_NODELAY's hurry in between they fill
+ * packets, and wake the peer less often. */
+static void cork(const struct tls_transport *t, int on)
+{
+    setsockopt(t->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
 static void transmit(struct tls_transport *t)
 {
     struct fs_error err = FS_ERROR_INIT;
@@ -273,9 +261,16 @@ static void transmit(struct tls_transport *t)
     if (!open) {
         fs_error_set(&err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
     }
+    bool several = t->queued > CORK_FROM;
+    if (several) {
+        cork(t, 1);
+    }
     if (open && !write_turn(t, &err)) {
         open = false;
         receive(t); /* the peer may have said why */
+    }
+    if (several) {
+        cork(t, 0);
     }
     if (!open) {
         tell_closed(t, &err);

@@ -28,8 +28,11 @@ struct fs_transport_ops {
 };
 
 struct fs_transport_events { /* set by the session; called on the LOOP, never from inside send */
-    /* Returns how many bytes were consumed; the rest is offered again with what comes next. */
-    size_t (*received)(void *arg, const uint8_t *data, size_t length);
+    /* Where the next bytes that arrive are to be put, and how many at most (not 0): so that a
+     * large frame is never copied. Valid until received or the next room. NULL: out of memory. */
+    uint8_t *(*room)(void *arg, size_t *ret_length);
+    /* So many bytes are there, at most those of room. */
+    void (*received)(void *arg, size_t length);
     /* pending fell below FS_TRANSPORT_LOW, after it had been at or above it. */
     void (*drained)(void *arg);
     /* The connection is gone; the session closes the transport. */
@@ -100,7 +103,8 @@ struct fs_session_events {
 
 /* One end of a stream: a sender or a receiver. */
 struct fs_stream_events {
-    /* Borrowed; a return other than 0 (with err) ends the session as a protocol error. Only frames
+    /* Borrowed, but for its buf; a return other than 0 (with err) ends the session as a protocol
+     * error. A SEGMENT always has a buf. Only frames
      * of the other role come: to the stream's opener ACCEPT, REFUSE, PROGRESS, COMMITTED and the
      * answers of verification, to the other side SEGMENT, COMMIT, ABORT and DIGEST_WANT. Detach
      * after one that ends the stream. */

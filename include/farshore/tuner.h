@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The level of compression for what is sent to one peer, by what is scarce now. Where the link
- * waits for the CPU the level falls, down to none; where the CPU waits for the link it rises, as
- * long as that makes the bytes fewer. It learns from every segment that was encoded. Plain data;
- * LOOP only.
+ * waits for the CPU the level falls, down to none or to one that costs less than sending what it
+ * saves; where the CPU waits for the link it rises, as long as that makes the bytes fewer. It
+ * learns from every segment that was encoded. Plain data; LOOP only.
  */
 #ifndef FARSHORE_TUNER_H
 #define FARSHORE_TUNER_H

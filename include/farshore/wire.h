@@ -28,6 +28,7 @@
 /* On the wire: what a segment has before its payload, and for each extent. */
 #define FS_SEGMENT_HEAD_SIZE   32
 #define FS_SEGMENT_EXTENT_SIZE 25
+#define FS_SEGMENT_AT_EXTENTS  24 /* in the head: how many extents follow it */
 /* The JSON text of a volume's labels. A longer one fails the buffer of the encoder. */
 #define FS_LABELS_MAX 32768
 /* What a hello may give as credit; at least two segments, or nobody could ever send. */
@@ -73,6 +74,9 @@ struct fs_frame {
     uint32_t stream;
     uint32_t length;
     const uint8_t *payload; /* borrowed */
+    /* Where payload lies, for a handler that keeps it: it may move the buffer out. NULL for ABORT.
+     */
+    struct fs_buf *buf;
 };
 
 /* Begin a frame at the end of buf (header space is left), then put the payload, then finish it:
@@ -80,6 +84,8 @@ struct fs_frame {
 size_t fs_frame_begin(struct fs_buf *buf, uint16_t type, uint16_t flags, uint32_t stream);
 void fs_frame_finish(struct fs_buf *buf, size_t start);
 
+/* What the header of FS_FRAME_HEADER bytes says that the payload's length is. */
+uint32_t fs_frame_length(const uint8_t *header);
 /*
  * Look for one frame at data. Returns the bytes that it occupies, 0 when more are needed, or
  * -EPROTO (bad magic, length above the bound, wrong checksum) with err filled.

@@ -184,8 +184,17 @@ static void act(struct world *world, uint8_t what, uint32_t stream)
 
 static void receive(struct world *world, const uint8_t *data, size_t length)
 {
-    size_t used = world->transport.events->received(world->transport.events_arg, data, length);
-    check(used <= length);
+    const struct fs_transport_events *events = world->transport.events;
+    while (length > 0) {
+        size_t room = 0;
+        uint8_t *at = events->room(world->transport.events_arg, &room);
+        check(at != NULL && room > 0);
+        room = room < length ? room : length;
+        memcpy(at, data, room);
+        events->received(world->transport.events_arg, room);
+        data += room;
+        length -= room;
+    }
 }
 
 static void receive_frame(struct world *world, uint16_t type, uint32_t stream, const void *payload,

@@ -33,7 +33,10 @@ def string(text):
 def frame(kind, payload=b"", stream=0, flags=CRITICAL, magic=b"FSH1", length=None, spoil=0):
     head = struct.pack("<4sHHIIQ", magic, kind, flags,
                        len(payload) if length is None else length, stream, 0)
-    return head + struct.pack("<Q", xxh3(head + payload) ^ spoil) + payload
+    covered = payload
+    if kind == SEGMENT and len(payload) >= 32:  # not its content
+        covered = payload[:32 + 25 * struct.unpack_from("<I", payload, 24)[0]]
+    return head + struct.pack("<Q", xxh3(head + covered) ^ spoil) + payload
 
 
 def hello(site="east", **more):

@@ -10,7 +10,7 @@ struct end {
     struct fake_link *link; /* NULL: the link was freed */
     struct end *other;
     struct fs_buf out;        /* queued and not yet delivered */
-    struct fs_buf unconsumed; /* delivered and not taken by the session */
+    struct fs_buf unconsumed; /* delivered before there was a session */
     uint64_t delivered;       /* of out, so far */
     uint64_t cut_after;       /* of delivered */
     const char *peer_name;
@@ -117,21 +117,29 @@ void fake_link_free(struct fake_link *link)
 
 static void drop_front(struct fs_buf *buf, size_t length)
 {
+    if (length == 0) {
+        return;
+    }
     memmove(buf->data, buf->data + length, buf->length - length);
     buf->length -= length;
 }
 
-/* Hands what end has not consumed yet to its session. */
+/* Hands what was delivered to end to its session. */
 static void offer_received(struct end *end)
 {
-    while (!end->closed && end->transport.events != NULL && end->unconsumed.length > 0) {
-        size_t used = end->transport.events->received(end->transport.events_arg,
-                                                      end->unconsumed.data, end->unconsumed.length);
-        if (used == 0) {
-            return;
+    size_t used = 0;
+    while (!end->closed && end->transport.events != NULL && used < end->unconsumed.length) {
+        size_t length = 0;
+        uint8_t *at = end->transport.events->room(end->transport.events_arg, &length);
+        check(at != NULL && length > 0);
+        if (length > end->unconsumed.length - used) {
+            length = end->unconsumed.length - used;
         }
-        drop_front(&end->unconsumed, used);
+        memcpy(at, end->unconsumed.data + used, length);
+        used += length;
+        end->transport.events->received(end->transport.events_arg, length);
     }
+    drop_front(&end->unconsumed, used);
 }
 
 /* Moves at most limit bytes from end to the other. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,6 +51,41 @@ static void test_parse_header_is_as_specified(void **state)
     put_frame(&buf, FS_FRAME_CREDIT, 0x01020304, "abc", 3);
     const uint8_t head[24] = {'F', 'S', 'H', '1', 5, 0, 1, 0, 3, 0, 0, 0, 4, 3, 2, 1};
     assert_memory_equal(buf.data, head, sizeof(head));
+    fs_buf_fini(&buf);
+}
+
+/* Of a SEGMENT everything but the content: that has hashes of its own. */
+static void test_checksum_covers_head_and_extents_of_a_segment(void **state)
+{
+    (void)state;
+    static const uint8_t content[100] = {1, 2, 3};
+    struct fs_segment_extent extents[2] = {
+        {.extent = {.offset = 0, .length = 60, .kind = FS_EXTENT_DATA}, .hash = 7},
+        {.extent = {.offset = 4096, .length = 40, .kind = FS_EXTENT_DATA}, .hash = 8},
+    };
+    const struct fs_segment segment = {.codec = FS_CODEC_RAW,
+                                       .raw_length = sizeof(content),
+                                       .end = 8192,
+                                       .n_extents = 2,
+                                       .extents = extents,
+                                       .payload_length = sizeof(content),
+                                       .payload = content};
+    struct fs_buf buf = FS_BUF_INIT;
+    size_t start = fs_frame_begin(&buf, FS_FRAME_SEGMENT, FS_FRAME_CRITICAL, 1);
+    fs_segment_encode(&segment, &buf);
+    fs_frame_finish(&buf, start);
+    size_t head = buf.length - sizeof(content);
+    for (size_t i = 0; i < buf.length; i++) {
+        struct fs_frame frame;
+        struct fs_error err = FS_ERROR_INIT;
+        if (i >= 8 && i < 12) {
+            continue; /* another length */
+        }
+        buf.data[i] ^= 0x40;
+        long size = fs_frame_parse(buf.data, buf.length, &frame, &err);
+        assert_int_equal(size, i < head ? -EPROTO : (long)buf.length);
+        buf.data[i] ^= 0x40;
+    }
     fs_buf_fini(&buf);
 }
 
@@ -139,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse_two_frames_gives_each),
         cmocka_unit_test(test_parse_header_is_as_specified),
+        cmocka_unit_test(test_checksum_covers_head_and_extents_of_a_segment),
         cmocka_unit_test(test_parse_every_cut_asks_for_more),
         cmocka_unit_test(test_parse_every_flipped_bit_is_found),
         cmocka_unit_test(test_parse_garbage_is_refused_at_four_bytes),

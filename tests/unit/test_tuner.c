@@ -169,6 +169,36 @@ static void test_slow_source_or_target_moves_nothing(void **state)
     }
 }
 
+/* Bytes that were never sent need no encryption: content that compresses easily is cheaper so. */
+static void test_level_that_costs_less_than_it_saves_stays(void **state)
+{
+    static const struct {
+        double ms;
+        uint64_t payload;
+        int level;
+    } cases[] = {{0.9, MIB / 2, 1},
+                 {1.2, MIB / 2, FS_LEVEL_NONE},
+                 {1.2, MIB, FS_LEVEL_NONE},
+                 {0.2, MIB, 1}}; /* recognised by samples: what comes next may be better */
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fs_tuner tuner;
+        int64_t now = 1000 * FS_SEC;
+        fs_tuner_init(&tuner, 2, MEMORY);
+        for (unsigned k = 0; k < 3000; k++) {
+            struct fs_tuner_sample sample = {.level = fs_tuner_level(&tuner),
+                                             .run_ns = 2 * (int64_t)(cases[i].ms * (double)FS_MSEC),
+                                             .cpu_ns = (int64_t)(cases[i].ms * (double)FS_MSEC),
+                                             .content_bytes = MIB,
+                                             .payload_bytes = cases[i].payload,
+                                             .link = FS_LINK_IDLE};
+            now += FS_MSEC;
+            fs_tuner_encoded(&tuner, &sample, now);
+        }
+        assert_int_equal(fs_tuner_level(&tuner), cases[i].level);
+    }
+}
+
 static void test_memory_bounds_the_level(void **state)
 {
     (void)state;
@@ -204,6 +234,7 @@ int main(void)
         cmocka_unit_test(test_level_between_two_does_not_swing),
         cmocka_unit_test(test_link_that_changes_is_followed),
         cmocka_unit_test(test_slow_source_or_target_moves_nothing),
+        cmocka_unit_test(test_level_that_costs_less_than_it_saves_stays),
         cmocka_unit_test(test_memory_bounds_the_level),
         cmocka_unit_test(test_fixed_level_stays),
     };
