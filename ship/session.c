@@ -179,10 +179,12 @@ bool fs_session_take_credit(struct fs_session *session, uint64_t bytes)
     if (session->state != SESSION_UP) {
         return false;
     }
-    /* Who comes while others wait does not jump the queue. */
-    bool waits = session->starved && !session->serving;
+    /* Who comes while others wait does not jump the queue; what they wait for stays as it is. */
+    if (session->starved && !session->serving) {
+        return false;
+    }
     bool blocked = !has_room(session, bytes);
-    if (waits || blocked || (session->serving && turn_is_over(session, bytes))) {
+    if (blocked || (session->serving && turn_is_over(session, bytes))) {
         session->starved = session->refused = true;
         session->blocked = session->blocked || blocked;
         return false;

@@ -338,6 +338,29 @@ static void test_pacer_does_not_hold_up_control(void **state)
     close_pair(&pair);
 }
 
+/* Segments become ready at any moment: also when the pacer is open, and its waiters not yet woken.
+ */
+static void test_pacer_wakes_who_asks_too_early(void **state)
+{
+    struct pair pair;
+    struct end source, target;
+    struct fs_pacer pacer = {0};
+    (void)state;
+    open_up(&pair);
+    open_stream(&pair, &source, &target);
+    fs_pacer_set(&pacer, 1000000, pair.clock.boot_now_ns);
+    fs_session_set_pacer(pair.sides[0].session, &pacer);
+    source.segment_size = 48 << 10;
+    source.to_send = 5 << 20;
+    end_writable(&source);
+    for (unsigned i = 0; i < 5000; i++) {
+        pass(&pair, FS_MSEC, &target, 1);
+        end_writable(&source);
+    }
+    assert_in_range(target.received, 4750000, 5250000);
+    close_pair(&pair);
+}
+
 static void test_pacer_set_anew_counts_at_once(void **state)
 {
     struct pair pair;
@@ -439,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_starved_senders_take_turns),
         cmocka_unit_test(test_pacer_is_kept_and_shared_evenly_in_bytes),
         cmocka_unit_test(test_pacer_does_not_hold_up_control),
+        cmocka_unit_test(test_pacer_wakes_who_asks_too_early),
         cmocka_unit_test(test_pacer_set_anew_counts_at_once),
         cmocka_unit_test(test_link_says_who_waits_for_whom),
         cmocka_unit_test(test_peer_that_does_not_read_ends_session),
