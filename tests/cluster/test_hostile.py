@@ -150,10 +150,11 @@ def test_valid_peer_that_lies_is_turned_away(east, west, pair, same):
 
     # A transfer that is accepted: what is in it is checked, too.
     for name, make in SEGMENTS.items():
+        message = make()  # a bomb takes longer to make than a silent peer is waited for
         with connect() as peer:
             found = wait_for(lambda p=peer, s=iter(range(1, 999, 2)): accepted(p, next(s)), 20, name)
             assert found[0] == h.ACCEPT
-            peer.send(h.SEGMENT, make(), stream=found[1])
+            peer.send(h.SEGMENT, message, stream=found[1])
             end = peer.expect(h.BYE, h.REFUSE, h.COMMITTED)
             assert end is None or end[0] in (h.BYE, h.REFUSE), f"{name}: {end}"
     assert "victim" in west.names()
