@@ -15,41 +15,18 @@
 
 /* --- the class method ------------------------------------------------------------------------ */
 
-static int append(struct fs_omap *meta, const uint8_t *key, size_t key_length, const uint8_t *value,
-                  size_t length)
-{
-    struct fs_omap_pair *pair = &meta->pairs[meta->count];
-
-    pair->key = strndup((const char *)key, key_length);
-    pair->value = calloc(1, length + 1);
-    if (pair->key == NULL || pair->value == NULL) {
-        free(pair->key);
-        free(pair->value);
-        return -ENOMEM;
-    }
-    if (length > 0) {
-        memcpy(pair->value, value, length);
-    }
-    pair->length = length;
-    meta->count++;
-    return 0;
-}
-
 int fs_image_meta_decode(const void *data, size_t length, struct fs_omap *meta)
 {
     struct fs_cursor cursor = fs_cursor_of(data, length);
     uint32_t count = fs_cursor_get_u32(&cursor);
-    struct fs_omap_pair *pairs;
 
     /* Each pair takes at least its two lengths. */
     if (cursor.failed || count > fs_cursor_left(&cursor) / 8) {
         return -EINVAL;
     }
-    pairs = realloc(meta->pairs, (meta->count + count + 1) * sizeof(*pairs));
-    if (pairs == NULL) {
+    if (fs_omap_reserve(meta, count) < 0) {
         return -ENOMEM;
     }
-    meta->pairs = pairs;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t key_length = fs_cursor_get_u32(&cursor);
         const uint8_t *key = fs_cursor_get(&cursor, key_length);
@@ -60,7 +37,7 @@ int fs_image_meta_decode(const void *data, size_t length, struct fs_omap *meta)
         if (cursor.failed || key_length == 0 || key_length > KEY_MAX) {
             return -EINVAL;
         }
-        rc = append(meta, key, key_length, value, value_length);
+        rc = fs_omap_append(meta, (const char *)key, key_length, value, value_length);
         if (rc < 0) {
             return rc;
         }

@@ -24,47 +24,52 @@ const char *fs_omap_get(const struct fs_omap *omap, const char *key)
     return NULL;
 }
 
-/* Appends what iter holds; releases nothing. */
-static int take_pairs(rados_omap_iter_t iter, struct fs_omap *omap)
+int fs_omap_reserve(struct fs_omap *omap, size_t more)
 {
-    size_t more = rados_omap_iter_size(iter);
-    struct fs_omap_pair *pairs;
+    struct fs_omap_pair *pairs = realloc(omap->pairs, (omap->count + more) * sizeof(*pairs));
 
-    if (more == 0) {
-        return 0;
-    }
-    pairs = realloc(omap->pairs, (omap->count + more) * sizeof(*pairs));
-    if (pairs == NULL) {
+    if (pairs == NULL && omap->count + more > 0) {
         return -ENOMEM;
     }
     omap->pairs = pairs;
-    for (;;) {
-        char *key;
-        char *value;
-        size_t key_length;
-        size_t length;
-        struct fs_omap_pair *pair = &pairs[omap->count];
-        int rc = rados_omap_get_next2(iter, &key, &value, &key_length, &length);
+    return 0;
+}
 
-        if (rc < 0) {
-            return rc;
-        }
-        if (key == NULL) {
-            return 0;
-        }
-        pair->key = strndup(key, key_length);
-        pair->value = calloc(1, length + 1);
-        if (pair->key == NULL || pair->value == NULL) {
-            free(pair->key);
-            free(pair->value);
-            return -ENOMEM;
-        }
-        if (length > 0) {
-            memcpy(pair->value, value, length);
-        }
-        pair->length = length;
-        omap->count++;
+int fs_omap_append(struct fs_omap *omap, const char *key, size_t key_length, const void *value,
+                   size_t length)
+{
+    struct fs_omap_pair *pair = &omap->pairs[omap->count];
+
+    pair->key = strndup(key, key_length);
+    pair->value = calloc(1, length + 1);
+    if (pair->key == NULL || pair->value == NULL) {
+        free(pair->key);
+        free(pair->value);
+        return -ENOMEM;
     }
+    if (length > 0) {
+        memcpy(pair->value, value, length);
+    }
+    pair->length = length;
+    omap->count++;
+    return 0;
+}
+
+/* Appends what iter holds; releases nothing. */
+static int take_pairs(rados_omap_iter_t iter, struct fs_omap *omap)
+{
+    char *key, *value;
+    size_t key_length, length;
+    int rc = fs_omap_reserve(omap, rados_omap_iter_size(iter));
+
+    while (rc == 0) {
+        rc = rados_omap_get_next2(iter, &key, &value, &key_length, &length);
+        if (rc < 0 || key == NULL) {
+            break;
+        }
+        rc = fs_omap_append(omap, key, key_length, value, length);
+    }
+    return rc;
 }
 
 static int read_page(rados_ioctx_t ioctx, const char *object, struct fs_omap *omap,

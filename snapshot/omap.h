@@ -20,6 +20,11 @@ struct fs_omap { /* ascending keys */
 };
 
 void fs_omap_fini(struct fs_omap *omap);
+/* Room for so many more pairs; 0 or -ENOMEM. */
+int fs_omap_reserve(struct fs_omap *omap, size_t more);
+/* A copy of one more, for which there is room; 0 or -ENOMEM. */
+int fs_omap_append(struct fs_omap *omap, const char *key, size_t key_length, const void *value,
+                   size_t length);
 /* The value of key (borrowed), or NULL. */
 const char *fs_omap_get(const struct fs_omap *omap, const char *key);
 

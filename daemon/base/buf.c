@@ -237,3 +237,30 @@ size_t fs_cursor_left(const struct fs_cursor *cursor)
 {
     return cursor->failed ? 0 : cursor->length - cursor->at;
 }
+
+/* --- hexadecimal ------------------------------------------------------------------------------ */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return -1;
+}
+
+bool fs_hex_decode(const char *hex, size_t n_bytes, uint8_t *ret_bytes)
+{
+    for (size_t i = 0; i < n_bytes; i++) {
+        int high = hex_digit(hex[2 * i]);
+        int low = high < 0 ? -1 : hex_digit(hex[2 * i + 1]);
+
+        if (low < 0) {
+            return false;
+        }
+        ret_bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}

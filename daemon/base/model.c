@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "farshore/buf.h"
 #include "farshore/sink.h"
 
 static const char *const role_names[] = {
@@ -109,32 +110,12 @@ void fs_digest_format(const struct fs_digest *digest, char ret_text[FS_DIGEST_TE
     }
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return -1;
-}
-
 int fs_digest_parse(const char *text, struct fs_digest *ret_digest)
 {
     struct fs_digest digest;
 
-    if (strlen(text) != FS_DIGEST_TEXT - 1) {
+    if (strlen(text) != FS_DIGEST_TEXT - 1 || !fs_hex_decode(text, sizeof(digest.b), digest.b)) {
         return -EINVAL;
-    }
-    for (size_t i = 0; i < sizeof(digest.b); i++) {
-        int high = hex_digit(text[2 * i]);
-        int low = hex_digit(text[2 * i + 1]);
-
-        if (high < 0 || low < 0) {
-            return -EINVAL;
-        }
-        digest.b[i] = (uint8_t)(high << 4 | low);
     }
     *ret_digest = digest;
     return 0;

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "daemon/base/record_json.h"
+#include "farshore/buf.h"
 #include "farshore/record.h"
 
 /* The longest text that a full record can have, and some. */
@@ -117,32 +118,14 @@ static bool get_bool(struct reader *reader, const json_t *object, const char *ke
     return json_is_true(value);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return -1;
-}
-
 static bool unhex(const char *hex, char *ret_text, size_t size)
 {
     size_t length = strlen(hex);
 
-    if (length % 2 != 0 || length / 2 >= size) {
+    if (length % 2 != 0 || length / 2 >= size ||
+        !fs_hex_decode(hex, length / 2, (uint8_t *)ret_text) ||
+        memchr(ret_text, '\0', length / 2)) {
         return false;
-    }
-    for (size_t i = 0; i < length / 2; i++) {
-        int high = hex_digit(hex[2 * i]);
-        int low = hex_digit(hex[2 * i + 1]);
-
-        if (high < 0 || low < 0 || (high == 0 && low == 0)) {
-            return false;
-        }
-        ret_text[i] = (char)(high << 4 | low);
     }
     ret_text[length / 2] = '\0';
     return true;

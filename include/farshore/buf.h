@@ -63,4 +63,8 @@ char *fs_cursor_get_string_dup(struct fs_cursor *cursor, size_t limit);
 bool fs_cursor_finished(const struct fs_cursor *cursor);
 size_t fs_cursor_left(const struct fs_cursor *cursor);
 
+/* So many bytes from two lower-case digits each, as fs_digest_format writes them; false at any
+ * other character, with the bytes before it written. */
+bool fs_hex_decode(const char *hex, size_t n_bytes, uint8_t *ret_bytes);
+
 #endif
