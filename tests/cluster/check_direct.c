@@ -19,7 +19,8 @@
 
 #define OBJECT (1u << 20) /* of the model's first volume */
 
-static unsigned operations; /* sent past librbd; submitted on one thread */
+/* What was sent past librbd, and the writes that librbd got; submitted on one thread. */
+static unsigned operations, librbd_writes;
 
 int __real_rados_aio_write_op_operate(rados_write_op_t op, rados_ioctx_t io, rados_completion_t c,
                                       const char *object, time_t *mtime, int flags);
@@ -32,6 +33,17 @@ int __wrap_rados_aio_write_op_operate(rados_write_op_t op, rados_ioctx_t io, rad
     return __real_rados_aio_write_op_operate(op, io, c, object, mtime, flags);
 }
 
+int __real_rbd_aio_write(rbd_image_t image, uint64_t offset, size_t length, const char *content,
+                         rbd_completion_t completion);
+int __wrap_rbd_aio_write(rbd_image_t image, uint64_t offset, size_t length, const char *content,
+                         rbd_completion_t completion);
+int __wrap_rbd_aio_write(rbd_image_t image, uint64_t offset, size_t length, const char *content,
+                         rbd_completion_t completion)
+{
+    librbd_writes++;
+    return __real_rbd_aio_write(image, offset, length, content, completion);
+}
+
 /* Point 1 is committed, point 2 is open; nothing of it is written. */
 static void open_second(struct run *run, const char *name)
 {
@@ -39,7 +51,7 @@ static void open_second(struct run *run, const char *name)
     must_ship(run, name, 1);
     run->held = 1;
     must(run, run_open(run, name, 2));
-    operations = 0;
+    operations = librbd_writes = 0;
 }
 
 static void finish_second(struct run *run, const char *name)
@@ -253,10 +265,13 @@ static void test_one_operation_has_all_of_an_object(void **state)
     open_second(&run, name);
     write_blocks(&run, 0, 8, 1); /* one of them through librbd */
     assert_int_equal(operations, 1);
+    assert_int_equal(librbd_writes, 1);
     write_blocks(&run, 512 << 10, 8, 2); /* librbd was here already */
     assert_int_equal(operations, 2);
+    assert_int_equal(librbd_writes, 1);
     write_blocks(&run, 256 << 10, 1, 3);
     assert_int_equal(operations, 2);
+    assert_int_equal(librbd_writes, 2);
     check_blocks(name, 0, 8, 1);
     check_blocks(name, 512 << 10, 8, 2);
     check_blocks(name, 256 << 10, 1, 3);
@@ -280,8 +295,10 @@ static void test_object_that_vanished_is_left_to_librbd(void **state)
     rbd_close(image);
     snprintf(object, sizeof(object), "%s.%016x", prefix, 0);
     assert_int_equal(rados_remove(ioctx, object), 0);
+    librbd_writes = 0;
     write_blocks(&run, 512 << 10, 8, 2);
-    assert_int_equal(operations, 2);
+    assert_int_equal(operations, 2); /* the second failed */
+    assert_int_equal(librbd_writes, 8);
     check_blocks(name, 512 << 10, 8, 2);
     run_close(&run);
     end(&run, name);
