@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "daemon/daemon.h"
+#include "daemon/drill.h"
 #include "daemon/operation_commands.h"
 #include "daemon/status.h"
 #include "farshore/log.h"
@@ -77,6 +78,7 @@ void fs_commands_gone(void *arg, struct fs_call *call)
     struct fs_commands *commands = arg;
 
     fs_operation_commands_gone(commands->operations, call);
+    fs_drills_gone(commands->daemon->ctx.groups->drills, call);
     for (struct waiter *waiter = commands->waiters; waiter; waiter = waiter->next) {
         if (waiter->call == call) {
             if (waiter->what == WAIT_VERIFY) {
@@ -260,8 +262,8 @@ static void do_verify(struct fs_commands *commands, struct fs_call *call, struct
 
 static bool known(const char *command)
 {
-    static const char *const names[] = {"status", "points", "sync",     "pause",  "resume",
-                                        "adopt",  "verify", "failover", "history"};
+    static const char *const names[] = {"status", "points", "sync",     "pause",   "resume",
+                                        "adopt",  "verify", "failover", "history", "drill"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], command) == 0) {
@@ -299,6 +301,8 @@ void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request)
         fs_operation_commands_failover(commands->operations, call, request, group);
     } else if (!group) {
         fs_call_fail(call, FS_EXIT_BAD_REQUEST, "%s needs a group", command);
+    } else if (strcmp(command, "drill") == 0) {
+        fs_drills_command(commands->daemon->ctx.groups->drills, call, request, group);
     } else if (strcmp(command, "history") == 0) {
         fs_operation_commands_history(commands->operations, call, group);
     } else if (strcmp(command, "points") == 0) {

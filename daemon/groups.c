@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/drill.h"
 #include "daemon/operation.h"
 #include "daemon/peer.h"
 #include "daemon/primary.h"
@@ -27,7 +28,10 @@ struct fs_groups *fs_groups_new(struct fs_context *ctx)
     if (groups) {
         groups->ctx = ctx;
         groups->verifier = fs_verifier_new(groups);
-        if (!groups->verifier) {
+        groups->drills = fs_drills_new(groups);
+        if (!groups->verifier || !groups->drills) {
+            fs_verifier_free(groups->verifier);
+            fs_drills_free(groups->drills);
             free(groups);
             groups = NULL;
         }
@@ -41,6 +45,7 @@ void fs_groups_free(struct fs_groups *groups)
         return;
     }
     fs_verifier_free(groups->verifier);
+    fs_drills_free(groups->drills);
     for (size_t i = 0; i < groups->count; i++) {
         fs_group_free(groups->list[i]);
     }
@@ -480,6 +485,7 @@ int64_t fs_groups_run(struct fs_groups *groups)
             }
         }
         fs_terms_run(groups);
+        fs_drills_run(groups->drills);
         fs_recovery_run(groups);
         start_due(groups);
     }
@@ -505,6 +511,7 @@ void fs_groups_stop(struct fs_groups *groups)
     groups->stopping = true;
     fs_verifier_stop(groups->verifier);
     fs_operations_stop(groups);
+    fs_drills_stop(groups->drills);
     for (size_t i = 0; i < groups->count; i++) {
         struct fs_group *group = groups->list[i];
         fs_primary_cancel(group);

@@ -379,6 +379,10 @@ static json_t *outcome_json(const struct fs_group *group, const struct target *t
     (void)json_object_set_new(object, "outcome",
                               json_string(result->failed ? "failed" : "promoted"));
     (void)json_object_set_new(object, "message", fs_status_text(result->message));
+    (void)json_object_set_new(
+        object, "fencing",
+        json_string("nobody was fenced: what still runs on the volumes at the "
+                    "other site goes on there until it is stopped"));
     (void)json_object_set_new(object, "term", json_integer((json_int_t)group->record->term.number));
     (void)json_object_set_new(object, "duration_seconds",
                               json_real((double)result->took_ns / (double)FS_SEC));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "daemon/daemon.h"
+#include "daemon/drill.h"
 #include "daemon/primary.h"
 
 static double seconds(int64_t ns)
@@ -355,6 +356,7 @@ json_t *fs_status_group(const struct fs_group *group)
     set_recovery_point(group, object);
     set(object, "sync", fs_status_sync(group));
     set(object, "verify", fs_verifier_status(group->ctx->groups->verifier, group));
+    set(object, "drills", fs_drills_status(group->ctx->groups->drills, group));
     set(object, "slow_reason", fs_status_text(group->slow_reason));
     set(object, "volumes", volumes_json(group));
     if (stats.compression_ratio > 0) {

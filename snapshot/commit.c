@@ -129,7 +129,8 @@ static int drop_points(struct fs_site *site, struct fs_record *record, struct fs
         const struct fs_point_id point = record->points[i].point;
 
         /* One that is being digested goes the next time. */
-        if (record->points[i].state != FS_POINT_TAKING || fs_holds_has(&site->holds, &point.id)) {
+        if (record->points[i].state != FS_POINT_TAKING || fs_holds_has(&site->holds, &point.id) ||
+            fs_holds_has(&site->drills, &point.id)) {
             i++;
             continue;
         }
@@ -250,6 +251,18 @@ static void swap_records(struct fs_record *a, struct fs_record *b)
     *b = c;
 }
 
+/* A point that somebody runs a drill of stays one, whatever retention says. */
+static void keep_drilled(struct fs_site *site, struct fs_record *record,
+                         const struct fs_record *before)
+{
+    for (size_t i = 0; i < record->n_points && i < before->n_points; i++) {
+        if (before->points[i].state == FS_POINT_COMMITTED &&
+            fs_holds_has(&site->drills, &record->points[i].point.id)) {
+            record->points[i].state = FS_POINT_COMMITTED;
+        }
+    }
+}
+
 /* Every snapshot exists: make it a recovery point. On failure the record is as it was. */
 static int finish(struct fs_site *site, struct fs_record *record, const struct fs_uuid *id,
                   const struct fs_uuid *base, const struct fs_retention *retain,
@@ -271,6 +284,7 @@ static int finish(struct fs_site *site, struct fs_record *record, const struct f
     fs_record_clear_incoming(record);
     if (retain) {
         fs_retention_let_go(retain, record, base);
+        keep_drilled(site, record, before);
     }
     rc = fs_state_store(site->state, record, err);
     if (rc < 0) {

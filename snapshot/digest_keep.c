@@ -250,6 +250,13 @@ void fs_holds_remove(struct fs_holds *holds, const struct fs_uuid *point)
     pthread_mutex_unlock(&holds->lock);
 }
 
+void fs_holds_clear(struct fs_holds *holds)
+{
+    pthread_mutex_lock(&holds->lock);
+    holds->count = 0;
+    pthread_mutex_unlock(&holds->lock);
+}
+
 bool fs_holds_has(struct fs_holds *holds, const struct fs_uuid *point)
 {
     bool found = false;

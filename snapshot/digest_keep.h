@@ -54,6 +54,7 @@ void fs_holds_init(struct fs_holds *holds);
 void fs_holds_fini(struct fs_holds *holds);
 int fs_holds_add(struct fs_holds *holds, const struct fs_uuid *point); /* 0 or -ENOMEM */
 void fs_holds_remove(struct fs_holds *holds, const struct fs_uuid *point);
+void fs_holds_clear(struct fs_holds *holds); /* all of them */
 bool fs_holds_has(struct fs_holds *holds, const struct fs_uuid *point);
 
 #endif

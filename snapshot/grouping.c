@@ -285,7 +285,7 @@ int fs_grouping_add(struct fs_grouping *grouping, const struct fs_grouping_image
     char why[160];
     int rc = -ENOENT;
 
-    if (policy == NULL) {
+    if (policy == NULL || strncmp(image->name, FS_DRILL_PREFIX, strlen(FS_DRILL_PREFIX)) == 0) {
         return 0;
     }
     set_ref(image, &ref);

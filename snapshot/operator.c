@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "snapshot/alloc.h"
+#include "snapshot/drill.h"
 #include "snapshot/history.h"
 #include "snapshot/promote.h"
 #include "snapshot/site.h"
@@ -148,12 +149,134 @@ static void operator_history(struct fs_operator *base, const struct fs_uuid *gro
     fs_pool_submit(own->blocking, &job->job);
 }
 
+/* --- drills ---------------------------------------------------------------------------------- */
+
+struct drill_job {
+    struct fs_job job;
+    struct fs_site *site;
+    struct fs_record *record;
+    struct fs_drill drill;
+    struct fs_error err;
+    fs_drill_fn *done;
+    void *arg;
+};
+
+static void drill_run(struct fs_job *letter)
+{
+    struct drill_job *job = (struct drill_job *)letter;
+
+    if (job->record) {
+        (void)fs_drill_make(job->site, job->record, &job->drill, &job->err);
+    } else {
+        (void)fs_error_set(&job->err, FS_ERR_TRANSIENT, ENOMEM, "no memory for a drill");
+    }
+}
+
+static void end_drill_run(struct fs_job *letter)
+{
+    struct drill_job *job = (struct drill_job *)letter;
+
+    (void)fs_drill_end(job->site, &job->drill, &job->err);
+}
+
+static void note_drill_run(struct fs_job *letter)
+{
+    struct drill_job *job = (struct drill_job *)letter;
+
+    (void)fs_drill_note(job->site, &job->drill, &job->err);
+}
+
+static void drill_done(struct fs_job *letter)
+{
+    struct drill_job *job = (struct drill_job *)letter;
+
+    job->done(job->arg, &job->drill, fs_error_is_set(&job->err) ? &job->err : NULL);
+    fs_record_free(job->record);
+    free(job);
+}
+
+static void submit_drill(struct fs_operator *base, void (*run)(struct fs_job *job),
+                         const struct fs_record *record, const struct fs_drill *drill,
+                         fs_drill_fn *done, void *arg)
+{
+    struct rbd_operator *own = operator_of(base);
+    struct drill_job *job = fs_operation_new(sizeof(*job));
+
+    job->job = (struct fs_job){.run = run, .done = drill_done};
+    job->site = own->site;
+    job->record = record ? fs_record_copy(record) : NULL;
+    job->drill = *drill;
+    job->done = done;
+    job->arg = arg;
+    fs_pool_submit(own->blocking, &job->job);
+}
+
+static void operator_drill(struct fs_operator *base, const struct fs_record *record,
+                           const struct fs_drill *drill, fs_drill_fn *done, void *arg)
+{
+    submit_drill(base, drill_run, record, drill, done, arg);
+}
+
+static void operator_end_drill(struct fs_operator *base, const struct fs_drill *drill,
+                               fs_drill_fn *done, void *arg)
+{
+    submit_drill(base, end_drill_run, NULL, drill, done, arg);
+}
+
+static void operator_note_drill(struct fs_operator *base, const struct fs_drill *drill,
+                                fs_drill_fn *done, void *arg)
+{
+    submit_drill(base, note_drill_run, NULL, drill, done, arg);
+}
+
+struct drills_job {
+    struct fs_job job;
+    struct fs_site *site;
+    struct fs_drill *drills;
+    size_t count;
+    struct fs_error err;
+    fs_drills_fn *done;
+    void *arg;
+};
+
+static void drills_run(struct fs_job *letter)
+{
+    struct drills_job *job = (struct drills_job *)letter;
+
+    (void)fs_drill_load(job->site, &job->drills, &job->count, &job->err);
+}
+
+static void drills_done(struct fs_job *letter)
+{
+    struct drills_job *job = (struct drills_job *)letter;
+
+    job->done(job->arg, job->drills, job->count, fs_error_is_set(&job->err) ? &job->err : NULL);
+    free(job->drills);
+    free(job);
+}
+
+static void operator_drills(struct fs_operator *base, fs_drills_fn *done, void *arg)
+{
+    struct rbd_operator *own = operator_of(base);
+    struct drills_job *job = fs_operation_new(sizeof(*job));
+
+    job->job = (struct fs_job){.run = drills_run, .done = drills_done};
+    job->site = own->site;
+    job->done = done;
+    job->arg = arg;
+    fs_pool_submit(own->blocking, &job->job);
+}
+
 /* --- the table ------------------------------------------------------------------------------- */
 
 static const struct fs_operator_ops operator_ops = {
     .promote = operator_promote,
     .log = operator_log,
     .history = operator_history,
+    .drill = operator_drill,
+    .end_drill = operator_end_drill,
+    .note_drill = operator_note_drill,
+    .drills = operator_drills,
 };
 
 struct fs_operator *fs_rbd_operator_new(struct fs_site *site, struct fs_pool *blocking)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "snapshot/drill.h"
 #include "snapshot/omap.h"
 
 #define FORMAT      "1"
@@ -107,6 +108,7 @@ int fs_site_open(const struct fs_site_options *options, struct fs_site **ret_sit
     }
     site->options = *options;
     fs_holds_init(&site->holds);
+    fs_holds_init(&site->drills);
     set_defaults(&site->options);
     rc = fs_cluster_open(options->conf, options->user, site->options.op_timeout_ns, &site->cluster,
                          err);
@@ -147,6 +149,7 @@ void fs_site_close(struct fs_site *site)
     fs_rbd_digester_free(site->digester);
     fs_rbd_operator_free(site->operators);
     fs_holds_fini(&site->holds);
+    fs_holds_fini(&site->drills);
     fs_lease_free(site->lease);
     fs_state_close(site->state);
     fs_cluster_close(site->cluster);
@@ -176,7 +179,9 @@ int fs_site_renew(struct fs_site *site, struct fs_error *err)
 int fs_site_load(struct fs_site *site, struct fs_record ***ret_records, size_t *ret_count,
                  fs_site_bad_record_fn *bad, void *arg, struct fs_error *err)
 {
-    return fs_state_load_all(site->state, ret_records, ret_count, bad, arg, err);
+    int rc = fs_drill_hold_points(site, err);
+
+    return rc < 0 ? rc : fs_state_load_all(site->state, ret_records, ret_count, bad, arg, err);
 }
 
 struct fs_source *fs_site_source(struct fs_site *site, struct fs_pool *blocking,

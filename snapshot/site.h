@@ -20,6 +20,7 @@ struct fs_site {
     struct fs_digester *digester;  /* made by fs_site_digester */
     struct fs_operator *operators; /* made by fs_site_operator */
     struct fs_holds holds;         /* points that are being digested: not to be pruned */
+    struct fs_holds drills;        /* points with drills: they stay points */
 };
 
 /* snapshot/source.c and snapshot/sink.c */

@@ -91,7 +91,8 @@ static int make_object(struct fs_state *state, const char *object, struct fs_err
 int fs_state_open(struct fs_cluster *cluster, const char *pool, struct fs_state **ret_state,
                   struct fs_error *err)
 {
-    static const char *const objects[] = {FS_STATE_SITE, FS_STATE_GROUPS, FS_STATE_CURRENT};
+    static const char *const objects[] = {FS_STATE_SITE, FS_STATE_GROUPS, FS_STATE_CURRENT,
+                                          FS_STATE_DRILLS};
     struct fs_state *state = calloc(1, sizeof(*state));
     int rc;
 

@@ -61,6 +61,7 @@ int fs_state_remove_instance(struct fs_state *state, const char *address, struct
 #define FS_STATE_SITE     "site"
 #define FS_STATE_GROUPS   "groups"
 #define FS_STATE_CURRENT  "current"
+#define FS_STATE_DRILLS   "drills"
 #define FS_STATE_INSTANCE "instance."
 
 /* The name of a group's object. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/tool/client.h"
+#include "daemon/tool/drill_test.h"
 #include "daemon/tool/show.h"
 
 #define DEFAULT_SOCKET "/run/farshore/control.sock"
@@ -22,9 +23,11 @@ enum {
     OPTION_POLICY,
     OPTION_ALL,
     OPTION_DRY_RUN,
+    OPTION_END,
+    OPTION_EXEC,
 };
 
-#define COMMANDS "status, points, sync, pause, resume, verify, adopt, failover or history"
+#define COMMANDS "status, points, sync, pause, resume, verify, adopt, failover, drill or history"
 
 struct arguments {
     const char *socket;
@@ -34,6 +37,8 @@ struct arguments {
     const char *policy;
     bool all;
     bool dry_run;
+    bool end;
+    const char *exec; /* a shell command that tests a drill */
     bool json;
     bool wait;
     bool yes;
@@ -47,6 +52,7 @@ struct command {
     bool takes_output;
     bool takes_wait;
     bool takes_point;
+    bool drills;     /* takes --end and --exec */
     bool takes_many; /* a policy's groups, or all, in place of one */
     bool waits;      /* shows progress */
     bool asks;       /* the daemon says first what it would do; --yes skips the question */
@@ -92,6 +98,11 @@ static void show_failover(const json_t *result, const struct arguments *argument
     fs_show_failover(result, stdout);
 }
 
+static void show_drill(const json_t *result, const struct arguments *arguments)
+{
+    fs_show_drill(result, arguments->group, stdout);
+}
+
 static void show_history(const json_t *result, const struct arguments *arguments)
 {
     (void)arguments;
@@ -110,6 +121,8 @@ static const struct command commands[] = {
     {"adopt", .needs_group = true, .asks = true, .show = show_adopt},
     {"failover", .takes_group = true, .takes_many = true, .takes_output = true, .takes_point = true,
      .waits = true, .asks = true, .show = show_failover},
+    {"drill", .needs_group = true, .takes_output = true, .takes_point = true, .drills = true,
+     .show = show_drill},
     {"history", .needs_group = true, .takes_output = true, .show = show_history},
 };
 /* clang-format on */
@@ -130,13 +143,16 @@ static const struct argp_option options[] = {
     {"socket", 'S', "PATH", 0,
      "The daemon's control socket (else FARSHORE_SOCKET, else " DEFAULT_SOCKET ")", 0},
     {"output", 'o', "FORMAT", 0,
-     "status, points, verify, failover, history: table (default) or json", 0},
+     "status, points, verify, failover, drill, history: table (default) or json", 0},
     {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "sync --wait: wait no longer than that", 0},
-    {"point", OPTION_POINT, "POINT", 0, "verify, failover: that point, by its name or id", 0},
+    {"point", OPTION_POINT, "POINT", 0, "verify, failover, drill: that point, by its name or id",
+     0},
     {"policy", OPTION_POLICY, "POLICY", 0, "failover: all groups of that policy", 0},
     {"all", OPTION_ALL, NULL, 0, "failover: all groups for which this site is secondary", 0},
     {"dry-run", OPTION_DRY_RUN, NULL, 0, "failover: only show what would be done", 0},
+    {"end", OPTION_END, NULL, 0, "drill: remove the group's drills", 0},
+    {"exec", OPTION_EXEC, "COMMAND", 0, "drill: test it with that shell command", 0},
     {"yes", OPTION_YES, NULL, 0, "adopt, failover: do not ask", 0},
     {0},
 };
@@ -165,6 +181,12 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
     }
     if ((arguments->policy || arguments->all || arguments->dry_run) && !command->takes_many) {
         argp_error(state, "%s: has no --policy, no --all and no --dry-run", command->name);
+    }
+    if ((arguments->end || arguments->exec) && !command->drills) {
+        argp_error(state, "%s: has no --end and no --exec", command->name);
+    }
+    if (arguments->end && (arguments->exec || arguments->point)) {
+        argp_error(state, "--end goes with neither --exec nor --point");
     }
     if (arguments->json && !command->takes_output) {
         argp_error(state, "%s: has no --output", command->name);
@@ -208,6 +230,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_ALL:
         arguments->all = true;
         return 0;
+    case OPTION_END:
+        arguments->end = true;
+        return 0;
+    case OPTION_EXEC:
+        arguments->exec = value;
+        return 0;
     case OPTION_DRY_RUN:
         arguments->dry_run = true;
         return 0;
@@ -245,7 +273,7 @@ static const struct argp parser = {
     .args_doc =
         "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP\n"
         "verify GROUP\nadopt GROUP\nfailover GROUP\nfailover --policy=POLICY\nfailover --all\n"
-        "history GROUP",
+        "drill GROUP\ndrill --end GROUP\nhistory GROUP",
     .doc = "Ask and steer the Farshore daemon of this site.\v"
            "GROUP is a group's name or UUID. Exit status: 0 done, 1 failed, 2 usage, 3 refused and "
            "nothing changed, 4 done and something found, 5 the daemon cannot be reached, 6 still "
@@ -285,6 +313,9 @@ static json_t *make_request(const struct arguments *arguments)
     }
     if (request && arguments->all) {
         json_object_set_new(request, "all", json_true());
+    }
+    if (request && arguments->end) {
+        json_object_set_new(request, "end", json_true());
     }
     if (request && arguments->wait) {
         json_object_set_new(request, "wait", json_true());
@@ -326,6 +357,10 @@ static int ask(const struct arguments *arguments)
     }
     if (answer.result) {
         show_result(arguments, answer.result);
+        if (arguments->exec) {
+            answer.exit = fs_drill_test(arguments->socket, arguments->group, arguments->exec,
+                                        answer.result, &err);
+        }
     }
     if (fs_error_is_set(&err)) {
         fprintf(stderr, "farshore: %s\n", err.message);

@@ -119,6 +119,17 @@ static void show_reason(const json_t *group, FILE *out)
     if (*reason) {
         fprintf(out, "%s: %s%s%s\n", string_of(group, "name"), reason, *hint ? "; " : "", hint);
     }
+    size_t i;
+    json_t *drill;
+    json_array_foreach(json_object_get(group, "drills"), i, drill)
+    {
+        char age[FS_TEXT_SIZE];
+        fprintf(out, "%s: a drill of %s is left, %s old%s; farshore drill --end %s\n",
+                string_of(group, "name"), string_of(drill, "point"),
+                fs_text_duration(number_of(drill, "age_seconds"), age),
+                json_is_true(json_object_get(drill, "ready")) ? "" : " and unfinished",
+                string_of(group, "name"));
+    }
     if (*slow) {
         fprintf(out, "%s: slow diffs: %s\n", string_of(group, "name"), slow);
     }

@@ -49,6 +49,7 @@ static void show_outcome(const json_t *group, FILE *out)
                 fs_text_moment(number_of(group, "taken_timestamp"), moment),
                 fs_text_duration(number_of(group, "loss_seconds"), loss));
     }
+    fprintf(out, "  %s\n", string_of(group, "fencing"));
 }
 
 void fs_show_failover(const json_t *result, FILE *out)
@@ -73,6 +74,27 @@ void fs_show_operation_progress(const json_t *progress, FILE *out)
                 number_of(progress, "total"));
     }
     fprintf(out, "%s: %s", string_of(progress, "group"), string_of(progress, "doing"));
+}
+
+void fs_show_drill(const json_t *result, const char *group, FILE *out)
+{
+    const json_t *drill = json_object_get(result, "drill");
+    size_t i;
+    json_t *image;
+
+    if (!drill) {
+        fprintf(out, "%.0f removed\n", number_of(result, "ended"));
+        return;
+    }
+    fprintf(out, "drill of point %s:\n", string_of(drill, "point"));
+    json_array_foreach(json_object_get(drill, "images"), i, image)
+    {
+        fprintf(out, "  %s  (of %s)\n", string_of(image, "image"), string_of(image, "of"));
+    }
+    fprintf(out,
+            "They are writable, and nothing else is touched. When you are done: farshore drill "
+            "--end %s\n",
+            group);
 }
 
 void fs_show_history(const json_t *result, FILE *out)

@@ -109,6 +109,13 @@
     X("promote.lifted", TARGET, "a predecessor's lock on one image is lifted")                     \
     X("promote.forget", TARGET, "all images are let go of, the record still knows of it")          \
     X("promote.done", TARGET, "the promotion is over, nobody was told")                            \
+    X("drill.store", SITE, "a drill was asked for: nothing is stored yet")                         \
+    X("drill.stored", SITE, "the drill is listed, none of its images is made")                     \
+    X("drill.cloned", SITE, "one image is cloned; it still has the labels of its parent")          \
+    X("drill.stamped", SITE, "one clone is stamped as the drill's")                                \
+    X("drill.ready", SITE, "the drill is stored as ready, nobody was told")                        \
+    X("drill.removed", SITE, "one image of a drill that ends is removed")                          \
+    X("drill.forget", SITE, "all are removed, the drill is still listed")                          \
     X("supersede.store", SOURCE, "a higher term was heard of: not stored yet")                     \
     X("supersede.stored", SOURCE, "the record says superseded")
 

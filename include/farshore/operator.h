@@ -35,6 +35,35 @@ struct fs_history_entry {
 typedef void fs_history_fn(void *arg, const struct fs_history_entry *entries, size_t count,
                            const struct fs_error *err);
 
+/* --- drills ----------------------------------------------------------------------------------- */
+
+/* What the names of a drill's images begin with; discovery leaves such images out. */
+#define FS_DRILL_PREFIX  "farshore-drill."
+#define FS_DRILL_NO_EXIT (-1) /* no test has ended yet */
+
+struct fs_drill_image {
+    struct fs_uuid volume;
+    struct fs_image_ref clone; /* by its name; pool_id and image_id say nothing */
+    char parent[FS_IMAGE_NAME_SIZE];
+};
+
+/* Writable clones of a point's volumes, for a test. Plain data. */
+struct fs_drill {
+    struct fs_uuid id, group, point;
+    char point_name[FS_SNAP_NAME_SIZE];
+    int64_t created_ns; /* wall */
+    char who[64];
+    bool ready;      /* all images are there; otherwise a crash left some of them */
+    int exit_status; /* of the test that it was made for, or FS_DRILL_NO_EXIT */
+    size_t n_images;
+    struct fs_drill_image images[FS_VOLUMES_MAX];
+};
+
+/* drill is borrowed for the callback: as it is stored. */
+typedef void fs_drill_fn(void *arg, const struct fs_drill *drill, const struct fs_error *err);
+typedef void fs_drills_fn(void *arg, const struct fs_drill *drills, size_t count,
+                          const struct fs_error *err);
+
 struct fs_operator_ops {
     /*
      * Carry a stored promotion (record->promotion.present) to its end: the images get exactly the
@@ -51,6 +80,22 @@ struct fs_operator_ops {
                 fs_sink_io_fn *done, void *arg);
     void (*history)(struct fs_operator *storage, const struct fs_uuid *group, fs_history_fn *done,
                     void *arg);
+
+    /*
+     * Make a drill of a point of the record (copied): id, group, point, point_name, created_ns and
+     * who are given. The point is kept until the drill ends. After a failure nothing is left, or
+     * what is left is listed.
+     */
+    void (*drill)(struct fs_operator *storage, const struct fs_record *record,
+                  const struct fs_drill *drill, fs_drill_fn *done, void *arg);
+    /* Remove its images, none where somebody has one of them open (-EBUSY). */
+    void (*end_drill)(struct fs_operator *storage, const struct fs_drill *drill, fs_drill_fn *done,
+                      void *arg);
+    /* Store its exit_status. */
+    void (*note_drill)(struct fs_operator *storage, const struct fs_drill *drill, fs_drill_fn *done,
+                       void *arg);
+    /* All of the site's. */
+    void (*drills)(struct fs_operator *storage, fs_drills_fn *done, void *arg);
 };
 
 /* First member of an implementation. */

@@ -25,15 +25,15 @@ SOURCES = ("supersede.",)
 
 
 def chosen():
-    steps = [name for name, _ in catalogue() if name.startswith(("promote.", "supersede."))]
+    steps = [name for name, _ in catalogue() if name.startswith(("promote.", "supersede.", "drill."))]
     seed = int(os.environ.get("FARSHORE_SEED") or random.SystemRandom().randrange(1 << 32))
     if os.environ.get("FARSHORE_CRASH_STEPS") == "all":
         return steps, seed
     # The ones around the two writes that matter every time, of the others some.
-    always = [s for s in steps if s in ("promote.raised", "promote.restored", "promote.primary",
-                                        "supersede.store")]
+    always = [s for s in steps if s in ("promote.restored", "promote.primary", "supersede.store",
+                                        "drill.cloned")]
     others = [s for s in steps if s not in always]
-    return always + random.Random(seed).sample(others, min(3, len(others))), seed
+    return always + random.Random(seed).sample(others, min(2, len(others))), seed
 
 
 STEPS, SEED = chosen()
@@ -84,11 +84,52 @@ def shared(clusters):
         made.directory.cleanup()
 
 
+def farshore(daemon, *arguments):
+    """Asked with the tool, which may lose its daemon."""
+    return subprocess.Popen([program("farshore"), "-S", daemon.config["control"], *arguments],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
 def failover(daemon, group):
-    """Asked for with the tool, which may lose its daemon."""
-    return subprocess.Popen([program("farshore"), "-S", daemon.config["control"], "failover", "--yes",
-                             "-o", "json", group], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return farshore(daemon, "failover", "--yes", "-o", "json", group)
+
+
+def drill(daemon, *arguments):
+    done = farshore(daemon, "drill", *arguments)
+    done.communicate(timeout=60)
+    return done.returncode
+
+
+def check_drill(pair, east, west, group, names, step):
+    """Whatever is left of a drill that was made, or ended, is listed, and ending it leaves nothing;
+    replication and the volumes know nothing of it."""
+    before = {name: head(west, name) for name in names}
+    ends = step in ("drill.removed", "drill.forget")
+    if ends:
+        assert drill(pair.west, group) == 0
+    pair.west.fault.write_text(step)
+    asked = farshore(pair.west, "drill", *(["--end"] if ends else []), group)
+    killed(pair.west, step)
+    asked.communicate(timeout=60)
+    pair.west.start()
+    wait_for(lambda: pair.west.group(group), 20, "west has read its records")
+    left = [n for n in west.names() if n.startswith("farshore-drill.")]
+
+    def listed():
+        return pair.west.group(group)["drills"]
+    if left:
+        wait_for(listed, 20, "it is listed")
+    wait_for(lambda: drill(pair.west, "--end", group) in (0, 3), 20, "it can be ended")
+    wait_for(lambda: not listed(), 20, lambda: f"nothing is listed: {listed()}")
+    assert not [n for n in west.names() if n.startswith("farshore-drill.")]
+    assert {name: head(west, name) for name in names} == before
+    assert drill(pair.west, group) == 0 and drill(pair.west, "--end", group) == 0
+    wait_for(lambda: pair.east.status()["peers"][0]["up"], 40, "the session is up again")
+    for name in names:
+        east.fill(name, seed=99, ranges=((2 * MIB, MIB),))
+    pair.synced(group)
+    assert [g["name"] for g in pair.west.status()["groups"] if group in g["name"]] == [group]
 
 
 def killed(victim, step):
@@ -134,6 +175,11 @@ def test_killed_at(shared, clusters, step):
     number = STEPS.index(step)
     try:
         group, names = ready(pair, east, number)
+        if step.startswith("drill."):
+            check_drill(pair, east, west, group, names, step)
+            for name in names:
+                east.unlabel(name, LABEL)
+            return
         point = pair.west.committed(group)[-1]
         exact = {}
         for volume in point["volumes"]:

@@ -196,7 +196,7 @@ def test_failover_with_a_transfer_under_way(linked, east_is):
     with east_is(setup):
         told = failover(pair.west)
         assert told["point"] == before and told["term"] == 2 and told["outcome"] == "promoted"
-        assert 0 <= told["loss_seconds"] < 300
+        assert 0 <= told["loss_seconds"] < 300 and "nobody was fenced" in told["fencing"]
         exact = at_point(west, pair.west, before)
         assert {name: head(west, name) for name in NAMES} == exact
         check_given_to_users(west, pair.west)

@@ -189,8 +189,64 @@ static void operator_history(struct fs_operator *operators, const struct fs_uuid
     mem_start(store_of(operators), MEM_OP_LOG, &op->action, log_finish);
 }
 
+/* --- drills: a store in memory has none ---------------------------------------------------------
+ */
+
+struct drill {
+    struct mem_action action;
+    struct fs_drill drill;
+    fs_drill_fn *done;
+    fs_drills_fn *listed;
+    void *arg;
+};
+
+static void drill_finish(struct mem_action *action)
+{
+    struct drill *op = (struct drill *)action;
+    const struct fs_error *err = fs_error_is_set(&action->err) ? &action->err : NULL;
+
+    if (op->listed) {
+        op->listed(op->arg, NULL, 0, err);
+    } else {
+        fs_error_set(&action->err, FS_ERR_PERMANENT, ENOTSUP, "there are no clones in memory");
+        op->done(op->arg, &op->drill, &action->err);
+    }
+    free(op);
+}
+
+static void start_drill(struct fs_operator *operators, const struct fs_drill *drill,
+                        fs_drill_fn *done, void *arg)
+{
+    struct drill *op = mem_alloc(1, sizeof(*op));
+
+    op->drill = *drill;
+    op->done = done;
+    op->arg = arg;
+    mem_start(store_of(operators), MEM_OP_LOG, &op->action, drill_finish);
+}
+
+static void operator_drill(struct fs_operator *operators, const struct fs_record *record,
+                           const struct fs_drill *drill, fs_drill_fn *done, void *arg)
+{
+    (void)record;
+    start_drill(operators, drill, done, arg);
+}
+
+static void operator_drills(struct fs_operator *operators, fs_drills_fn *done, void *arg)
+{
+    struct drill *op = mem_alloc(1, sizeof(*op));
+
+    op->listed = done;
+    op->arg = arg;
+    mem_start(store_of(operators), MEM_OP_LOG, &op->action, drill_finish);
+}
+
 const struct fs_operator_ops mem_operator_ops = {
     .promote = operator_promote,
     .log = operator_log,
     .history = operator_history,
+    .drill = operator_drill,
+    .end_drill = start_drill,
+    .note_drill = start_drill,
+    .drills = operator_drills,
 };

@@ -34,6 +34,7 @@ static int setup(void **state)
     snprintf(f->maps[1].source_pool, FS_POOL_SIZE, "rbd");
     snprintf(f->maps[1].source_ns, FS_POOL_SIZE, "ns");
     snprintf(f->maps[2].source_pool, FS_POOL_SIZE, "ssd");
+    snprintf(f->maps[2].target_pool, FS_POOL_SIZE, "far");
     f->policies[0] = (struct fs_discovery_policy){"gold", f->selectors[0], "app", f->maps, 3};
     f->policies[1] = (struct fs_discovery_policy){"silver", f->selectors[1], NULL, f->maps, 1};
     f->grouping = fs_grouping_new(f->policies, 2);
@@ -315,6 +316,33 @@ static void test_nothing_is_nothing(void **state)
     finish(*state, 0, 0);
 }
 
+#define FAR(f, id, name, ...)                                                                      \
+    add_in((f), "far", "", (id), (name), 0, (const char *const[]){__VA_ARGS__, NULL})
+
+/* A pool on the right of the map holds replicas, and after a failover what was promoted. */
+static void test_right_pool_counts_only_what_was_promoted(void **state)
+{
+    struct fixture *f = *state;
+
+    FAR(f, "r1", "replica", GOLD, "app", "a", STAMP("r1", 7, SECONDARY));
+    FAR(f, "p1", "promoted", GOLD, "app", "b", STAMP("p1", 8, PRIMARY));
+    FAR(f, "u1", "joining", GOLD, "app", "b");
+    FAR(f, "u2", "stranger", GOLD, "app", "c");
+    FAR(f, "u3", "unlabelled", "app", "b");
+    finish(f, 1, 0);
+    expect_group(f, 0, "far/b", 8, 2);
+}
+
+static void test_images_of_drills_are_left_out(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, "d1", "farshore-drill.12345678.root", GOLD, "app", "a");
+    add(f, "i1", "root", GOLD, "app", "a");
+    finish(f, 1, 0);
+    expect_group(f, 0, "rbd/a", 0, 1);
+}
+
 int main(void)
 {
 #define each(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -332,6 +360,8 @@ int main(void)
         each(test_what_cannot_be_protected_is_skipped_with_its_reason),
         each(test_format_1_image_is_skipped_where_a_policy_would_select_it),
         each(test_nothing_is_nothing),
+        each(test_right_pool_counts_only_what_was_promoted),
+        each(test_images_of_drills_are_left_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
