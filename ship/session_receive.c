@@ -478,6 +478,7 @@ static int take(struct fs_session *session, struct fs_error *err)
     struct fs_frame frame;
     long size = fs_frame_parse(session->in.data, session->in.length, &frame, err);
     if (size < 0) {
+        next_frame(session); /* the session ends; there is always room for what still comes */
         return (int)size;
     }
     if (size == 0 && session->in.length == FS_FRAME_HEADER) {

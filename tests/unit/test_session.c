@@ -182,6 +182,27 @@ static void test_garbage_ends_session(void **state)
     check_ended(&pair, odd, "not a Farshore frame");
 }
 
+/* A frame that is bad as a whole, or just its header, and more behind it. */
+static void test_bad_frame_with_more_behind_it_ends_session(void **state)
+{
+    (void)state;
+    static const size_t spoilt[] = {8 + 3, 24, FS_FRAME_HEADER + 7};
+    for (size_t i = 0; i < 3; i++) {
+        struct pair pair;
+        struct fs_transport *odd = open_odd(&pair);
+        struct fs_buf buf = FS_BUF_INIT;
+        size_t start = fs_frame_begin(&buf, 99, 0, 0);
+        fs_buf_put(&buf, "whatever", 8);
+        fs_frame_finish(&buf, start);
+        buf.data[spoilt[i]] ^= 0x80;
+        odd->ops->send(odd, &buf);
+        for (unsigned k = 0; k < 10; k++) {
+            inject(odd, 99, 0, 0, "whatever", 8);
+        }
+        check_ended(&pair, odd, i == 0 ? "above the bound" : "wrong checksum");
+    }
+}
+
 static void test_unknown_optional_frame_is_skipped(void **state)
 {
     (void)state;
@@ -373,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_misplaced_frames_end_session),
         cmocka_unit_test(test_pong_without_ping_ends_session),
         cmocka_unit_test(test_garbage_ends_session),
+        cmocka_unit_test(test_bad_frame_with_more_behind_it_ends_session),
         cmocka_unit_test(test_unknown_optional_frame_is_skipped),
         cmocka_unit_test(test_stream_number_used_twice_ends_session),
         cmocka_unit_test(test_handlers_error_ends_session_and_loses_streams),
