@@ -35,6 +35,7 @@ struct fs_group {
     int64_t known_ns; /* wall: since when this daemon knows it */
     struct fs_group_stats stats;
     struct fs_rate rate;          /* of the transfer under way */
+    struct fs_reach reach;        /* of the point under way: what is sent again is counted */
     int64_t phase_since_ns;       /* boot */
     enum fs_group_state reported; /* the state that the log was told last */
 

@@ -331,7 +331,8 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
                     "where that cannot be said.",
                     "sync", "eta_seconds");
     put_counter(out, groups, "farshore_sync_bytes_total",
-                "Bytes found changed, read, sent on the wire and written at the target.",
+                "Bytes found changed, read, sent on the wire, written at the target, and sent "
+                "again after an interruption.",
                 "sync_bytes", "stage");
     put_counter(out, groups, "farshore_sync_failures_total",
                 "Cycles that ended without a committed point.", "failures", "reason");

@@ -401,6 +401,7 @@ static void sent(void *arg, const struct fs_sender_result *result)
     if (result->stats.resumed_bytes > 0) {
         fs_log(FS_EV_SYNC_RESUMED, FS_S("group", group->record->name),
                FS_U("resumed_bytes", result->stats.resumed_bytes),
+               FS_U("resent_bytes", result->stats.resent_bytes),
                FS_U("wire_bytes", result->stats.wire_bytes));
     }
     if (result->compared && result->outcome == FS_SENT_COMMITTED) {
@@ -455,6 +456,7 @@ static void ship(struct fs_group *group, const struct fs_record_point *point)
         .clock = ctx->clock,
         .budget = &ctx->sending,
         .tuner = fs_peers_tuner(ctx->peers, group->record->peer),
+        .reach = &group->reach,
     };
     enter(group, FS_PHASE_SHIPPING);
     group->sender = fs_sender_start(&options, group->record, &point->point.id, &offer, sent, group);

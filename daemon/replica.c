@@ -210,6 +210,7 @@ static bool receive(struct fs_groups *groups, struct fs_group *group, const char
         .budget = &ctx->receiving,
         .sync_interval_ns = SYNC_INTERVAL_NS,
         .sync_bytes = SYNC_BYTES,
+        .reach = &group->reach,
     };
     struct fs_record *record = NULL;
 

@@ -39,6 +39,7 @@ void fs_group_stats_add(struct fs_group_stats *stats, const struct fs_transfer_s
         stats->compression_ratio = (double)transfer->content_bytes / (double)transfer->wire_bytes;
     }
     stats->total.written_bytes += transfer->written_bytes;
+    stats->total.resent_bytes += transfer->resent_bytes;
 }
 
 void fs_histogram_observe_ns(struct fs_histogram *histogram, int64_t ns)

@@ -201,6 +201,7 @@ json_t *fs_status_sync(const struct fs_group *group)
     set(object, "wire_bytes", bytes(stats.wire_bytes));
     set(object, "remaining_bytes", bytes(remaining));
     set(object, "resumed_bytes", bytes(stats.resumed_bytes));
+    set(object, "resent_bytes", bytes(stats.resent_bytes));
     set(object, "rate_bytes_per_second", json_real(group->rate.bytes_per_s));
     double eta = fs_rate_eta_s(&group->rate, remaining);
     if (eta >= 0) {
@@ -268,6 +269,7 @@ static json_t *counters_json(const struct fs_group_stats *stats)
     set(sync, "read", bytes(stats->total.read_bytes));
     set(sync, "wire", bytes(stats->total.wire_bytes));
     set(sync, "written", bytes(stats->total.written_bytes));
+    set(sync, "resent", bytes(stats->total.resent_bytes));
     for (size_t i = 0; i < stats->n_failures; i++) {
         set(failures, stats->failures[i].reason, bytes(stats->failures[i].count));
     }

@@ -61,6 +61,7 @@ static void finish(struct fs_receiver *receiver)
         fs_fault("answer.sent");
     }
     fs_receiver_free_arrivals(receiver);
+    fs_receiver_settle_credit(receiver);
     fs_budget_leave(receiver->budget, &receiver->client);
     if (receiver->session) {
         fs_session_detach(receiver->session, receiver->stream);
@@ -302,6 +303,9 @@ static void accept_offer(struct fs_receiver *receiver, const struct fs_sink_open
         receiver->stats.resumed_bytes += positions[i].offset;
     }
     receiver->stats.done_bytes = receiver->stats.resumed_bytes;
+    if (receiver->reach) {
+        fs_reach_begin(receiver->reach, &receiver->offer.point.id);
+    }
     receiver->state = RECEIVER_RECEIVING;
     receiver->keep_positions = true;
     receiver->synced_at_ns = fs_clock_boot(receiver->clock);
@@ -364,6 +368,7 @@ static struct fs_receiver *receiver_new(const struct fs_receiver_options *option
     receiver->session = options->session;
     receiver->cpu = options->cpu;
     receiver->clock = options->clock;
+    receiver->reach = options->reach;
     receiver->own_budget.limit = FS_BUDGET_MIN;
     receiver->budget = options->budget ? options->budget : &receiver->own_budget;
     receiver->sync_interval_ns =

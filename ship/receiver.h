@@ -10,7 +10,9 @@
  *
  * No byte is copied: the transport decrypts into the frame's own buffer, which moves here; zstd
  * writes what the sink takes, or the sink takes it from that buffer. Credit is given back when a
- * segment is written and freed.
+ * segment is written and freed, or, where the peer would get too far ahead of what is durable, once
+ * it is durable: so there is a bound to what a resumed transfer sends again, however long a flush
+ * takes.
  */
 #ifndef FARSHORE_SHIP_RECEIVER_H
 #define FARSHORE_SHIP_RECEIVER_H
@@ -30,7 +32,8 @@ struct arrival {
     enum fs_codec codec;
     uint32_t raw_length;
     uint32_t payload_length;
-    uint64_t credit;
+    uint64_t credit;        /* not given back yet */
+    uint64_t ahead;         /* given back before it is durable: of the session's account */
     uint64_t reserved;      /* in the budget */
     struct fs_buf frame;    /* as it came */
     const uint8_t *payload; /* in it; the content itself where it came RAW */
@@ -86,7 +89,10 @@ struct fs_receiver {
     struct fs_budget_client client;
     size_t jobs_in_flight, writes_in_flight;
 
+    /* Below the applied positions: given back before they are durable, and kept back until then. */
+    uint64_t ahead, kept;
     bool syncing;
+    uint64_t syncing_ahead, syncing_kept; /* of what is being made durable */
     struct fs_position syncing_positions[FS_VOLUMES_MAX];
     bool unsynced; /* applied moved since the last sync began */
     uint64_t unsynced_bytes;
@@ -94,6 +100,7 @@ struct fs_receiver {
     bool digesting;
     struct fs_digest_list *digests; /* owned; the answer that is being made, or NULL */
     struct fs_commit finals;
+    struct fs_reach *reach; /* or NULL */
     struct fs_transfer_stats stats;
 };
 
@@ -121,5 +128,7 @@ int fs_receiver_digest(struct fs_receiver *receiver, const struct fs_frame *fram
 /* receiver_sync.c: make positions durable where it is due, or now. */
 void fs_receiver_sync_due(struct fs_receiver *receiver);
 void fs_receiver_sync_now(struct fs_receiver *receiver);
+/* receiver_sync.c: at the end, when nothing is in flight: give back what was kept. */
+void fs_receiver_settle_credit(struct fs_receiver *receiver);
 
 #endif

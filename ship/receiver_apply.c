@@ -18,6 +18,7 @@ static void arrival_free(struct arrival *arrival)
     uint64_t reserved = arrival->reserved;
     if (receiver->session) {
         fs_session_release_credit(receiver->session, arrival->credit);
+        fs_session_back(receiver->session, arrival->ahead);
     }
     fs_buf_fini(&arrival->frame);
     free(arrival->raw);
@@ -38,10 +39,11 @@ static void arrival_release(struct arrival *arrival)
     arrival->raw = NULL;
     arrival->extents = NULL;
     arrival->reserved = 0;
-    if (receiver->session) {
+    if (receiver->session && fs_session_ahead(receiver->session, arrival->credit)) {
         fs_session_release_credit(receiver->session, arrival->credit);
+        arrival->ahead = arrival->credit;
+        arrival->credit = 0;
     }
-    arrival->credit = 0;
     fs_budget_give(receiver->budget, &receiver->client, reserved);
 }
 
@@ -64,6 +66,9 @@ static void advance(struct fs_receiver *receiver, unsigned index)
         volume->first = arrival->next;
         volume->last = volume->first ? volume->last : NULL;
         move_position(receiver, index, &arrival->position);
+        receiver->ahead += arrival->ahead;
+        receiver->kept += arrival->credit;
+        arrival->ahead = arrival->credit = 0;
         arrival_free(arrival);
     }
 }
@@ -297,6 +302,9 @@ int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *fra
             fs_segment_fini(&segment);
             return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
         }
+    }
+    if (receiver->reach && fs_reach_pass(receiver->reach, index, segment.start, segment.end)) {
+        receiver->stats.resent_bytes += frame->length;
     }
     volume->received.offset = segment.end;
     fs_chain_extend(&volume->received.chain, arrival ? arrival->hashed : NULL, segment.n_extents);

@@ -221,6 +221,9 @@ static int accepted(struct fs_sender *sender, const struct fs_accept *accept, st
         sender->stats.resumed_bytes += volume->planned;
     }
     sender->stats.done_bytes = sender->stats.resumed_bytes;
+    if (sender->reach) {
+        fs_reach_begin(sender->reach, &sender->point);
+    }
     fs_fault("accept.received");
     sender->state = SENDER_OPENING;
     if (fs_uuid_equal(&accept->base, &sender->point)) {
@@ -388,6 +391,7 @@ struct fs_sender *fs_sender_start(const struct fs_sender_options *options,
     sender->budget = options->budget;
     sender->clock = options->clock;
     sender->tuner = options->tuner;
+    sender->reach = options->reach;
     sender->chunk_max = options->budget->limit / 16;
     sender->chunk_max = sender->chunk_max < CHUNK_MIN ? CHUNK_MIN : sender->chunk_max;
     sender->chunk_max = sender->chunk_max > READ_WINDOW ? READ_WINDOW : sender->chunk_max;

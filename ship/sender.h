@@ -136,6 +136,7 @@ struct fs_sender {
     size_t reads_in_flight, jobs_in_flight;
     struct fs_budget_client client;
     uint64_t changed_sent;
+    struct fs_reach *reach; /* or NULL */
     struct fs_transfer_stats stats;
 };
 

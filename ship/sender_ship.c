@@ -275,6 +275,10 @@ static void send_segment(struct fs_sender *sender, struct chunk_segment *segment
     sender->stats.done_bytes += segment->end - segment->start;
     sender->stats.content_bytes += segment->result.content_bytes;
     sender->stats.wire_bytes += payload;
+    if (sender->reach &&
+        fs_reach_pass(sender->reach, chunk->volume, segment->start, segment->end)) {
+        sender->stats.resent_bytes += payload;
+    }
     sender->changed_sent += segment->result.changed_bytes;
     fs_session_send(sender->session, &segment->result.frame);
     fs_content_result_fini(&segment->result);

@@ -284,6 +284,21 @@ void fs_session_release_credit(struct fs_session *session, uint64_t bytes)
     fs_session_send(session, &buf);
 }
 
+bool fs_session_ahead(struct fs_session *session, uint64_t bytes)
+{
+    if (bytes > FS_SESSION_AHEAD_MAX - session->window - session->ahead) {
+        return false;
+    }
+    session->ahead += bytes;
+    return true;
+}
+
+void fs_session_back(struct fs_session *session, uint64_t bytes)
+{
+    assert(bytes <= session->ahead);
+    session->ahead -= bytes;
+}
+
 /* --- the end -------------------------------------------------------------------------------- */
 
 void session_fail(struct fs_session *session, const struct fs_error *err, const char *text)
@@ -441,7 +456,7 @@ struct fs_session *fs_session_new(const struct fs_session_options *options,
     session->instance = options->instance;
     session->heartbeat_ns = options->heartbeat_ns;
     session->send_limit = clamp(options->send_limit, FS_TRANSPORT_LOW, UINT32_MAX);
-    session->window = clamp(options->credit, FS_CREDIT_MIN, FS_CREDIT_MAX);
+    session->window = clamp(options->credit, FS_CREDIT_MIN, FS_SESSION_AHEAD_MAX / 2);
     session->may_receive = session->window;
     session->deadline_ns = fs_clock_boot(session->clock) + options->hello_ns;
     session->rtt_ns = -1;

@@ -72,6 +72,7 @@ struct fs_session {
     uint64_t may_send;    /* bytes of segments that the peer still takes */
     uint64_t may_receive; /* bytes of segments that the peer may still send */
     uint64_t to_give;     /* released and not yet given back */
+    uint64_t ahead;       /* applied, and neither durable nor given up */
     bool starved;         /* someone was told to wait: writable is due */
     bool serving;         /* inside session_serve */
     uint32_t turn;        /* while serving: the stream that is; else the one that was last */

@@ -42,6 +42,9 @@ struct fs_transport_events { /* set by the session; called on the LOOP, never fr
 #define FS_TRANSPORT_LOW (2u << 20)
 /* Streams of one session, of both sides together; the peer's offers beyond it are refused. */
 #define FS_SESSION_STREAMS_MAX 4096
+/* What is sent again after a cut, a kill or a power failure, at most: bytes of segments of one
+ * session that are on their way, or applied and not durable. Kept by the receiving side. */
+#define FS_SESSION_AHEAD_MAX (64u << 20)
 
 struct fs_transport { /* first member of an implementation */
     const struct fs_transport_ops *ops;
@@ -62,7 +65,8 @@ struct fs_session_options {
     const char *site;             /* our name */
     struct fs_uuid site_uuid, instance;
     const char *software;
-    uint64_t credit;      /* bytes of segments we take before we give more; >= FS_CREDIT_MIN */
+    uint64_t credit;      /* bytes of segments we take before we give more; >= FS_CREDIT_MIN, and
+                             half of FS_SESSION_AHEAD_MAX at most is used */
     int64_t heartbeat_ns; /* ping as often; down after three in a row without a byte heard */
     int64_t hello_ns;     /* the longest to wait for a hello */
     uint64_t send_limit;  /* bytes the transport may hold before senders wait;
@@ -171,5 +175,13 @@ enum fs_link_state fs_session_link(const struct fs_session *session);
 /* Receiver: segments of so many bytes (frame->length) were applied and freed: gives credit back, in
  * batches. Owed for every SEGMENT that frame was called with, also after a detach. */
 void fs_session_release_credit(struct fs_session *session, uint64_t bytes);
+/*
+ * Receiver: segments of so many bytes were applied and freed, but are not durable yet. True:
+ * counted as such; their credit may be released now, and fs_session_back says when they are
+ * durable, or that nobody waits for it any more. False: with them the peer could be
+ * FS_SESSION_AHEAD_MAX ahead of what is durable, so their credit is to be kept until they are.
+ */
+bool fs_session_ahead(struct fs_session *session, uint64_t bytes);
+void fs_session_back(struct fs_session *session, uint64_t bytes);
 
 #endif

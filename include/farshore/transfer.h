@@ -20,7 +20,22 @@ struct fs_transfer_stats {
     uint64_t done_bytes;    /* of image size, for progress: sum of positions */
     uint64_t total_bytes;   /* sum of the volumes' sizes */
     uint64_t resumed_bytes; /* sum of the positions where it began */
+    uint64_t resent_bytes;  /* of wire_bytes: what had been on its way before, as fs_reach knows */
 };
+
+/*
+ * How far the segments of a point ever got, at the source those that were sent, at the target those
+ * that came. The owner of a group keeps it from one transfer to the next, zeroed at first; a
+ * transfer of another point begins it anew.
+ */
+struct fs_reach {
+    struct fs_uuid point;
+    uint64_t offsets[FS_VOLUMES_MAX]; /* in the order of the offer */
+};
+
+void fs_reach_begin(struct fs_reach *reach, const struct fs_uuid *point);
+/* A segment [start, end) of a volume goes by. Returns whether it, or a part of it, did before. */
+bool fs_reach_pass(struct fs_reach *reach, size_t volume, uint64_t start, uint64_t end);
 
 /* --- sender --------------------------------------------------------------------------------- */
 
@@ -53,6 +68,7 @@ struct fs_sender_options {
     const struct fs_clock *clock;
     struct fs_budget *budget; /* shared by all senders of the daemon; borrowed */
     struct fs_tuner *tuner;   /* says the level; borrowed, until done */
+    struct fs_reach *reach;   /* borrowed; may be NULL */
 };
 
 /*
@@ -93,7 +109,8 @@ struct fs_receiver_options {
     /* Positions are made durable as often as this while segments arrive and are applied (0: 2 s);
      * the clock is looked at on these events, so nobody has to tick a receiver. */
     int64_t sync_interval_ns;
-    uint64_t sync_bytes; /* ... and every so many bytes (0: 32 MiB) */
+    uint64_t sync_bytes;    /* ... and every so many bytes (0: 32 MiB) */
+    struct fs_reach *reach; /* borrowed; may be NULL */
 };
 
 /*

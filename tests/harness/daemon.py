@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """farshored of one site: its configuration, its life, its control socket and its log."""
+import collections
 import json
 import os
 import pathlib
@@ -40,16 +41,23 @@ def program(name):
 
 
 def free_port():
-    """Below the ephemeral range and above the lab's blocks."""
+    """Below the ephemeral range and above the lab's blocks; not one that was given lately,
+    whose daemon may not listen yet."""
     while True:
         port = random.randrange(32000, 32760)
+        if port in free_port.given:
+            continue
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 s.bind(("127.0.0.1", port))
-                return port
             except OSError:
                 continue
+        free_port.given.append(port)
+        return port
+
+
+free_port.given = collections.deque(maxlen=64)
 
 
 class Daemon:

@@ -56,6 +56,7 @@ static void on_offer(void *arg, struct fs_session *session, uint32_t stream, str
         .budget = &rig->budgets[1],
         .sync_interval_ns = rig->sync_interval_ns,
         .sync_bytes = rig->sync_bytes,
+        .reach = &rig->reach[1],
     };
     struct fs_admission admission = {
         .peer = "east",
@@ -319,6 +320,7 @@ void rig_start(struct rig *rig, const struct fs_uuid *point)
         .clock = &rig->clock.clock,
         .budget = &rig->budgets[0],
         .tuner = &rig->tuner,
+        .reach = &rig->reach[0],
     };
     rig_offer(rig, point, &offer);
     rig->received_committed = false;

@@ -23,6 +23,7 @@ struct rig {
     struct fs_session *sessions[2];
     bool down[2];
     struct fs_budget budgets[2]; /* of senders, of receivers */
+    struct fs_reach reach[2];    /* the same */
     uint64_t credit;
     size_t chunk;          /* bytes that a step of the link delivers, 0: all */
     struct fs_tuner tuner; /* fixed at level 1 */

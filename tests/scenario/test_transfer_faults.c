@@ -201,6 +201,47 @@ static void test_transfer_full_target_refuses_no_space_and_keeps_positions(void 
     rig_fini(&rig);
 }
 
+/* A flush that does not come to an end: what would be sent again after a crash is bounded, not by
+ * the cluster's speed, and once it ends all goes on. */
+static void test_transfer_is_never_far_ahead_of_what_is_durable(void **state)
+{
+    struct rig rig;
+    rig_init(&rig, threads_of(state), 9);
+    mem_image_scribble(rig_add_volume(&rig, "a", 60 * MIB), 0, 60 * MIB, false);
+    mem_image_scribble(rig_add_volume(&rig, "b", 36 * MIB), 0, 36 * MIB, false);
+    rig_connect(&rig);
+    struct fs_uuid point = rig_take(&rig);
+    for (int crash = 1; crash >= 0; crash--) {
+        struct fs_transfer_stats stats;
+        mem_store_hold(rig.stores[1], MEM_OP_SYNC);
+        rig_start(&rig, &point);
+        rig_run(&rig);
+        assert_non_null(rig.sender);
+        fs_sender_get_stats(rig.sender, &stats);
+        assert_in_range(stats.wire_bytes, FS_SESSION_AHEAD_MAX - 3 * SEGMENT_BOUND,
+                        FS_SESSION_AHEAD_MAX);
+        assert_int_equal(stats.resumed_bytes, 0);
+        if (!crash) {
+            assert_in_range(stats.resent_bytes, stats.wire_bytes - 2 * SEGMENT_BOUND,
+                            stats.wire_bytes);
+            mem_store_release(rig.stores[1], MEM_OP_SYNC);
+            rig_run(&rig);
+            assert_int_equal(rig.sent.outcome, FS_SENT_COMMITTED);
+            break;
+        }
+        mem_store_crash(rig.stores[1]);
+        rig_disconnect(&rig);
+        mem_store_release(rig.stores[1], MEM_OP_SYNC);
+        rig_run(&rig);
+        mem_store_restart(rig.stores[1]);
+        rig_connect(&rig);
+    }
+    assert_in_range(rig.sent.stats.resent_bytes, 1, FS_SESSION_AHEAD_MAX);
+    assert_in_range(rig.received_stats.resent_bytes, 1, FS_SESSION_AHEAD_MAX);
+    rig_check(&rig, &point);
+    rig_fini(&rig);
+}
+
 /* After `rounds` rounds the given end gives up. False: the transfer was over by then. */
 static bool cancel_once(size_t threads, bool receiver, unsigned rounds)
 {
@@ -305,6 +346,7 @@ int main(void)
         BOTH(test_transfer_crash_at_every_operation_goes_on),
         BOTH(test_transfer_storage_fails_once_then_goes_on),
         BOTH(test_transfer_full_target_refuses_no_space_and_keeps_positions),
+        BOTH(test_transfer_is_never_far_ahead_of_what_is_durable),
         BOTH(test_transfer_cancel_in_every_phase_resumes),
         BOTH(test_transfer_refusals_name_their_reason),
         BOTH(test_transfer_over_a_dead_session_fails_later),
