@@ -8,6 +8,8 @@
 #define FARSHORE_DAEMON_CONTEXT_H
 
 #include "daemon/config.h"
+#include "daemon/trim.h"
+#include "farshore/health.h"
 #include "farshore/operator.h"
 #include "farshore/transfer.h"
 
@@ -30,7 +32,9 @@ struct fs_context {
     struct fs_operator *operators;
     struct fs_uuid site_uuid;
     char fsid[FS_UUID_TEXT];
-    char site_reason[512]; /* why source and sink are NULL */
+    char site_reason[512];   /* why source and sink are NULL */
+    struct fs_health health; /* owned; as last heard while this daemon works; empty: not yet */
+    struct fs_trim trim;
 
     struct fs_uuid instance; /* of this process's present stand at the site */
     struct fs_groups *groups;

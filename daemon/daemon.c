@@ -23,7 +23,7 @@
 
 #define EXIT_CONFIGURATION 2
 
-#define LIFE_THREADS     2
+#define LIFE_THREADS     3
 #define BLOCKING_THREADS 8
 #define CPU_THREADS_MAX  16
 #define HANDSHAKES_MAX   64

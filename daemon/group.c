@@ -8,6 +8,7 @@
 #include "daemon/groups.h"
 #include "daemon/operation.h"
 #include "daemon/peer.h"
+#include "daemon/weather.h"
 #include "farshore/log.h"
 
 /* A transfer that moves nothing for so long is stalled. */
@@ -277,6 +278,7 @@ void fs_group_verdict(const struct fs_group *group, struct fs_verdict *ret_verdi
                        "the configuration has no policy %s any more", group->record->policy);
     }
     fs_verdict_merge(ret_verdict, &group->failure);
+    fs_weather_add_verdict(group, ret_verdict);
     fs_verifier_add_verdict(ctx->groups->verifier, group, ret_verdict);
     if (group->record->paused) {
         fs_verdict_add(ret_verdict, FS_STATE_PAUSED, "farshore resume GROUP", "paused by command");

@@ -41,9 +41,13 @@ struct fs_group {
 
     /* What the newest attempt ran into; state OK after a success. */
     struct fs_verdict failure;
-    unsigned failures;  /* in a row */
-    int64_t retry_ns;   /* boot: no attempt before */
-    uint64_t failed_at; /* counts failures, for those who wait for one attempt's outcome */
+    unsigned failures; /* in a row */
+    int64_t retry_ns;  /* boot: no attempt before */
+    /* The peer's cluster is behind with trimming: points are that many intervals apart until then.
+     */
+    unsigned slow_factor;
+    int64_t slow_until_ns; /* boot */
+    uint64_t failed_at;    /* counts failures, for those who wait for one attempt's outcome */
     enum fs_error_class failed_class;
 
     struct fs_operation *operation;      /* under way, or NULL; nothing else begins meanwhile */
@@ -89,6 +93,7 @@ struct fs_group {
     struct fs_receiver *receiver;
     struct fs_point_id incoming;
     size_t incoming_volumes;
+    int64_t received_ns; /* boot: when the newest point was committed; 0: not in this life */
     bool adopt; /* an operator said so: keep aside what others wrote to the images, and go on */
 };
 

@@ -293,6 +293,34 @@ static void put_memory(struct fs_buf *out, const json_t *memory)
     }
 }
 
+static void put_pools(struct fs_buf *out, const json_t *site)
+{
+    const json_t *pools = json_object_get(site, "pools");
+    size_t i;
+    json_t *pool;
+
+    put_head(out, "farshore_pool_full", "gauge", "1 while the pool is full, or at its quota.");
+    json_array_foreach(pools, i, pool)
+    {
+        fs_buf_printf(out, "farshore_pool_full{");
+        put_label(out, "pool", string_of(pool, "name"));
+        fs_buf_printf(out, "} %d\n", json_is_true(json_object_get(pool, "full")));
+    }
+    put_head(out, "farshore_pool_trimming_snapshots", "gauge",
+             "Snapshots that were removed and are not known to be trimmed.");
+    json_array_foreach(pools, i, pool)
+    {
+        fs_buf_printf(out, "farshore_pool_trimming_snapshots{");
+        put_label(out, "pool", string_of(pool, "name"));
+        fs_buf_printf(out, "}");
+        put_value(out, json_object_get(pool, "trimming_snapshots"));
+    }
+    put_head(out, "farshore_point_intervals", "gauge",
+             "Intervals between points: above 1 while the cluster is behind with trimming.");
+    fs_buf_printf(out, "farshore_point_intervals");
+    put_value(out, json_object_get(site, "point_intervals"));
+}
+
 void fs_metrics_render(const json_t *document, struct fs_buf *out)
 {
     const json_t *groups = json_object_get(document, "groups");
@@ -344,6 +372,9 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
     put_peers(out, json_object_get(document, "peers"));
     put_memory(out, json_object_get(document, "memory"));
 
+    if (json_object_get(site, "point_intervals")) {
+        put_pools(out, site);
+    }
     const json_t *expiry = json_object_get(site, "certificate_expiry_timestamp");
     if (json_is_number(expiry)) {
         put_head(out, "farshore_certificate_expiry_timestamp_seconds", "gauge",

@@ -6,6 +6,7 @@
 
 #include "daemon/offer.h"
 #include "daemon/peer.h"
+#include "daemon/weather.h"
 #include "farshore/fault.h"
 #include "farshore/log.h"
 
@@ -300,11 +301,15 @@ int64_t fs_primary_next_ns(const struct fs_group *group)
     if (!is_ready(group)) {
         return INT64_MAX;
     }
-    int64_t due = group->checked_ns + fs_group_interval_ns(group);
+    bool waits = uncommitted_point(group->record) != NULL;
+    if (!waits && fs_weather_full_pool(group)) {
+        return INT64_MAX; /* its writers wait already; the snapshot would, too */
+    }
+    int64_t due = group->checked_ns + fs_weather_interval_ns(group);
     if (due < group->not_before_ns) {
         due = group->not_before_ns;
     }
-    if (group->requested || uncommitted_point(group->record)) {
+    if (group->requested || waits) {
         due = INT64_MIN;
     }
     return due > group->retry_ns ? due : group->retry_ns;
@@ -415,6 +420,9 @@ static void sent(void *arg, const struct fs_sender_result *result)
         return;
     case FS_SENT_REFUSED: {
         const char *label = fs_verdict_of_refusal(result->refusal, &result->err, &verdict);
+        if (result->refusal == FS_REFUSE_TRIMMING) {
+            fs_weather_peer_trims(group);
+        }
         report_failure(
             group, result->refusal == FS_REFUSE_DIGEST ? FS_EV_DIGEST_MISMATCH : FS_EV_SYNC_FAILED,
             label, &verdict, &result->err);

@@ -7,6 +7,7 @@
 
 #include "daemon/peer.h"
 #include "daemon/terms.h"
+#include "daemon/weather.h"
 #include "farshore/fault.h"
 #include "farshore/log.h"
 
@@ -116,7 +117,9 @@ static bool admit(const struct fs_groups *groups, const char *peer, const struct
         return refuse(refusal, FS_REFUSE_BUSY, "%s has limits.open_images (%u) volumes open",
                       ctx->config->site, ctx->config->open_images);
     }
-    return true;
+    refusal->reason =
+        fs_weather_admit(ctx, group, policy, offer, refusal->message, sizeof(refusal->message));
+    return refusal->reason == FS_REFUSE_NONE;
 }
 
 /* A record to show until the sink has made the real one. */
@@ -160,6 +163,7 @@ static void received(void *arg, struct fs_receiver_result *result)
     if (result->committed) {
         fs_group_succeeded(group);
         group->adopt = false;
+        group->received_ns = fs_context_boot(ctx);
         group->stats.committed++;
         fs_histogram_observe_ns(&group->stats.sync_duration, took);
         fs_log(FS_EV_POINT_COMMITTED, FS_S("group", group->record->name),

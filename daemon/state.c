@@ -114,6 +114,8 @@ const char *fs_verdict_of_refusal(enum fs_refusal refusal, const struct fs_error
         [FS_REFUSE_RECORD_LOST] = {FS_STATE_RECORD_LOST, "record_lost",
                                    "restore the newest state pool of the site that lost it; or "
                                    "farshore adopt GROUP at the secondary site goes on without"},
+        [FS_REFUSE_TRIMMING] = {FS_STATE_DEGRADED, "trimming",
+                                "look at snaptrim in `ceph -s` of the peer; it goes on by itself"},
     };
 
     if (refusal == FS_REFUSE_NONE || (size_t)refusal >= sizeof(meanings) / sizeof(meanings[0])) {

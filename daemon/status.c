@@ -373,6 +373,21 @@ json_t *fs_status_group(const struct fs_group *group)
 
 /* --- the document ---------------------------------------------------------------------------- */
 
+static json_t *pools_json(const struct fs_health *health)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < health->n_pools; i++) {
+        const struct fs_pool_health *pool = &health->pools[i];
+        json_t *object = json_object();
+        set(object, "name", fs_status_text(pool->name));
+        set(object, "full", json_boolean(pool->full));
+        set(object, "trimming_snapshots", bytes(pool->trimming));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
 static json_t *site_json(const struct fs_daemon *daemon)
 {
     const struct fs_context *ctx = &daemon->ctx;
@@ -387,6 +402,9 @@ static json_t *site_json(const struct fs_daemon *daemon)
     set(object, "cluster_reason", fs_status_text(ctx->source ? "" : ctx->site_reason));
     set(object, "lease", json_string(fs_work_holds_lease(daemon->work) ? "held" : "standby"));
     set(object, "started_timestamp", json_real(seconds(daemon->started_ns)));
+    set(object, "pools", pools_json(&ctx->health));
+    set(object, "trimming_known", json_boolean(ctx->health.trim_known));
+    set(object, "point_intervals", json_integer(fs_trim_factor(&ctx->trim)));
     set(object, "certificate_expiry_timestamp", json_integer(fs_tls_not_after(daemon->tls)));
     return object;
 }

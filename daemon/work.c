@@ -17,6 +17,7 @@
 
 #include "daemon/groups.h"
 #include "daemon/peer.h"
+#include "daemon/weather.h"
 #include "farshore/log.h"
 
 #define LEASE_NS       (30 * FS_SEC)
@@ -27,6 +28,7 @@
 #define LEASE_LATE_NS    (LEASE_NS * 8 / 10)
 #define OP_TIMEOUT_NS    (30 * FS_SEC)
 #define IO_DEPTH         32
+#define LOOK_NS          (5 * FS_SEC)
 #define RETRY_FIRST_NS   (1 * FS_SEC)
 #define RETRY_LONGEST_NS (15 * FS_SEC)
 
@@ -73,6 +75,15 @@ struct search {
     struct fs_error err;
 };
 
+struct look { /* at the pools */
+    struct fs_job job;
+    struct fs_work *work;
+    struct fs_site *site;
+    struct fs_health health;
+    int rc;
+    struct fs_error err;
+};
+
 struct fs_work {
     struct fs_context *ctx;
     struct fs_mailbox *mailbox;
@@ -94,6 +105,9 @@ struct fs_work {
     bool searching;
     bool search_failed;
     int64_t search_ns; /* boot: the next one */
+    struct look look;
+    bool looking;
+    int64_t look_ns; /* boot: the next one */
 };
 
 static void submit(struct fs_work *work, enum work_phase phase, void (*run)(struct fs_job *job),
@@ -245,6 +259,7 @@ static void begin_work(struct fs_work *work)
     ctx->site_reason[0] = '\0';
     work->failures = 0;
     work->search_ns = 0;
+    work->look_ns = 0;
     work->phase = WORK_WORKING;
     fs_groups_resume(ctx->groups);
     fs_peers_set_active(ctx->peers, true, "");
@@ -374,6 +389,7 @@ static void drain(struct fs_work *work)
     ctx->sink = NULL;
     ctx->digester = NULL;
     ctx->operators = NULL;
+    fs_weather_forget(ctx);
     work->phase = WORK_DRAINING;
     if (work->stopping) {
         (void)snprintf(ctx->site_reason, sizeof(ctx->site_reason), "the daemon stops");
@@ -541,6 +557,41 @@ static void discover(struct fs_work *work)
     fs_pool_submit(work->life, &search->job);
 }
 
+/* --- the pools ------------------------------------------------------------------------------- */
+
+static void run_look(struct fs_job *job)
+{
+    struct look *look = (struct look *)job;
+
+    look->rc = fs_site_health(look->site, &look->health, &look->err);
+}
+
+/* Monitors that do not answer are the lease's business. */
+static void look_done(struct fs_job *job)
+{
+    struct look *look = (struct look *)job;
+    struct fs_work *work = look->work;
+
+    work->looking = false;
+    work->look_ns = fs_context_boot(work->ctx) + LOOK_NS;
+    if (look->rc == 0 && work->phase == WORK_WORKING) {
+        fs_weather_heard(work->ctx->groups, &look->health);
+    }
+    fs_health_fini(&look->health);
+    kick(work);
+}
+
+static void look_at_pools(struct fs_work *work)
+{
+    work->looking = true;
+    work->look = (struct look){
+        .job = {.run = run_look, .done = look_done},
+        .work = work,
+        .site = work->site,
+    };
+    fs_pool_submit(work->life, &work->look.job);
+}
+
 /* --- the round ------------------------------------------------------------------------------- */
 
 static bool discovers(const struct fs_work *work)
@@ -557,7 +608,13 @@ static int64_t run_working(struct fs_work *work, int64_t now)
     if (discovers(work) && !work->searching && now >= work->search_ns) {
         discover(work);
     }
+    if (!work->looking && now >= work->look_ns) {
+        look_at_pools(work);
+    }
     int64_t next = work->renewed_ns + LEASE_LATE_NS + FS_MSEC;
+    if (!work->looking && work->look_ns < next) {
+        next = work->look_ns;
+    }
     if (!work->renewing && work->renew_ns < next) {
         next = work->renew_ns;
     }
@@ -587,7 +644,8 @@ int64_t fs_work_run(struct fs_work *work)
     case WORK_WORKING:
         return run_working(work, now);
     case WORK_DRAINING:
-        if (fs_groups_busy(work->ctx->groups) == 0 && !work->renewing && !work->searching) {
+        if (fs_groups_busy(work->ctx->groups) == 0 && !work->renewing && !work->searching &&
+            !work->looking) {
             submit(work, WORK_CLOSING, run_close, close_done);
         }
         return INT64_MAX;

@@ -16,7 +16,7 @@ struct fs_work;
 struct fs_work_options {
     struct fs_context *ctx; /* its site fields, groups and peers are kept by the work */
     struct fs_mailbox *mailbox;
-    struct fs_pool *life;     /* for the site's life: 2 threads */
+    struct fs_pool *life;     /* for the site's life: 3 threads */
     struct fs_pool *blocking; /* for the operations of source and sink */
     const char *helper;       /* copied */
     const char *daemon_key;   /* copied */

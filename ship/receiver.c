@@ -347,7 +347,13 @@ void fs_receiver_cancel(struct fs_receiver *receiver)
 {
     struct fs_error err = FS_ERROR_INIT;
     fs_error_set(&err, FS_ERR_CANCELLED, ECANCELED, "the target stopped the transfer for now");
-    fs_receiver_fail(receiver, FS_REFUSE_UNAVAILABLE, &err);
+    fs_receiver_refuse(receiver, FS_REFUSE_UNAVAILABLE, &err);
+}
+
+void fs_receiver_refuse(struct fs_receiver *receiver, enum fs_refusal refusal,
+                        const struct fs_error *err)
+{
+    fs_receiver_fail(receiver, refusal, err);
     fs_receiver_progress(receiver);
 }
 

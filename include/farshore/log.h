@@ -65,6 +65,11 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_TAKE_KILLED, "take_killed", FS_LOG_WARNING,                                            \
       "the snapshot helper passed its bound and was killed and blocklisted")                       \
     X(FS_EV_SLOW_DIFF, "slow_diff", FS_LOG_NOTICE, "fast-diff cannot be used for a volume")        \
+    X(FS_EV_POOL_FULL, "pool_full", FS_LOG_WARNING,                                                \
+      "a pool is full: no point is taken or received")                                             \
+    X(FS_EV_POOL_HAS_ROOM, "pool_has_room", FS_LOG_NOTICE, "it is not any more")                   \
+    X(FS_EV_TRIM_PACE, "trim_pace", FS_LOG_WARNING,                                                \
+      "how far apart points are taken, since the cluster is behind with trimming snapshots")       \
     X(FS_EV_SYNC_FAILED, "sync_failed", FS_LOG_WARNING, "a transfer ended without a commit")       \
     X(FS_EV_SYNC_RESUMED, "sync_resumed", FS_LOG_INFO, "a transfer goes on where it was")          \
     X(FS_EV_OFFER_REFUSED, "offer_refused", FS_LOG_WARNING, "this site refused a peer's offer")    \

@@ -77,7 +77,8 @@ enum fs_refusal {
     FS_REFUSE_TAMPERED = 13,    /* somebody else wrote to an image of the target */
     FS_REFUSE_RECORD_LOST = 14, /* a site's records are older than what is known of them */
     FS_REFUSE_SUPERSEDED = 15,  /* it was primary itself until the sender was promoted */
-    FS_REFUSE_LAST = FS_REFUSE_SUPERSEDED,
+    FS_REFUSE_TRIMMING = 16,    /* too early: its cluster is behind with trimming snapshots */
+    FS_REFUSE_LAST = FS_REFUSE_TRIMMING,
 };
 
 struct fs_sink_open_result {      /* valid during the callback */

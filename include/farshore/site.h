@@ -3,13 +3,15 @@
  * This site's Ceph cluster: connection, lease, records, discovery, and the source and the sink
  * over it. Functions marked WORKER block (bounded by op_timeout_ns for each RADOS operation) and
  * must not run on the loop; of one struct fs_site at most one of them at a time, except that
- * fs_site_renew may run beside fs_site_discover (a long discovery must not cost the lease).
+ * fs_site_renew may run beside fs_site_discover (a long discovery must not cost the lease), and
+ * fs_site_health beside both.
  */
 #ifndef FARSHORE_SITE_H
 #define FARSHORE_SITE_H
 
 #include "farshore/clock.h"
 #include "farshore/digest.h"
+#include "farshore/health.h"
 #include "farshore/operator.h"
 #include "farshore/pool.h"
 #include "farshore/selector.h"
@@ -66,6 +68,9 @@ int fs_site_renew(struct fs_site *site, struct fs_error *err);
 typedef void fs_site_bad_record_fn(void *arg, const char *object, const struct fs_error *err);
 int fs_site_load(struct fs_site *site, struct fs_record ***ret_records, size_t *ret_count,
                  fs_site_bad_record_fn *bad, void *arg, struct fs_error *err);
+
+/* WORKER. What the monitors say of the pools now; the caller's to fs_health_fini. */
+int fs_site_health(struct fs_site *site, struct fs_health *ret_health, struct fs_error *err);
 
 /* --- discovery, source `images` ------------------------------------------------------------- */
 

@@ -124,6 +124,9 @@ struct fs_receiver *fs_receiver_start(const struct fs_receiver_options *options,
                                       void *arg);
 /* Makes what was applied durable, refuses the rest as unavailable; done follows. */
 void fs_receiver_cancel(struct fs_receiver *receiver);
+/* The same, for this reason. err is copied. No effect on a commit that runs. */
+void fs_receiver_refuse(struct fs_receiver *receiver, enum fs_refusal refusal,
+                        const struct fs_error *err);
 void fs_receiver_get_stats(const struct fs_receiver *receiver, struct fs_transfer_stats *ret_stats);
 
 /* Refuse an offer without a receiver. */
