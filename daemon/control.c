@@ -17,6 +17,8 @@
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
 
+#include "daemon/rest.h"
+
 #define CALLS_MAX   64
 #define REQUEST_MAX (64u << 10)
 /* A client that does not read its answers is given up. */
@@ -265,6 +267,7 @@ static int listen_at(struct fs_control *control, struct fs_error *err)
         return fs_error_set(err, FS_ERR_CONFIG, code > 0 ? code : EIO, "%s: cannot listen: %s",
                             control->path, strerror(code));
     }
+    fs_listener_rest_on_error(control->listener);
     const struct group *group = getgrnam(CLIENT_GROUP);
     if (group && chown(control->path, (uid_t)-1, group->gr_gid) < 0 && geteuid() == 0) {
         return fs_error_set(err, FS_ERR_CONFIG, errno, "%s: cannot be given to group %s: %s",

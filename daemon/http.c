@@ -10,6 +10,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/metrics.h"
+#include "daemon/rest.h"
 #include "daemon/status.h"
 
 #define REQUEST_HEAD_MAX 8192
@@ -125,12 +126,14 @@ int fs_http_start(struct event_base *base, const char *address, struct fs_daemon
     evhttp_set_cb(http->server, "/metrics", serve_metrics, http);
     evhttp_set_gencb(http->server, serve_unknown, http);
     errno = 0;
-    if (evhttp_bind_socket(http->server, host, port) < 0) {
+    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(http->server, host, port);
+    if (!bound) {
         int code = errno > 0 ? errno : EADDRNOTAVAIL;
         fs_http_stop(http);
         return fs_error_set(err, FS_ERR_CONFIG, code, "http: cannot listen at %s: %s", address,
                             strerror(code));
     }
+    fs_listener_rest_on_error(evhttp_bound_socket_get_listener(bound));
     *ret_http = http;
     return 0;
 }

@@ -160,6 +160,14 @@ class Site:
             return all(("full" in p["flags_names"].split(",")) == full for p in pools)
         wait_for(done, 30, f"{self.name}'s pools are {'' if full else 'not '}full")
 
+    def removed_snapshots(self, pool):
+        """How many snapshots of the pool were removed and are, as the monitors know it, to be
+        trimmed."""
+        dump = json.loads(self.command(prefix="osd dump", format="json"))
+        number = next(p["pool"] for p in dump["pools"] if p["pool_name"] == pool)
+        return sum(r["length"] for q in dump["removed_snaps_queue"] if q["pool"] == number
+                   for r in q["snaps"])
+
     def slow_operations(self):
         """What the OSD complains about in its log: whether it is Ceph that does not go on."""
         log = self.conf.parent / "osd.0.log"
