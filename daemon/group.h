@@ -8,6 +8,7 @@
 #define FARSHORE_DAEMON_GROUP_H
 
 #include "daemon/context.h"
+#include "daemon/lag_history.h"
 #include "daemon/outcome.h"
 #include "daemon/schedule.h"
 #include "daemon/state.h"
@@ -34,6 +35,7 @@ struct fs_group {
     bool let_go;      /* primary: no longer selected; secondary: nothing to keep: not shown */
     int64_t known_ns; /* wall: since when this daemon knows it */
     struct fs_group_stats stats;
+    struct fs_lag_history lags;
     struct fs_rate rate;          /* of the transfer under way */
     struct fs_reach reach;        /* of the point under way: what is sent again is counted */
     int64_t phase_since_ns;       /* boot */

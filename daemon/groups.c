@@ -333,6 +333,7 @@ static void sample(struct fs_group *group, int64_t now)
 {
     struct fs_transfer_stats stats;
 
+    fs_lag_history_sample(&group->lags, fs_group_lag_ns(group), now);
     /* From where it goes on, not from zero: what an earlier attempt did is not this one's speed. */
     if (fs_group_transfer(group, &stats) && stats.done_bytes > 0) {
         fs_rate_sample(&group->rate, stats.done_bytes, now);

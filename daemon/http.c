@@ -9,25 +9,43 @@
 #include <event2/http.h>
 
 #include "daemon/daemon.h"
+#include "daemon/history.h"
 #include "daemon/metrics.h"
+#include "daemon/page.h"
 #include "daemon/rest.h"
 #include "daemon/status.h"
 
 #define REQUEST_HEAD_MAX 8192
 #define IDLE_TIMEOUT_S   30
+#define GROUPS_PATH      "/api/v1/groups/"
 
 struct fs_http {
     struct fs_daemon *daemon;
     struct evhttp *server;
 };
 
+/* The page loads nothing from elsewhere, runs no script but its own files, and is framed by nobody.
+ */
+static const char *const headers[][2] = {
+    {"Cache-Control", "no-store"},
+    {"X-Content-Type-Options", "nosniff"},
+    {"Referrer-Policy", "no-referrer"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+    {"Content-Security-Policy",
+     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+};
+
 static void answer(struct evhttp_request *request, const char *type, const void *body,
                    size_t length)
 {
     struct evbuffer *out = evhttp_request_get_output_buffer(request);
+    struct evkeyvalq *head = evhttp_request_get_output_headers(request);
 
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Cache-Control", "no-store");
+    evhttp_add_header(head, "Content-Type", type);
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        evhttp_add_header(head, headers[i][0], headers[i][1]);
+    }
     evbuffer_add(out, body, length);
     evhttp_send_reply(request, HTTP_OK, NULL, NULL);
 }
@@ -39,11 +57,10 @@ static void serve_health(struct evhttp_request *request, void *arg)
     answer(request, "text/plain; charset=utf-8", "ok\n", 3);
 }
 
-static void serve_status(struct evhttp_request *request, void *arg)
+/* document is moved in. */
+static void answer_json(struct evhttp_request *request, json_t *document, size_t flags)
 {
-    struct fs_http *http = arg;
-    json_t *document = fs_status_document(http->daemon);
-    char *text = document ? json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
+    char *text = document ? json_dumps(document, flags | JSON_REAL_PRECISION(15)) : NULL;
 
     json_decref(document);
     if (!text) {
@@ -52,6 +69,26 @@ static void serve_status(struct evhttp_request *request, void *arg)
     }
     answer(request, "application/json", text, strlen(text));
     free(text);
+}
+
+static void serve_status(struct evhttp_request *request, void *arg)
+{
+    struct fs_http *http = arg;
+
+    answer_json(request, fs_status_document(http->daemon), JSON_INDENT(2));
+}
+
+static void serve_events(struct evhttp_request *request, void *arg)
+{
+    (void)arg;
+    answer_json(request, fs_history_events(), JSON_COMPACT);
+}
+
+static void serve_page(struct evhttp_request *request, void *arg)
+{
+    const struct fs_page_file *file = arg;
+
+    answer(request, file->type, file->data, file->length);
 }
 
 static void serve_metrics(struct evhttp_request *request, void *arg)
@@ -72,10 +109,23 @@ static void serve_metrics(struct evhttp_request *request, void *arg)
     fs_buf_fini(&out);
 }
 
-static void serve_unknown(struct evhttp_request *request, void *arg)
+/* /api/v1/groups/UUID, and whatever else there is not. */
+static void serve_other(struct evhttp_request *request, void *arg)
 {
-    (void)arg;
-    evhttp_send_error(request, HTTP_NOTFOUND, NULL);
+    const struct fs_http *http = arg;
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+    struct fs_uuid uuid;
+    const struct fs_group *group = NULL;
+
+    if (path && strncmp(path, GROUPS_PATH, strlen(GROUPS_PATH)) == 0 &&
+        fs_uuid_parse(path + strlen(GROUPS_PATH), &uuid) == 0) {
+        group = fs_groups_find_uuid(http->daemon->ctx.groups, &uuid);
+    }
+    if (group && !group->let_go) {
+        answer_json(request, fs_history_group(group), JSON_COMPACT);
+    } else {
+        evhttp_send_error(request, HTTP_NOTFOUND, NULL);
+    }
 }
 
 static int parse_address(const char *address, char host[256], uint16_t *ret_port)
@@ -124,7 +174,12 @@ int fs_http_start(struct event_base *base, const char *address, struct fs_daemon
     evhttp_set_cb(http->server, "/healthz", serve_health, http);
     evhttp_set_cb(http->server, "/api/v1/status", serve_status, http);
     evhttp_set_cb(http->server, "/metrics", serve_metrics, http);
-    evhttp_set_gencb(http->server, serve_unknown, http);
+    evhttp_set_cb(http->server, "/api/v1/events", serve_events, http);
+    for (size_t i = 0; i < fs_page_count; i++) {
+        /* What it gets is not written to. */
+        evhttp_set_cb(http->server, fs_page_files[i].path, serve_page, (void *)&fs_page_files[i]);
+    }
+    evhttp_set_gencb(http->server, serve_other, http);
     errno = 0;
     struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(http->server, host, port);
     if (!bound) {

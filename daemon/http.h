@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP interface: /healthz, /api/v1/status, /metrics. Read only; meant for the loopback or a
+ * The HTTP interface: the page at /, /healthz, /metrics, and below /api/v1/ status, events and
+ * groups/UUID. Read only; meant for the loopback or a
  * network of the operators, as it asks for no credentials. LOOP only.
  */
 #ifndef FARSHORE_DAEMON_HTTP_H

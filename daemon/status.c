@@ -7,12 +7,13 @@
 #include "daemon/drill.h"
 #include "daemon/primary.h"
 
+#define TEXT_MAX 1024
+
 static double seconds(int64_t ns)
 {
     return (double)ns / (double)FS_SEC;
 }
 
-/* Names come from Ceph and need not be UTF-8, which JSON must be. */
 json_t *fs_status_text(const char *value)
 {
     json_t *string = json_string(value);
@@ -20,7 +21,7 @@ json_t *fs_status_text(const char *value)
     if (string) {
         return string;
     }
-    char clean[FS_NAME_SIZE];
+    char clean[TEXT_MAX];
     size_t n = 0;
     for (; value[n] && n < sizeof(clean) - 1; n++) {
         clean[n] = (unsigned char)value[n] < 0x80 ? value[n] : '?';

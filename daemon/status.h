@@ -18,10 +18,11 @@ json_t *fs_status_document(struct fs_daemon *daemon);
 json_t *fs_status_document_of(struct fs_daemon *daemon, const struct fs_group *only);
 
 /* Parts of it, each a new reference. */
-json_t *fs_status_text(const char *value); /* a string; what is not UTF-8 in it becomes '?' */
 json_t *fs_status_point(const struct fs_record_point *point);
 json_t *fs_status_group(const struct fs_group *group);
 json_t *fs_status_sync(const struct fs_group *group);
+/* A string that may not be UTF-8 (names come from Ceph), as JSON, which must be. */
+json_t *fs_status_text(const char *value);
 /* The result of `points`. */
 json_t *fs_status_points(const struct fs_group *group);
 

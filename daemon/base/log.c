@@ -19,6 +19,7 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
+#include "daemon/base/log_recent.h"
 #include "farshore/buf.h"
 #include "farshore/clock.h"
 
@@ -238,6 +239,24 @@ static void write_journal(enum fs_event event, enum fs_log_level level,
     fs_buf_fini(&message);
 }
 
+/* The group has a place of its own. */
+static void remember(enum fs_event event, enum fs_log_level level, const struct fs_field *fields)
+{
+    struct fs_buf text = FS_BUF_INIT;
+
+    for (const struct fs_field *field = fields; field->key; field++) {
+        if (strcmp(field->key, "group") != 0) {
+            put_field(&text, field);
+        }
+    }
+    fs_buf_put_u8(&text, '\0');
+    if (!text.failed) {
+        const char *first = (const char *)text.data;
+        fs_log_recent_add(catalogue[event].name, level, fields, *first == ' ' ? first + 1 : first);
+    }
+    fs_buf_fini(&text);
+}
+
 static void emit(enum fs_event event, enum fs_log_level level, const struct fs_field *fields)
 {
     if (level > state.most) {
@@ -343,6 +362,7 @@ void fs_log_fields(enum fs_event event, const struct fs_field *fields)
         if (!admitted) {
             return;
         }
+        remember(event, level, fields);
     }
     emit(event, level, fields);
 }

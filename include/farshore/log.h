@@ -119,6 +119,21 @@ struct fs_field {
 
 void fs_log_fields(enum fs_event event, const struct fs_field *fields);
 
+/* The newest events of level notice and above that were written, for people who have no log at
+ * hand. */
+#define FS_LOG_RECENT_MAX 256
+
+struct fs_log_recent {
+    int64_t wall_ns;
+    const char *name; /* static storage */
+    enum fs_log_level level;
+    char group[256]; /* "" where it is about none */
+    char text[512];  /* its other fields, as logfmt */
+};
+
+/* Newest first. each must not log. */
+void fs_log_recent_each(void (*each)(void *arg, const struct fs_log_recent *entry), void *arg);
+
 /* Before any thread starts. journal: write native journald fields instead of logfmt. */
 void fs_log_init(bool journal, enum fs_log_level most);
 /* Print what was held back by rate limits. LOOP, about once a second. */

@@ -209,6 +209,42 @@ static void test_log_journal_writes_nothing_to_stderr(void **state)
     fs_log_init(false, FS_LOG_INFO);
 }
 
+struct found {
+    size_t count;
+    struct fs_log_recent newest;
+};
+
+static void find(void *arg, const struct fs_log_recent *entry)
+{
+    struct found *found = arg;
+
+    if (found->count++ == 0) {
+        found->newest = *entry;
+    }
+}
+
+static void test_log_recent_keeps_the_newest_without_routine(void **state)
+{
+    (void)state;
+    struct found found = {0};
+
+    capture_start();
+    for (uint64_t i = 0; i < FS_LOG_RECENT_MAX + 10; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "rbd/%d", (int)i);
+        fs_log(FS_EV_GROUP_STATE, FS_S("group", name), FS_S("state", "late"), FS_U("n", i));
+        fs_log(FS_EV_POINT_COMMITTED, FS_S("group", name));
+    }
+    free(capture_end());
+    fs_log_recent_each(find, &found);
+    assert_int_equal(found.count, FS_LOG_RECENT_MAX);
+    assert_string_equal(found.newest.name, "group_state");
+    assert_string_equal(found.newest.group, "rbd/265");
+    assert_string_equal(found.newest.text, "state=late n=265");
+    assert_int_equal(found.newest.level, FS_LOG_NOTICE);
+    assert_true(found.newest.wall_ns > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_log_repeats_of_many_messages_evict_the_oldest_with_its_count),
         cmocka_unit_test(test_log_from_many_threads_keeps_lines_whole),
         cmocka_unit_test(test_log_journal_writes_nothing_to_stderr),
+        cmocka_unit_test(test_log_recent_keeps_the_newest_without_routine),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

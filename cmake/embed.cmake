@@ -1,0 +1,26 @@
+# Writes a C source with the bytes of the page's files: cmake -DOUT=FILE -DFILES=A;B -P embed.cmake
+set(types_html "text/html; charset=utf-8")
+set(types_css "text/css; charset=utf-8")
+set(types_js "text/javascript; charset=utf-8")
+set(types_svg "image/svg+xml")
+
+set(data "")
+set(table "")
+set(number 0)
+foreach(file ${FILES})
+    get_filename_component(name ${file} NAME)
+    get_filename_component(kind ${file} LAST_EXT)
+    string(SUBSTRING ${kind} 1 -1 kind)
+    file(READ ${file} hex HEX)
+    string(REGEX REPLACE "(..)" "0x\\1," hex "${hex}")
+    string(REGEX REPLACE "(................................................................................)" "\\1\n" hex "${hex}")
+    string(APPEND data "static const unsigned char file_${number}[] = {\n${hex}\n};\n")
+    if(name STREQUAL "index.html")
+        set(name "")
+    endif()
+    string(APPEND table "    {\"/${name}\", \"${types_${kind}}\", file_${number}, sizeof(file_${number})},\n")
+    math(EXPR number "${number} + 1")
+endforeach()
+file(WRITE ${OUT} "/* Made by cmake/embed.cmake from daemon/page. */\n#include \"daemon/page.h\"\n\n${data}
+const struct fs_page_file fs_page_files[] = {\n${table}};
+const size_t fs_page_count = sizeof(fs_page_files) / sizeof(fs_page_files[0]);\n")
