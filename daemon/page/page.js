@@ -254,6 +254,7 @@ function select() {
 filter.addEventListener("input", draw);
 filter.addEventListener("reset", () => setTimeout(draw)); // the fields are reset after this
 filter.addEventListener("submit", (event) => event.preventDefault());
+matchMedia("(max-width: 46rem)").addEventListener("change", draw);
 addEventListener("hashchange", select);
 document.addEventListener("visibilitychange", tick);
 select();

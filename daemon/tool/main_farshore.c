@@ -7,11 +7,15 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/tool/client.h"
+#include "daemon/tool/doctor.h"
 #include "daemon/tool/drill_test.h"
 #include "daemon/tool/show.h"
+#include "daemon/tool/text.h"
+#include "daemon/tool/watch.h"
 
 #define DEFAULT_SOCKET "/run/farshore/control.sock"
 
@@ -25,9 +29,12 @@ enum {
     OPTION_DRY_RUN,
     OPTION_END,
     OPTION_EXEC,
+    OPTION_COLOR,
+    OPTION_BANDWIDTH,
 };
 
-#define COMMANDS "status, points, sync, pause, resume, verify, adopt, failover, drill or history"
+#define COMMANDS                                                                                   \
+    "status, points, sync, pause, resume, verify, doctor, adopt, failover, drill or history"
 
 struct arguments {
     const char *socket;
@@ -42,7 +49,10 @@ struct arguments {
     bool json;
     bool wait;
     bool yes;
+    bool watch;
+    const char *color; /* NULL: where standard output is a terminal and NO_COLOR is not set */
     double timeout_s;
+    double bandwidth; /* bytes a second; 0: not given */
 };
 
 struct command {
@@ -54,8 +64,9 @@ struct command {
     bool takes_point;
     bool drills;     /* takes --end and --exec */
     bool takes_many; /* a policy's groups, or all, in place of one */
-    bool waits;      /* shows progress */
-    bool asks;       /* the daemon says first what it would do; --yes skips the question */
+    bool takes_watch;
+    bool waits; /* shows progress */
+    bool asks;  /* the daemon says first what it would do; --yes skips the question */
     void (*show)(const json_t *result, const struct arguments *arguments);
 };
 
@@ -111,13 +122,14 @@ static void show_history(const json_t *result, const struct arguments *arguments
 
 /* clang-format off: a table reads as one. */
 static const struct command commands[] = {
-    {"status", .takes_group = true, .takes_output = true, .show = show_status},
+    {"status", .takes_group = true, .takes_output = true, .takes_watch = true, .show = show_status},
     {"points", .needs_group = true, .takes_output = true, .show = show_points},
     {"sync", .needs_group = true, .takes_wait = true},
     {"pause", .needs_group = true},
     {"resume", .needs_group = true},
     {"verify", .needs_group = true, .takes_output = true, .takes_point = true, .waits = true,
      .show = show_verify},
+    {"doctor", .takes_output = true},
     {"adopt", .needs_group = true, .asks = true, .show = show_adopt},
     {"failover", .takes_group = true, .takes_many = true, .takes_output = true, .takes_point = true,
      .waits = true, .asks = true, .show = show_failover},
@@ -146,6 +158,9 @@ static const struct argp_option options[] = {
      "status, points, verify, failover, drill, history: table (default) or json", 0},
     {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "sync --wait: wait no longer than that", 0},
+    {"watch", 'w', NULL, 0, "status: go on showing it, live", 0},
+    {"color", OPTION_COLOR, "WHEN", 0, "status -w: auto (default), always or never", 0},
+    {"bandwidth", OPTION_BANDWIDTH, "RATE", 0, "doctor: what a link of that rate would do", 0},
     {"point", OPTION_POINT, "POINT", 0, "verify, failover, drill: that point, by its name or id",
      0},
     {"policy", OPTION_POLICY, "POLICY", 0, "failover: all groups of that policy", 0},
@@ -197,6 +212,15 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
     if (arguments->point && !command->takes_point) {
         argp_error(state, "%s: has no --point", command->name);
     }
+    if ((arguments->watch || arguments->color) && !command->takes_watch) {
+        argp_error(state, "%s: has no --watch and no --color", command->name);
+    }
+    if (arguments->watch && arguments->json) {
+        argp_error(state, "--watch and --output=json do not go together");
+    }
+    if (arguments->bandwidth > 0 && strcmp(command->name, "doctor") != 0) {
+        argp_error(state, "%s: has no --bandwidth", command->name);
+    }
     if (arguments->yes && !command->asks) {
         argp_error(state, "%s: asks nothing, so it has no --yes", command->name);
     }
@@ -223,6 +247,21 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_POINT:
         arguments->point = value;
+        return 0;
+    case 'w':
+        arguments->watch = true;
+        return 0;
+    case OPTION_BANDWIDTH:
+        if (!fs_text_parse_rate(value, &arguments->bandwidth)) {
+            argp_error(state, "--bandwidth: \"%s\" is no rate, as 100Mbit/s", value);
+        }
+        return 0;
+    case OPTION_COLOR:
+        arguments->color = value;
+        if (strcmp(value, "auto") != 0 && strcmp(value, "always") != 0 &&
+            strcmp(value, "never") != 0) {
+            argp_error(state, "--color: \"%s\" is neither auto, always nor never", value);
+        }
         return 0;
     case OPTION_POLICY:
         arguments->policy = value;
@@ -270,10 +309,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static const struct argp parser = {
     .options = options,
     .parser = parse_option,
-    .args_doc =
-        "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP\n"
-        "verify GROUP\nadopt GROUP\nfailover GROUP\nfailover --policy=POLICY\nfailover --all\n"
-        "drill GROUP\ndrill --end GROUP\nhistory GROUP",
+    .args_doc = "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP\n"
+                "verify GROUP\ndoctor\nadopt GROUP\nfailover GROUP\nfailover "
+                "--policy=POLICY\nfailover --all\n"
+                "drill GROUP\ndrill --end GROUP\nhistory GROUP",
     .doc = "Ask and steer the Farshore daemon of this site.\v"
            "GROUP is a group's name or UUID. Exit status: 0 done, 1 failed, 2 usage, 3 refused and "
            "nothing changed, 4 done and something found, 5 the daemon cannot be reached, 6 still "
@@ -301,7 +340,8 @@ static void show_progress(void *arg, const json_t *sync)
 
 static json_t *make_request(const struct arguments *arguments)
 {
-    json_t *request = json_pack("{s:s}", "command", arguments->command);
+    bool is_doctor = strcmp(arguments->command, "doctor") == 0; /* it examines the status */
+    json_t *request = json_pack("{s:s}", "command", is_doctor ? "status" : arguments->command);
     if (request && arguments->group) {
         json_object_set_new(request, "group", json_string(arguments->group));
     }
@@ -337,6 +377,31 @@ static void show_result(const struct arguments *arguments, const json_t *result)
     }
 }
 
+/* FS_EXIT_FOUND where something is to be mended. */
+static int examine(const struct arguments *arguments, const json_t *status)
+{
+    json_t *report = fs_doctor_examine(status, (double)time(NULL), arguments->bandwidth);
+    size_t findings = fs_doctor_findings(report);
+
+    if (arguments->json) {
+        json_dumpf(report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+        putchar('\n');
+    } else {
+        fs_show_doctor(report, stdout);
+    }
+    json_decref(report);
+    return findings > 0 ? FS_EXIT_FOUND : FS_EXIT_DONE;
+}
+
+static bool wants_colour(const struct arguments *arguments)
+{
+    if (arguments->color && strcmp(arguments->color, "auto") != 0) {
+        return strcmp(arguments->color, "always") == 0;
+    }
+    const char *refused = getenv("NO_COLOR");
+    return isatty(STDOUT_FILENO) && !(refused && *refused);
+}
+
 /* Exit status of one request; what came of it is shown. */
 static int ask(const struct arguments *arguments)
 {
@@ -349,13 +414,20 @@ static int ask(const struct arguments *arguments)
         fputs("farshore: the group's name is not UTF-8\n", stderr);
         return FS_EXIT_USAGE;
     }
+    if (arguments->watch) {
+        int status = fs_watch(arguments->socket, request, wants_colour(arguments));
+        json_decref(request);
+        return status;
+    }
     fs_client_ask(arguments->socket, request, arguments->timeout_s, waits ? show_progress : NULL,
                   &terminal, &answer, &err);
     json_decref(request);
     if (waits && terminal) {
         fputs("\r\033[K", stderr);
     }
-    if (answer.result) {
+    if (answer.exit == FS_EXIT_DONE && strcmp(arguments->command, "doctor") == 0) {
+        answer.exit = examine(arguments, answer.result);
+    } else if (answer.result) {
         show_result(arguments, answer.result);
         if (arguments->exec) {
             answer.exit = fs_drill_test(arguments->socket, arguments->group, arguments->exec,

@@ -299,3 +299,20 @@ void fs_show_verify(const json_t *result, FILE *out)
             kept ? "what was proved" : "the other site's");
     show_differences(verify, out);
 }
+
+void fs_show_doctor(const json_t *report, FILE *out)
+{
+    size_t i, findings = 0;
+    json_t *check;
+    json_array_foreach(json_object_get(report, "checks"), i, check)
+    {
+        const char *level = string_of(check, "level"), *hint = string_of(check, "hint");
+        fprintf(out, "%-8s%s, %s: %s\n", level, string_of(check, "check"),
+                string_of(check, "about"), string_of(check, "message"));
+        if (*hint) {
+            fprintf(out, "        %s\n", hint);
+        }
+        findings += strcmp(level, "ok") != 0;
+    }
+    fprintf(out, findings ? "%zu findings\n" : "nothing to mend\n", findings);
+}

@@ -15,6 +15,8 @@ void fs_show_points(const json_t *document, FILE *out);
 void fs_show_progress(const json_t *sync, FILE *out);
 /* The same of its "verify" object. */
 void fs_show_verify_progress(const json_t *verify, FILE *out);
+/* What `doctor` found: a line a check, with what helps below those that are not ok. */
+void fs_show_doctor(const json_t *report, FILE *out);
 /* What a verification found. */
 void fs_show_verify(const json_t *result, FILE *out);
 /* What an operation would do, or what came of it. */

@@ -41,6 +41,32 @@ char *fs_text_bytes(uint64_t bytes, char ret_text[FS_TEXT_SIZE])
     return ret_text;
 }
 
+bool fs_text_parse_rate(const char *text, double *ret_bytes_per_s)
+{
+    static const struct {
+        const char *unit;
+        double bytes;
+    } units[] = {
+        {"kbit/s", 125}, {"Mbit/s", 125e3},  {"Gbit/s", 125e6},
+        {"kB/s", 1e3},   {"MB/s", 1e6},      {"GB/s", 1e9},
+        {"KiB/s", 1024}, {"MiB/s", 1048576}, {"GiB/s", 1073741824},
+    };
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || !(value > 0 && value < 1e12)) {
+        return false;
+    }
+    end += strspn(end, " ");
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(end, units[i].unit) == 0) {
+            *ret_bytes_per_s = value * units[i].bytes;
+            return true;
+        }
+    }
+    return false;
+}
+
 char *fs_text_moment(double epoch_s, char ret_text[FS_TEXT_SIZE])
 {
     time_t moment = (time_t)epoch_s;

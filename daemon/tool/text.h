@@ -3,6 +3,7 @@
 #ifndef FARSHORE_TOOL_TEXT_H
 #define FARSHORE_TOOL_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 char *fs_text_duration(double seconds, char ret_text[FS_TEXT_SIZE]);
 /* "512 B", "1.5 KiB", "2.0 GiB"; returns ret_text. */
 char *fs_text_bytes(uint64_t bytes, char ret_text[FS_TEXT_SIZE]);
+/* "100 Mbit/s", "12.5 MiB/s", "1GB/s" as bytes a second; false where it is none. */
+bool fs_text_parse_rate(const char *text, double *ret_bytes_per_s);
 /* Local time, "2026-11-23 05:12:33"; returns ret_text. */
 char *fs_text_moment(double epoch_s, char ret_text[FS_TEXT_SIZE]);
 

@@ -6,7 +6,7 @@ import stat
 import subprocess
 
 import pytest
-from harness import MIB
+from harness import MIB, wait_for
 from harness.daemon import program
 
 GOLD = {"farshore.io/policy": "gold"}
@@ -46,8 +46,16 @@ def test_commands(pair, same):
     listed = json.loads(farshore(pair.west, "points", "-o", "json", "rbd/desk"))["points"]
     assert [p["id"] for p in listed][-1] == point["id"]
 
+    wait_for(lambda: pair.east.group("rbd/desk")["state"] == "ok", 20, "the group is well")
+    assert "nothing to mend" in farshore(pair.east, "doctor", "--bandwidth=100Mbit/s")
     farshore(pair.east, "pause", "rbd/desk")
     assert "paused" in farshore(pair.east, "status")
+    found = subprocess.run([program("farshore"), "-S", pair.east.config["control"], "doctor", "-o", "json"],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode == 4, found
+    checks = json.loads(found.stdout)["checks"]
+    assert [c["check"] for c in checks if c["level"] != "ok"] == ["state"]
+    assert "farshore resume" in next(c["hint"] for c in checks if c["level"] != "ok")
     farshore(pair.east, "resume", "rbd/desk")
 
 
