@@ -283,6 +283,10 @@ int fs_hold_mark(const struct fs_image *image, struct fs_hold *hold, struct fs_e
         return rc;
     }
     snprintf(value, sizeof(value), "%s %s", locker.client, locker.cookie);
+    rc = rbd_get_size(image->handle, &hold->size);
+    if (rc < 0) {
+        return fs_cluster_error(err, rc, "cannot read its size");
+    }
     rc = rbd_metadata_set(image->handle, HOLDER_KEY, value);
     if (rc < 0) {
         return fs_cluster_error(err, rc, "cannot write the image's metadata");
@@ -312,6 +316,19 @@ int fs_hold_check(struct fs_cluster *cluster, const struct fs_image *image,
                             "its lock was taken away while it was being written (now: %s %s); "
                             "the point is applied again",
                             locker.present ? locker.client : "nobody", locker.address);
+    }
+
+    uint64_t size;
+
+    rc = rbd_get_size(image->handle, &size);
+    if (rc < 0) {
+        return fs_cluster_error(err, rc, "cannot read its size");
+    }
+    if (size != hold->size) {
+        return fs_error_set(err, FS_ERR_TRANSIENT, EUCLEAN,
+                            "another client had it resized from %" PRIu64 " to %" PRIu64
+                            " bytes while Farshore worked on it; the point is applied again",
+                            hold->size, size);
     }
     return 0;
 }

@@ -15,6 +15,7 @@ struct fs_hold {
     /* Where it is not proven: */
     bool crashed; /* a daemon of this site died with the image in its hands, some time before */
     bool fenced;  /* and the lock was still that of an instance which this client has fenced */
+    uint64_t size; /* of the image when it was marked */
     char header[32 + FS_IMAGE_ID_SIZE]; /* the object that carries the lock */
 };
 
@@ -32,7 +33,8 @@ int fs_hold_take(struct fs_cluster *cluster, const struct fs_image *image, const
  */
 int fs_hold_mark(const struct fs_image *image, struct fs_hold *hold, struct fs_error *err);
 
-/* -EBUSY where the lock is not ours any more. */
+/* -EBUSY where the lock is not ours any more; -EUCLEAN where somebody had the image resized, which
+ * librbd does for others in the process that has the lock. */
 int fs_hold_check(struct fs_cluster *cluster, const struct fs_image *image,
                   const struct fs_hold *hold, struct fs_error *err);
 

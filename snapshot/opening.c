@@ -356,6 +356,40 @@ static int choose_start(struct fs_opening *opening, const struct fs_record *reco
     return rc;
 }
 
+/* The size that the image has if what the record says of it is so; 0: it may have any. */
+static uint64_t expected_size(const struct fs_opening *opening, const struct fs_record *record,
+                              const struct fs_target *target)
+{
+    const struct fs_record_point *newest = fs_record_newest_committed(record);
+    const struct fs_record_content *content =
+        newest ? fs_record_find_content(newest, &target->volume) : NULL;
+
+    if (record->incoming.present) {
+        return stored_position(&record->incoming, opening, target) ? target->geometry.size : 0;
+    }
+    return content ? content->geometry.size : 0;
+}
+
+/* librbd resizes an image for other clients in the process that has its lock: a daemon that died
+ * after that had no time to say so. */
+static int distrust_resized(struct fs_opening *opening, const struct fs_record *record)
+{
+    char spec[FS_IMAGE_SPEC_SIZE];
+
+    for (size_t i = 0; i < opening->offer->n_volumes; i++) {
+        struct fs_target *target = &opening->targets[i];
+        uint64_t expected = expected_size(opening, record, target), size;
+        int rc = rbd_get_size(target->image.handle, &size);
+
+        if (rc < 0) {
+            return fs_cluster_error(&opening->err, rc, "image %s: cannot read its size",
+                                    fs_image_spec(&target->ref, spec));
+        }
+        target->hold.proven = target->hold.proven && (!expected || size == expected);
+    }
+    return 0;
+}
+
 /* No hold without proof may hide what somebody else wrote. */
 static int check_tampering(struct fs_opening *opening, const struct fs_record *record)
 {
@@ -515,6 +549,9 @@ static int apply_offer(struct fs_opening *opening, struct fs_record *work)
     }
     if (rc == 0) {
         rc = describe_volumes(opening, work); /* the ids of the new images */
+    }
+    if (rc == 0) {
+        rc = distrust_resized(opening, before);
     }
     if (rc == 0) {
         rc = check_tampering(opening, before);
