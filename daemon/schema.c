@@ -6,13 +6,25 @@
  */
 #include "daemon/schema.h"
 
+#include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/schema_parts.h"
 
 #define WHERE_SIZE 320
+
+/* A path in the table or in the file; one that is too long is cut, and only findings show it. */
+__attribute__((format(printf, 2, 3))) static void put_path(char *path, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(path, WHERE_SIZE, format, args);
+    va_end(args);
+}
 
 struct section {
     const char *pattern; /* "" at the top */
@@ -165,7 +177,7 @@ static void load_named(struct fs_schema_loader *loader, const struct fs_schema_k
     }
     *(char **)((char *)base + key->offset) = elements;
     *(size_t *)((char *)base + key->count_offset) = count;
-    snprintf(pattern, sizeof(pattern), "%s.*", key->path);
+    put_path(pattern, "%s.*", key->path);
     for (size_t i = 0; i < count; i++) {
         const yaml_node_t *name_node = yaml_document_get_node(&loader->document, first[i].key);
         yaml_node_t *value = yaml_document_get_node(&loader->document, first[i].value);
@@ -188,7 +200,7 @@ static void load_named(struct fs_schema_loader *loader, const struct fs_schema_k
             loader->out_of_memory = true;
             return;
         }
-        snprintf(path, sizeof(path), "%s.%s", where, name);
+        put_path(path, "%s.%s", where, name);
         if (expect_mapping(loader, value, path)) {
             load_section(loader, &(struct section){pattern, path, value, element});
         }
@@ -224,12 +236,12 @@ static void load_sections(struct fs_schema_loader *loader, const struct fs_schem
         *(char **)((char *)base + key->offset) = elements;
         *(size_t *)((char *)base + key->count_offset) = count;
     }
-    snprintf(pattern, sizeof(pattern), "%s[]", key->path);
+    put_path(pattern, "%s[]", key->path);
     for (size_t i = 0; i < count; i++) {
         yaml_node_t *item = yaml_document_get_node(&loader->document, first[i]);
         char path[WHERE_SIZE];
 
-        snprintf(path, sizeof(path), "%s[%zu]", where, i);
+        put_path(path, "%s[%zu]", where, i);
         if (expect_mapping(loader, item, path)) {
             load_section(loader,
                          &(struct section){pattern, path, item, elements + i * key->element_size});
@@ -243,7 +255,7 @@ static void load_key(struct fs_schema_loader *loader, const struct section *sect
     char where[WHERE_SIZE];
     const char *name = child_name(key, section->pattern);
 
-    snprintf(where, sizeof(where), "%s%s%s", section->where, section->where[0] ? "." : "", name);
+    put_path(where, "%s%s%s", section->where, section->where[0] ? "." : "", name);
     switch (key->type) {
     case FS_SCHEMA_SECTION:
         if (!node || expect_mapping(loader, node, where)) {
