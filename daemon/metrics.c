@@ -293,6 +293,20 @@ static void put_memory(struct fs_buf *out, const json_t *memory)
     }
 }
 
+static void put_pool_flag(struct fs_buf *out, const json_t *pools, const char *metric,
+                          const char *key)
+{
+    size_t i;
+    json_t *pool;
+
+    json_array_foreach(pools, i, pool)
+    {
+        fs_buf_printf(out, "%s{", metric);
+        put_label(out, "pool", string_of(pool, "name"));
+        fs_buf_printf(out, "} %d\n", json_is_true(json_object_get(pool, key)));
+    }
+}
+
 static void put_pools(struct fs_buf *out, const json_t *site)
 {
     const json_t *pools = json_object_get(site, "pools");
@@ -300,12 +314,10 @@ static void put_pools(struct fs_buf *out, const json_t *site)
     json_t *pool;
 
     put_head(out, "farshore_pool_full", "gauge", "1 while the pool is full, or at its quota.");
-    json_array_foreach(pools, i, pool)
-    {
-        fs_buf_printf(out, "farshore_pool_full{");
-        put_label(out, "pool", string_of(pool, "name"));
-        fs_buf_printf(out, "} %d\n", json_is_true(json_object_get(pool, "full")));
-    }
+    put_pool_flag(out, pools, "farshore_pool_full", "full");
+    put_head(out, "farshore_pool_nearfull", "gauge",
+             "1 while an OSD of the pool is above the nearfull ratio, or the pool is full.");
+    put_pool_flag(out, pools, "farshore_pool_nearfull", "nearfull");
     put_head(out, "farshore_pool_trimming_snapshots", "gauge",
              "Snapshots that were removed and are not known to be trimmed.");
     json_array_foreach(pools, i, pool)

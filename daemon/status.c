@@ -383,6 +383,7 @@ static json_t *pools_json(const struct fs_health *health)
         json_t *object = json_object();
         set(object, "name", fs_status_text(pool->name));
         set(object, "full", json_boolean(pool->full));
+        set(object, "nearfull", json_boolean(pool->nearfull));
         set(object, "trimming_snapshots", bytes(pool->trimming));
         json_array_append_new(array, object);
     }

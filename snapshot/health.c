@@ -95,6 +95,7 @@ static void read_pools(const json_t *dump, const json_t *pools, struct fs_health
         memcpy(at->name, name, strlen(name) + 1);
         at->quota = has_flag(flags, "full_quota");
         at->full = cluster_full || at->quota || has_flag(flags, "full");
+        at->nearfull = at->full || has_flag(flags, "nearfull");
         at->trimming = waiting_of(queue, json_integer_value(json_object_get(pool, "pool")));
     }
 }

@@ -12,6 +12,7 @@
 struct fs_pool_health {
     char name[FS_POOL_SIZE];
     bool full;         /* writes to it wait, or fail */
+    bool nearfull;     /* an OSD of it is above the nearfull ratio, or it is full */
     bool quota;        /* because of its quota */
     uint64_t trimming; /* snapshots that were removed and are not known to be trimmed */
 };

@@ -37,8 +37,8 @@ static void test_pools_that_are_full_and_queues_that_wait(void **state)
             DUMP(
                 USUAL,
                 POOL("1", "rbd", "hashpspool,full,selfmanaged_snaps") "," POOL(
-                    "2", "vms", "hashpspool,selfmanaged_snaps") "," POOL("7", "q",
-                                                                         "full,full_quota"),
+                    "2", "vms",
+                    "hashpspool,nearfull,selfmanaged_snaps") "," POOL("7", "q", "full,full_quota"),
                 "{\"pool\":1,\"snaps\":[{\"begin\":2,\"length\":1},{\"begin\":212,\"length\":40}]},"
                 "{\"pool\":7,\"snaps\":[{\"begin\":2,\"length\":-3}]}"),
             STATUS("true"), &health),
@@ -49,6 +49,8 @@ static void test_pools_that_are_full_and_queues_that_wait(void **state)
     assert_false(fs_health_pool(&health, "rbd")->quota);
     assert_int_equal(fs_health_pool(&health, "rbd")->trimming, 41);
     assert_false(fs_health_pool(&health, "vms")->full);
+    assert_true(fs_health_pool(&health, "vms")->nearfull);
+    assert_true(fs_health_pool(&health, "rbd")->nearfull);
     assert_int_equal(fs_health_pool(&health, "vms")->trimming, 0);
     assert_true(fs_health_pool(&health, "q")->full);
     assert_true(fs_health_pool(&health, "q")->quota);
