@@ -13,8 +13,8 @@ struct fs_hold {
     bool proven; /* nobody else can have written since Farshore last held or parked the image */
     bool marked; /* a crash from now on proves itself to the successor */
     /* Where it is not proven: */
-    bool crashed; /* a daemon of this site died with the image in its hands, some time before */
-    bool fenced;  /* and the lock was still that of an instance which this client has fenced */
+    bool crashed;  /* a daemon of this site died with the image in its hands, some time before */
+    bool fenced;   /* and the lock was still that of an instance which this client has fenced */
     uint64_t size; /* of the image when it was marked */
     char header[32 + FS_IMAGE_ID_SIZE]; /* the object that carries the lock */
 };
