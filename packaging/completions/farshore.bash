@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion of farshore(1)
+_farshore_groups() {
+    farshore status 2>/dev/null | awk '/^GROUP/ { on = 1; next } !NF { on = 0 } on { print $1 }'
+}
+
+_farshore() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command="" options i
+    local commands="status points sync pause resume verify doctor adopt failover drill history"
+    # "--output=json" comes as three words.
+    if [[ $word == "=" ]]; then
+        word=""
+    elif [[ $before == "=" ]]; then
+        before=${COMP_WORDS[COMP_CWORD-2]}
+    fi
+    case $before in
+        -S | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+        -o | --output) mapfile -t COMPREPLY < <(compgen -W "table json" -- "$word"); return ;;
+        --color) mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$word"); return ;;
+        --timeout | --point | --bandwidth | --policy | --exec) return ;;
+    esac
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        if [[ -z $command && " $commands " == *" ${COMP_WORDS[i]} "* ]]; then
+            command=${COMP_WORDS[i]}
+        fi
+    done
+    if [[ $word == -* ]]; then
+        options="--socket= --help --usage --version"
+        case $command in
+            status) options+=" --output= --watch --color=" ;;
+            points | history) options+=" --output=" ;;
+            sync) options+=" --wait --timeout=" ;;
+            verify) options+=" --output= --point=" ;;
+            doctor) options+=" --output= --bandwidth=" ;;
+            adopt) options+=" --yes" ;;
+            failover) options+=" --output= --point= --policy= --all --dry-run --yes" ;;
+            drill) options+=" --output= --point= --end --exec=" ;;
+        esac
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+        if [[ ${COMPREPLY[0]} == *= ]]; then
+            compopt -o nospace 2>/dev/null
+        fi
+    elif [[ -z $command ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
+    elif [[ $command != doctor ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_farshore_groups)" -- "$word")
+    fi
+}
+complete -F _farshore farshore
