@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run of a workload: source images, and steps of changing them and shipping what changed."""
+from .cost import operations
+from .limit import Limit
 from .mirror import POOL, Mirror
 
 
 class Chain:
     """`steps` are (workload's name, write), where write(site, pool, images, seed) makes the change; a
-    step without a name is shipped and not recorded. `against` are the names of those who take part."""
+    step without a name is shipped and not recorded. `against` are the names of those who take part,
+    `limit` makes the one of that name. end() is called after a run, whether or not it succeeded."""
 
-    def __init__(self, name, count, size, steps, against):
+    def __init__(self, name, count, size, steps, against, limit=Limit, operations=False,
+                 end=lambda: None):
         self.name = name
         self.count, self.size = count, size
         self.steps = steps
         self.against = against
+        self.limit = limit
+        self.operations = operations
+        self.end = end
 
     def workloads(self):
         return [name for name, _ in self.steps if name]
@@ -41,9 +48,16 @@ class Chain:
                 if hasattr(rival, "access"):
                     rival.access(change.pattern, 100 * run + step)
                 stage.settle()
-                cost = rival.ship()
+                cost = self._ship(stage, rival)
                 if name in wanted:
                     report.add(name, rival.name, cost)
+
+    def _ship(self, stage, rival):
+        before = operations(*stage.sites) if self.operations else 0
+        cost = rival.ship()
+        if self.operations:
+            cost.metrics["rados_ops"] = operations(*stage.sites) - before
+        return cost
 
     def check(self, rivals):
         for rival in rivals:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a stretch of work cost: wall time, CPU seconds of each process, bytes on the wire, peak memory."""
 import contextlib
+import json
 import os
 import pathlib
+import socket
+import struct
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -37,6 +40,20 @@ def osds(*sites):
                     if argv[0].endswith(b"ceph-osd") and str(site.conf).encode() in argv:
                         found[f"osd {site.name}"] = int(entry.name)
     return found
+
+
+def operations(*sites):
+    """How many RADOS operations the OSDs have done for clients so far."""
+    total = 0
+    for site in sites:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(60)
+            s.connect(str(site.conf.parent / "osd.0.asok"))
+            s.sendall(b'{"prefix": "perf dump", "logger": "osd"}\0')
+            with s.makefile("rb") as answer:
+                length, = struct.unpack(">I", answer.read(4))
+                total += json.loads(answer.read(length))["osd"]["op"]
+    return total
 
 
 def settle(*sites):

@@ -2,6 +2,7 @@
 """Source images and the writes to them, by fio over librbd."""
 import json
 import os
+import random
 import subprocess
 
 from harness import KIB, MIB
@@ -42,6 +43,24 @@ def end_fio(process):
 
 def write(site, image, pool="rbd", **options):
     end_fio(start_fio(site, image, pool, **options))
+
+
+class Sparse:
+    """A change of a few kilobytes in each of some objects, which lie far from each other."""
+
+    def __init__(self, objects, every=1):
+        self.objects, self.every = objects, every
+
+    def __call__(self, site, pool, images, seed):
+        source = random.Random(seed)
+        for name in images:
+            with site.image(name, pool) as image:
+                apart = image.size() // self.objects // MIB * MIB
+                writes = [image.aio_write(source.randbytes(16 * KIB), i * apart + 64 * KIB,
+                                          lambda _: None)
+                          for i in range(0, self.objects, self.every)]
+                for one in writes:
+                    one.wait_for_complete_and_cb()
 
 
 class Pattern:

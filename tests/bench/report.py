@@ -35,6 +35,8 @@ class Report:
         for workload, who in self.costs:
             if who != OURS and (workload, OURS) in self.costs:
                 for metric in metrics.get(who, metrics["all"]):
+                    if metric not in self.costs[workload, who][0].metrics:
+                        continue
                     self.row(workload, who, metric, self.median(workload, OURS, metric),
                              self.median(workload, who, metric))
 

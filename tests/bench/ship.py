@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Suite ship: what changed, from one site to the other, as fast as the two can."""
-from harness import MIB
+from harness import GIB, MIB, TIB
 
 from .chain import Chain
-from .disk import scattered, whole, write
+from .database import Database
+from .disk import Sparse, scattered, whole, write
+from .limit import FastDiff
 from .report import Report
 
 LINE = ""  # as fast as the kernel
-METRICS = {"limit": ("wall", "cpu"), "all": ("wall", "cpu", "wire_bytes", "peak_memory")}
+POLICIES = None
+METRICS = {"limit": ("wall", "cpu"), "all": ("wall", "cpu", "wire_bytes", "peak_memory", "rados_ops")}
 EVERYBODY = ("rbd-mirror", "export-diff", "export-diff-zstd", "limit")
 
 
@@ -38,25 +41,55 @@ def many(quick):
                  ("rbd-mirror", "export-diff", "limit"))
 
 
+def sparse(quick):
+    size, objects = (GIB, 100) if quick else (TIB, 2000)
+    return Chain("sparse", 1, size, [(None, Sparse(objects)), ("sparse", Sparse(objects, every=10))],
+                 ("rbd-mirror", "export-diff", "limit"), limit=FastDiff)
+
+
+def database(quick):
+    """What pgbench changes; the limit would be another workload."""
+    made = Database(quick)
+    return Chain("database", 1, (512 if quick else 4096) * MIB,
+                 [(None, made.create), ("database", made.work)],
+                 ("rbd-mirror", "export-diff", "export-diff-zstd"), end=made.stop)
+
+
+def idle(quick):
+    """Nothing has changed: what the cycle costs all the same."""
+    size = (16 if quick else 256) * MIB
+    return Chain("idle", 1, size, [(None, ByFio(whole(size))), ("idle", lambda *_: None)],
+                 ("rbd-mirror", "export-diff"), operations=True)
+
+
 def chains(quick):
-    return [disk(quick), many(quick)]
+    return [disk(quick), many(quick), sparse(quick), database(quick), idle(quick)]
 
 
 def suite(stage, options):
     report = Report()
+    chosen = [chain for chain in chains(options.quick)
+              if set(options.workloads).intersection(chain.workloads())]
+    play(stage, chosen, options, report)
+    report.compare(METRICS)
+    return report
+
+
+def play(stage, chosen, options, report):
     wanted = set(options.workloads)
-    chosen = [chain for chain in chains(options.quick) if wanted.intersection(chain.workloads())]
     for run in range(options.runs):
         for chain in chosen:
             stage.renew()
-            rivals = stage.rivals([name for name in chain.against if name in options.against])
+            rivals = stage.rivals([name for name in chain.against if name in options.against],
+                                  chain.limit)
             if not options.quick:
-                warm_up(stage, rivals, check=run == 0)
-            chain.run(stage, rivals, run, wanted, report)
+                warm_up(stage, [r for r in rivals if r.name != "limit"], check=run == 0)
+            try:
+                chain.run(stage, rivals, run, wanted, report)
+            finally:
+                chain.end()
             chain.check(rivals if options.quick else rivals[:1])
             chain.drop(rivals)
-    report.compare(METRICS)
-    return report
 
 
 def warm_up(stage, rivals, check):

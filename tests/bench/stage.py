@@ -12,7 +12,6 @@ from harness.site import LAB, Site
 from .cost import settle
 from .diff import ExportDiff
 from .farshore import Farshore
-from .limit import Limit
 from .mirror import Mirror
 
 
@@ -47,12 +46,12 @@ class Stage:
             site.renew_pools(("rbd",))
         self.pair = DaemonPair(*self.sites, self.dir / "run", policies=self.policies).start()
 
-    def rivals(self, names):
-        """Farshore, and those of these names."""
+    def rivals(self, names, limit):
+        """Farshore, and those of these names; `limit` makes the one that is called so."""
         made = {"export-diff": lambda: ExportDiff(*self.sites),
                 "export-diff-zstd": lambda: ExportDiff(*self.sites, through=["zstd", "-3", "-T0"]),
                 "rbd-mirror": self._mirror,
-                "limit": lambda: Limit(*self.sites)}
+                "limit": lambda: limit(*self.sites)}
         return [Farshore(self.pair), *(made[name]() for name in names)]
 
     def _mirror(self):
