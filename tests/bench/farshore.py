@@ -59,5 +59,9 @@ class Farshore:
     def check(self, name):
         east, west = self.pair
         group = f"rbd/{name}"
-        content.same_point((east.site, east.committed(group)[-1]),
-                           (west.site, west.committed(group)[-1]))
+
+        def common():  # the source hears of the commit a moment later
+            here, there = east.committed(group), west.committed(group)
+            return here and there and here[-1]["id"] == there[-1]["id"] and (here[-1], there[-1])
+        here, there = wait_for(common, 30, f"{group} is settled")
+        content.same_point((east.site, here), (west.site, there))
