@@ -40,14 +40,12 @@ static void release_done(void *arg, struct fs_record *record, const struct fs_er
 {
     struct fs_group *group = arg;
     struct fs_context *ctx = group->ctx;
-
     bool failed = err && fs_error_is_set(err);
 
     if (failed) {
         fs_log(FS_EV_PRUNE_FAILED, FS_S("group", group->record->name), FS_E(err));
     }
-    /* What is left now is looked at again at the end of the grace, or failed, or is being digested.
-     */
+    /* What is left now waits for the end of the grace, has failed, or is being digested. */
     int64_t again = fs_context_boot(ctx) + AGAIN_NS, end = group->release.since_ns + GRACE_NS;
     group->release.next_ns = failed || end < again ? again : end;
     fs_group_set_record(group, record);
