@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "daemon/commands.h"
-#include "daemon/operation.h"
+#include "daemon/failover.h"
 #include "daemon/operation_log.h"
 #include "daemon/peer.h"
 #include "daemon/status.h"

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/operation.h"
+#include "daemon/failover.h"
 #include "farshore/fault.h"
 #include "tests/scenario/pair.h"
 

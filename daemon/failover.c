@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A failover is forward only from its record on: RAISE stores the term, the role and the point in
+ * one write, and from then on every start of the daemon carries it on. Before it nothing has
+ * changed.
+ */
+#include "daemon/failover.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "daemon/operation_log.h"
+#include "daemon/peer.h"
+#include "daemon/recovery.h"
+#include "daemon/terms.h"
+#include "farshore/fault.h"
+#include "farshore/log.h"
+
+enum { STOP, RECOVER, RAISE, PROMOTE };
+
+/* --- may it be, and what would it do --------------------------------------------------------- */
+
+static const struct fs_record_point *wanted_point(const struct fs_record *record,
+                                                  const struct fs_uuid *wanted)
+{
+    if (fs_uuid_is_zero(wanted)) {
+        return fs_record_newest_committed(record);
+    }
+    for (size_t i = 0; i < record->n_points; i++) {
+        if (record->points[i].state == FS_POINT_COMMITTED &&
+            fs_uuid_equal(&record->points[i].point.id, wanted)) {
+            return &record->points[i];
+        }
+    }
+    return NULL;
+}
+
+static const char *refuse_secondary(const struct fs_record *record, const struct fs_uuid *wanted,
+                                    const struct fs_record_point **ret_point, char *text,
+                                    size_t size)
+{
+    *ret_point = wanted_point(record, wanted);
+    if (*ret_point) {
+        return NULL;
+    }
+    (void)snprintf(text, size,
+                   fs_uuid_is_zero(wanted)
+                       ? "%s has no recovery point here: there is nothing to promote"
+                       : "%s has no recovery point of that id here: see `farshore points`",
+                   record->name);
+    return text;
+}
+
+/*
+ * A primary that is cut off may be told to carry on alone: a peer that was promoted meanwhile then
+ * meets an equal or higher term. It has done so already where the peer cannot have seen its term.
+ */
+bool fs_failover_is_done(const struct fs_group *group)
+{
+    const struct fs_record *record = group->record;
+
+    if (record->role != FS_ROLE_PRIMARY || fs_group_is_split(group) || group->operation) {
+        return false;
+    }
+    return fs_peers_session(group->ctx->peers, record->peer) ||
+           (record->term.number > 1 && !fs_term_same(&record->term, &record->peer_term));
+}
+
+const char *fs_failover_refusal(const struct fs_group *group, const struct fs_uuid *wanted,
+                                const struct fs_record_point **ret_point, char *text, size_t size)
+{
+    const struct fs_record *record = group->record;
+
+    *ret_point = NULL;
+    if (!group->ctx->operators) {
+        (void)snprintf(text, size, "this site does not work now: %s", group->ctx->site_reason);
+        return text;
+    }
+    switch (record->role) {
+    case FS_ROLE_SECONDARY:
+        return refuse_secondary(record, wanted, ret_point, text, size);
+    case FS_ROLE_PROMOTING:
+        *ret_point = wanted_point(record, &record->promotion.point);
+        if (!fs_uuid_is_zero(wanted) && !fs_uuid_equal(wanted, &record->promotion.point)) {
+            (void)snprintf(text, size, "%s is being promoted to another point already",
+                           record->name);
+            return text;
+        }
+        return NULL;
+    case FS_ROLE_PRIMARY:
+        if (fs_failover_is_done(group)) {
+            (void)snprintf(text, size, "this site is primary for %s already, in term %" PRIu64,
+                           record->name, record->term.number);
+            return text;
+        }
+        break;
+    case FS_ROLE_SUPERSEDED:
+    case FS_ROLE_DEMOTED:
+        break;
+    default:
+        (void)snprintf(text, size, "%s is %s here: its records must be found first", record->name,
+                       fs_role_name(record->role));
+        return text;
+    }
+    if (!fs_uuid_is_zero(wanted)) {
+        (void)snprintf(text, size,
+                       "%s is %s here: it goes on from what its volumes hold, and "
+                       "takes no --point",
+                       record->name, fs_role_name(record->role));
+        return text;
+    }
+    return NULL;
+}
+
+int64_t fs_failover_loss_ns(const struct fs_group *group, const struct fs_record_point *point)
+{
+    const struct fs_record_point *newest = fs_record_newest_committed(group->record);
+
+    if (!point) {
+        return -1;
+    }
+    int64_t until = point->taken_ns;
+    if (point == newest && group->current_until_ns > until) {
+        until = group->current_until_ns;
+    }
+    int64_t loss = fs_context_wall(group->ctx) - until;
+    return loss > 0 ? loss : 0;
+}
+
+/* --- steps ------------------------------------------------------------------------------------ */
+
+/* What is lost counts from the moment in which the term is raised: nothing comes after it. */
+static void note_point(struct fs_group *group, const struct fs_record_point *point)
+{
+    struct fs_operation_result *result = &group->operation->result;
+
+    result->has_point = point != NULL;
+    if (point) {
+        result->point = point->point;
+        result->taken_ns = point->taken_ns;
+        result->loss_ns = fs_failover_loss_ns(group, point);
+    }
+}
+
+static void recovered(void *arg, struct fs_record *record, const struct fs_error *err)
+{
+    struct fs_group *group = arg;
+
+    if (fs_operation_take_back(group, record, err)) {
+        fs_operation_enter(group, RAISE);
+    }
+}
+
+static void recover(struct fs_group *group)
+{
+    struct fs_context *ctx = group->ctx;
+
+    if (group->record->promotion.present) {
+        note_point(group, wanted_point(group->record, &group->record->promotion.point));
+        fs_operation_enter(group, PROMOTE);
+        return;
+    }
+    if (!fs_recovery_needed(group->record)) {
+        fs_operation_enter(group, RAISE);
+        return;
+    }
+    struct fs_record *record = fs_operation_hand_over(group);
+    if (record) {
+        ctx->sink->ops->recover(ctx->sink, record, recovered, group);
+    }
+}
+
+static void succeed(struct fs_group *group)
+{
+    const struct fs_record *record = group->record;
+    struct fs_operation_result *result = &group->operation->result;
+    char name[FS_SNAP_NAME_SIZE], text[300];
+
+    fs_group_succeeded(group);
+    if (result->has_point) {
+        (void)snprintf(text, sizeof(text),
+                       "primary in term %" PRIu64 ", at point %s, loss at most "
+                       "%.1f s",
+                       record->term.number, fs_point_snap_name(&result->point, name),
+                       (double)result->loss_ns / (double)FS_SEC);
+    } else {
+        (void)snprintf(text, sizeof(text),
+                       "primary in term %" PRIu64 ", from what the volumes hold",
+                       record->term.number);
+    }
+    fs_log(
+        FS_EV_PROMOTED, FS_S("group", record->name), FS_U("term", record->term.number),
+        FS_S("point", result->has_point ? name : NULL),
+        FS_I("loss_ms", result->has_point ? result->loss_ns / FS_MSEC : 0),
+        FS_I("duration_ms", (fs_context_boot(group->ctx) - group->operation->began_ns) / FS_MSEC));
+    group->recovery_pending = false;
+    fs_terms_send_group(group);
+    fs_operation_finish(group, false, text);
+}
+
+static void raised(void *arg, struct fs_record *record, const struct fs_error *err)
+{
+    struct fs_group *group = arg;
+    char text[80];
+
+    if (err && fs_error_is_set(err)) {
+        fs_record_free(record); /* the same is stored again, and is known by that */
+        (void)fs_operation_take_back(group, NULL, err);
+        return;
+    }
+    (void)fs_operation_take_back(group, record, NULL);
+    fs_fault("promote.raised");
+    (void)snprintf(text, sizeof(text), "term %" PRIu64, group->record->term.number);
+    fs_operation_log(group, "raised", &group->operation->id, group->operation->who, text);
+    fs_terms_send_group(group);
+    if (group->record->role == FS_ROLE_PRIMARY) {
+        succeed(group);
+    } else {
+        fs_operation_enter(group, PROMOTE);
+    }
+}
+
+static void raise_term(struct fs_group *group)
+{
+    struct fs_operation *operation = group->operation;
+    struct fs_context *ctx = group->ctx;
+    const struct fs_record_point *point;
+    struct fs_error err = FS_ERROR_INIT;
+    char text[512];
+
+    if (fs_failover_refusal(group, &operation->point, &point, text, sizeof(text))) {
+        (void)fs_error_set(&err, FS_ERR_PERMANENT, EPERM, "%s", text);
+        fs_operation_failed(group, &err);
+        return;
+    }
+    note_point(group, point);
+    struct fs_record *record = fs_operation_hand_over(group);
+    if (!record) {
+        return;
+    }
+    fs_record_raise_term(record, &ctx->site_uuid);
+    if (point) {
+        record->role = FS_ROLE_PROMOTING;
+        record->promotion = (struct fs_record_promotion){.present = true, .point = point->point.id};
+    } else {
+        fs_record_become_primary(record);
+    }
+    fs_fault("promote.raise");
+    ctx->source->ops->store(ctx->source, record, raised, group);
+}
+
+static void promoted(void *arg, struct fs_record *record, const struct fs_error *err)
+{
+    struct fs_group *group = arg;
+
+    if (fs_operation_take_back(group, record, err)) {
+        succeed(group);
+    }
+}
+
+static void promote(struct fs_group *group)
+{
+    struct fs_context *ctx = group->ctx;
+    struct fs_record *record = fs_operation_hand_over(group);
+
+    if (record) {
+        ctx->operators->ops->promote(ctx->operators, record, &group->operation->doing, promoted,
+                                     group);
+    }
+}
+
+static const struct fs_operation_step steps[] = {
+    [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, false},
+    [RECOVER] = {"finishing a commit", 20 * FS_SEC, recover, false},
+    [RAISE] = {"raising the term", 20 * FS_SEC, raise_term, false},
+    [PROMOTE] = {"promoting the images", 30 * FS_SEC, promote, true},
+};
+
+static const struct fs_operation_kind kind = {.name = "failover", .steps = steps};
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+uint64_t fs_failover_start(struct fs_group *group, const struct fs_uuid *wanted, const char *who)
+{
+    struct fs_operation *operation = group->operation;
+
+    if (!operation) {
+        operation = fs_operation_start(group, &kind, who);
+        if (!operation) {
+            return 0;
+        }
+        operation->point = *wanted;
+    }
+    return operation->serial;
+}
+
+void fs_failover_resume(struct fs_group *group)
+{
+    if (group->record->promotion.present) {
+        (void)fs_operation_start(group, &kind, "");
+    }
+}
