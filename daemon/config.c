@@ -26,6 +26,9 @@ static void policy_fini(struct fs_config_policy *policy)
     free(policy->select_text);
     free(policy->group_by);
     free(policy->pools);
+    for (size_t i = 0; i < FS_HOOK_COUNT; i++) {
+        free(policy->on[i]);
+    }
     free(policy->peer);
     free(policy->name);
 }

@@ -22,6 +22,15 @@ struct fs_config_peer {
     size_t n_windows;
 };
 
+/* Commands of a policy, see daemon/hook.h. */
+enum fs_hook {
+    FS_HOOK_STOP = 0, /* before this site gives a group away */
+    FS_HOOK_START,    /* after it became primary */
+    FS_HOOK_PROMOTED, /* the same, before FS_HOOK_START */
+    FS_HOOK_DEMOTED,  /* after it gave a group away */
+    FS_HOOK_COUNT
+};
+
 struct fs_config_policy {
     char *name;
     char *peer;
@@ -37,6 +46,8 @@ struct fs_config_policy {
     int64_t verify_every_ns;             /* verify.every, at the target; 0: only by command */
     uint64_t verify_rate;                /* verify.rate: bytes/s, default 64 MiB */
     unsigned alert_warn, alert_critical; /* multiples of the interval; default 2 and 3 */
+    char *on[FS_HOOK_COUNT];             /* on.*: for the shell; NULL: nothing is run */
+    int64_t on_timeout_ns;               /* on.timeout: of each; default 60 s */
 };
 
 struct fs_config {

@@ -287,6 +287,13 @@ const struct fs_schema_key fs_config_table[] = {
      IN_POLICY(alert_warn)},
     {"policies.*.alert.critical", FS_SCHEMA_NUMBER, .default_text = "3", .min = "1", .max = "1000",
      IN_POLICY(alert_critical)},
+    {.path = "policies.*.on", .type = FS_SCHEMA_SECTION},
+    {"policies.*.on.stop", FS_SCHEMA_TEXT, IN_POLICY(on[FS_HOOK_STOP])},
+    {"policies.*.on.start", FS_SCHEMA_TEXT, IN_POLICY(on[FS_HOOK_START])},
+    {"policies.*.on.promoted", FS_SCHEMA_TEXT, IN_POLICY(on[FS_HOOK_PROMOTED])},
+    {"policies.*.on.demoted", FS_SCHEMA_TEXT, IN_POLICY(on[FS_HOOK_DEMOTED])},
+    {"policies.*.on.timeout", FS_SCHEMA_DURATION, .default_text = "60s", .min = "1s", .max = "1h",
+     IN_POLICY(on_timeout_ns)},
 
     {.path = "limits", .type = FS_SCHEMA_SECTION},
     {"limits.memory", FS_SCHEMA_SIZE, .default_text = "256 MiB", .min = "64 MiB", .max = "1 TiB",

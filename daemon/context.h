@@ -14,6 +14,7 @@
 #include "farshore/transfer.h"
 
 struct fs_groups;
+struct fs_hooks;
 struct fs_peers;
 
 struct fs_context {
@@ -39,6 +40,7 @@ struct fs_context {
     struct fs_uuid instance; /* of this process's present stand at the site */
     struct fs_groups *groups;
     struct fs_peers *peers;
+    struct fs_hooks *hooks; /* NULL: none are run */
 
     /* Set by the owner; hook_arg goes to both. */
     void (*kick)(void *hook_arg); /* run another round soon */

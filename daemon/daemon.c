@@ -16,6 +16,7 @@
 
 #include "daemon/commands.h"
 #include "daemon/control.h"
+#include "daemon/hook.h"
 #include "daemon/host.h"
 #include "daemon/http.h"
 #include "daemon/reload.h"
@@ -365,11 +366,14 @@ static int start_parts(struct fs_daemon *daemon, struct fs_error *err)
         .daemon_key = key,
     };
     daemon->started_ns = fs_context_wall(ctx);
+    ctx->hooks = fs_hooks_new(daemon->base);
     ctx->groups = fs_groups_new(ctx);
     ctx->peers = fs_peers_new(ctx, &peers);
     daemon->work = fs_work_new(&work);
     daemon->commands = fs_commands_new(daemon);
-    return ctx->groups && ctx->peers && daemon->work && daemon->commands ? 0 : out_of_memory(err);
+    return ctx->hooks && ctx->groups && ctx->peers && daemon->work && daemon->commands
+               ? 0
+               : out_of_memory(err);
 }
 
 static int start_doors(struct fs_daemon *daemon, struct fs_error *err)
@@ -403,6 +407,7 @@ static void close_all(struct fs_daemon *daemon)
     fs_pool_free(daemon->cpu);
     fs_pool_free(daemon->blocking);
     fs_pool_free(daemon->life);
+    fs_hooks_free(daemon->ctx.hooks);
     fs_groups_free(daemon->ctx.groups);
     fs_work_free(daemon->work);
     for (size_t i = 0; i < 3; i++) {

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "daemon/operation_hooks.h"
 #include "daemon/operation_log.h"
 #include "daemon/peer.h"
 #include "daemon/recovery.h"
@@ -195,7 +196,7 @@ static void succeed(struct fs_group *group)
         FS_I("duration_ms", (fs_context_boot(group->ctx) - group->operation->began_ns) / FS_MSEC));
     group->recovery_pending = false;
     fs_terms_send_group(group);
-    fs_operation_finish(group, false, text);
+    fs_operation_conclude(group, text);
 }
 
 static void raised(void *arg, struct fs_record *record, const struct fs_error *err)

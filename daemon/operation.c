@@ -33,7 +33,7 @@ void fs_operation_enter(struct fs_group *group, unsigned step)
     group->ctx->kick(group->ctx->hook_arg);
 }
 
-void fs_operation_finish(struct fs_group *group, bool failed, const char *message)
+void fs_operation_note_result(struct fs_group *group, bool failed, const char *message)
 {
     struct fs_operation *operation = group->operation;
     struct fs_operation_result *result = &operation->result;
@@ -43,10 +43,22 @@ void fs_operation_finish(struct fs_group *group, bool failed, const char *messag
     result->took_ns = fs_context_boot(group->ctx) - operation->began_ns;
     (void)snprintf(result->message, sizeof(result->message), "%s", message);
     fs_operation_log(group, failed ? "failed" : "done", &operation->id, operation->who, message);
-    group->finished = *result;
+}
+
+void fs_operation_end(struct fs_group *group)
+{
+    struct fs_operation *operation = group->operation;
+
+    group->finished = operation->result;
     group->operation = NULL;
     free(operation);
     group->ctx->kick(group->ctx->hook_arg);
+}
+
+void fs_operation_finish(struct fs_group *group, bool failed, const char *message)
+{
+    fs_operation_note_result(group, failed, message);
+    fs_operation_end(group);
 }
 
 void fs_operation_failed(struct fs_group *group, const struct fs_error *err)
@@ -150,6 +162,10 @@ void fs_operation_text(const struct fs_group *group, char *text, size_t size)
 
     if (!operation) {
         (void)snprintf(text, size, "done");
+        return;
+    }
+    if (operation->hook) {
+        (void)snprintf(text, size, "running %s", operation->hook);
         return;
     }
     const struct fs_operation_step *step = step_of(operation);

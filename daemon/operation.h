@@ -37,6 +37,8 @@ struct fs_operation {
     bool working;              /* a worker has it */
     struct fs_error last;      /* what the step was tried with, and failed */
     struct fs_doing doing;
+    const char *hook; /* the one that runs, all else being done; NULL */
+    size_t n_hooks;   /* of fs_hooks_after, that were run or are not there */
     struct fs_operation_result result;
 };
 
@@ -58,7 +60,11 @@ void fs_operations_stop(struct fs_groups *groups);
 struct fs_operation *fs_operation_start(struct fs_group *group,
                                         const struct fs_operation_kind *kind, const char *who);
 void fs_operation_enter(struct fs_group *group, unsigned step);
-/* It is over and freed. */
+/* What came of it is known, and logged; it goes on with something that changes nothing of that. */
+void fs_operation_note_result(struct fs_group *group, bool failed, const char *message);
+/* It is over and freed, with the result that was noted. */
+void fs_operation_end(struct fs_group *group);
+/* Both. */
 void fs_operation_finish(struct fs_group *group, bool failed, const char *message);
 /* The step failed: a second later again where it may help, until the step has had its time. */
 void fs_operation_failed(struct fs_group *group, const struct fs_error *err);

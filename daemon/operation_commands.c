@@ -7,6 +7,7 @@
 
 #include "daemon/commands.h"
 #include "daemon/failover.h"
+#include "daemon/hook.h"
 #include "daemon/operation_log.h"
 #include "daemon/peer.h"
 #include "daemon/status.h"
@@ -360,6 +361,31 @@ static json_t *progress_json(const struct question *question)
     return object;
 }
 
+static json_t *hooks_json(const struct fs_operation_result *result)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < FS_HOOKS_AFTER; i++) {
+        const struct fs_hook_outcome *hook = &result->hooks[i];
+        if (hook->ran) {
+            json_array_append_new(
+                list, json_pack("{s:s, s:b, s:o}", "hook", fs_hook_name(fs_hooks_after[i]),
+                                "failed", hook->failed, "message", fs_status_text(hook->message)));
+        }
+    }
+    return list;
+}
+
+static bool has_failed_hook(const struct fs_operation_result *result)
+{
+    bool failed = false;
+
+    for (size_t i = 0; i < FS_HOOKS_AFTER; i++) {
+        failed = failed || result->hooks[i].failed;
+    }
+    return failed;
+}
+
 /* outcome: "promoted", "already", "failed" or "refused". */
 static json_t *outcome_json(const struct fs_group *group, const struct target *target,
                             const struct fs_operation_result *result)
@@ -386,6 +412,7 @@ static json_t *outcome_json(const struct fs_group *group, const struct target *t
     (void)json_object_set_new(object, "term", json_integer((json_int_t)group->record->term.number));
     (void)json_object_set_new(object, "duration_seconds",
                               json_real((double)result->took_ns / (double)FS_SEC));
+    (void)json_object_set_new(object, "hooks", hooks_json(result));
     if (result->has_point) {
         (void)json_object_set_new(object, "point",
                                   json_string(fs_point_snap_name(&result->point, name)));
@@ -403,6 +430,7 @@ static void give_outcome(struct question *question)
     struct fs_call *call = question->call;
     size_t promoted = 0, refused = 0, total = question->n_targets;
     char message[640] = "";
+    bool hook_failed = false;
     json_t *list = json_array();
 
     for (size_t i = 0; i < total; i++) {
@@ -411,6 +439,7 @@ static void give_outcome(struct question *question)
         const struct fs_operation_result *result =
             group && target->serial > 0 ? fs_operation_result(group, target->serial) : NULL;
 
+        hook_failed = hook_failed || (result && has_failed_hook(result));
         promoted += target->done || (result && !result->failed);
         refused += !target->done && !result;
         if (!target->done && (!result || result->failed)) {
@@ -428,7 +457,7 @@ static void give_outcome(struct question *question)
         return;
     }
     fs_call_finish(call,
-                   promoted == total  ? FS_EXIT_OK
+                   promoted == total  ? hook_failed ? FS_EXIT_FOUND : FS_EXIT_OK
                    : refused == total ? FS_EXIT_REFUSED
                                       : FS_EXIT_FAILURE,
                    json_pack("{s:i, s:o}", "schema_version", 1, "groups", list));

@@ -7,6 +7,13 @@
 
 #define FS_WHO_SIZE 64
 
+/* What became of a hook that was run after the switch; in the order of fs_hooks_after. */
+#define FS_HOOKS_AFTER 2
+struct fs_hook_outcome {
+    bool ran, failed;
+    char message[256]; /* where it failed */
+};
+
 struct fs_operation_result {
     uint64_t serial; /* of the operation */
     bool failed;     /* message says why, and what it waits for */
@@ -15,7 +22,8 @@ struct fs_operation_result {
     struct fs_point_id point;
     int64_t taken_ns; /* wall */
     int64_t loss_ns;  /* at most so much was not at this site when it was promoted */
-    int64_t took_ns;
+    int64_t took_ns;  /* without the hooks */
+    struct fs_hook_outcome hooks[FS_HOOKS_AFTER];
 };
 
 #endif

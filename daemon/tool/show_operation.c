@@ -33,6 +33,22 @@ static void show_plan(const json_t *plan, FILE *out)
     fprintf(out, "  %s\n", string_of(plan, "peer_note"));
 }
 
+static void show_hooks(const json_t *group, FILE *out)
+{
+    size_t i;
+    json_t *hook;
+
+    json_array_foreach(json_object_get(group, "hooks"), i, hook)
+    {
+        if (json_is_true(json_object_get(hook, "failed"))) {
+            fprintf(out, "  HOOK FAILED, the volumes are promoted all the same: %s\n",
+                    string_of(hook, "message"));
+        } else {
+            fprintf(out, "  %s was run\n", string_of(hook, "hook"));
+        }
+    }
+}
+
 static void show_outcome(const json_t *group, FILE *out)
 {
     char moment[FS_TEXT_SIZE], loss[FS_TEXT_SIZE], took[FS_TEXT_SIZE];
@@ -50,6 +66,7 @@ static void show_outcome(const json_t *group, FILE *out)
                 fs_text_duration(number_of(group, "loss_seconds"), loss));
     }
     fprintf(out, "  %s\n", string_of(group, "fencing"));
+    show_hooks(group, out);
 }
 
 void fs_show_failover(const json_t *result, FILE *out)

@@ -129,6 +129,8 @@ static void test_load_every_key_arrives(void **state)
                    "    snapshot_timeout: 2500ms\n"
                    "    retain: {latest: 7, hourly: 24, daily: 8, weekly: 4}\n"
                    "    alert: {warn: 4, critical: 9}\n"
+                   "    on: {stop: systemctl start --wait vm-stop, promoted: \"dns west\", "
+                   "timeout: 90s}\n"
                    "  incoming: {peer: north, pools: {a: b}}\n"
                    "limits: {memory: 1 GiB, open_images: 100, cpu: 3}\n"
                    "compression: {level: -5}\n");
@@ -188,6 +190,11 @@ static void test_load_every_key_arrives(void **state)
     assert_int_equal(gold->retain.weekly, 4);
     assert_int_equal(gold->alert_warn, 4);
     assert_int_equal(gold->alert_critical, 9);
+    assert_string_equal(gold->on[FS_HOOK_STOP], "systemctl start --wait vm-stop");
+    assert_string_equal(gold->on[FS_HOOK_PROMOTED], "dns west");
+    assert_null(gold->on[FS_HOOK_START]);
+    assert_null(gold->on[FS_HOOK_DEMOTED]);
+    assert_int_equal(gold->on_timeout_ns, 90 * FS_SEC);
 
     assert_null(incoming->selector);
     assert_null(incoming->group_by);
@@ -197,6 +204,7 @@ static void test_load_every_key_arrives(void **state)
     assert_int_equal(incoming->snapshot_timeout_ns, 5 * FS_SEC);
     assert_int_equal(incoming->alert_warn, 2);
     assert_int_equal(incoming->alert_critical, 3);
+    assert_int_equal(incoming->on_timeout_ns, 60 * FS_SEC);
     assert_null(fs_config_find_policy(config, "silver"));
     fs_config_free(config);
 }
@@ -643,7 +651,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 39);
+    assert_int_equal(count, 44);
 }
 
 int main(void)
