@@ -19,6 +19,8 @@
 
 enum { STOP, RECOVER, RAISE, PROMOTE };
 
+static const struct fs_operation_kind kind;
+
 /* --- may it be, and what would it do --------------------------------------------------------- */
 
 static const struct fs_record_point *wanted_point(const struct fs_record *record,
@@ -75,6 +77,11 @@ const char *fs_failover_refusal(const struct fs_group *group, const struct fs_uu
     *ret_point = NULL;
     if (!group->ctx->operators) {
         (void)snprintf(text, size, "this site does not work now: %s", group->ctx->site_reason);
+        return text;
+    }
+    if (group->operation && group->operation->kind != &kind && group->operation->working) {
+        (void)snprintf(text, size, "another operation on %s is under way: %s; try again",
+                       record->name, group->operation->kind->name);
         return text;
     }
     switch (record->role) {
@@ -283,8 +290,10 @@ static const struct fs_operation_kind kind = {.name = "failover", .steps = steps
 
 uint64_t fs_failover_start(struct fs_group *group, const struct fs_uuid *wanted, const char *who)
 {
+    if (group->operation && group->operation->kind != &kind) { /* it waits for something */
+        fs_operation_finish(group, true, "a failover was asked for instead");
+    }
     struct fs_operation *operation = group->operation;
-
     if (!operation) {
         operation = fs_operation_start(group, &kind, who);
         if (!operation) {

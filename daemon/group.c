@@ -182,12 +182,13 @@ static void add_role(const struct fs_group *group, struct fs_verdict *verdict)
         fs_verdict_add(verdict, FS_STATE_DEMOTED, NULL, "this site has stopped taking writes");
         break;
     case FS_ROLE_SUPERSEDED:
-        fs_verdict_add(verdict, FS_STATE_SUPERSEDED,
-                       "stop what still uses its volumes here: nothing of it reaches the peer",
-                       "%s was promoted to term %" PRIu64 " since, this site was primary in term "
-                       "%" PRIu64,
-                       group->record->peer, group->record->peer_term.number,
-                       group->record->term.number);
+        fs_verdict_add(
+            verdict, FS_STATE_SUPERSEDED,
+            "stop what still uses its volumes here (nothing of it reaches the peer); then "
+            "farshore failback GROUP makes this site the secondary",
+            "%s was promoted to term %" PRIu64 " since, this site was primary in term "
+            "%" PRIu64,
+            group->record->peer, group->record->peer_term.number, group->record->term.number);
         break;
     case FS_ROLE_PROMOTING:
         fs_verdict_add(verdict, FS_STATE_DEGRADED, "it goes on by itself; see farshore history",
@@ -199,13 +200,19 @@ static void add_role(const struct fs_group *group, struct fs_verdict *verdict)
                        "every volume to protect them as a new group",
                        "its volumes are stamped as a group of which there is no record");
         break;
+    case FS_ROLE_SECONDARY:
+        if (group->record->following.present) {
+            fs_verdict_add(verdict, FS_STATE_DEGRADED, "it goes on by itself; see farshore history",
+                           "it was primary here, and its images are being taken from their users");
+        }
+        break;
     default:
         break;
     }
     if (fs_group_is_split(group)) {
         fs_verdict_add(verdict, FS_STATE_SPLIT_BRAIN,
                        "decide which site's data is to stay, stop the workload at the other, and "
-                       "run farshore failover there: the other is then superseded",
+                       "run farshore resync GROUP --from SITE there",
                        "both sites were promoted to term %" PRIu64
                        ": neither ships to the other, nothing is overwritten",
                        group->record->term.number);

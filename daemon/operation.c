@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "daemon/failover.h"
+#include "daemon/follow.h"
 #include "daemon/operation_log.h"
 #include "daemon/primary.h"
 #include "farshore/log.h"
@@ -189,7 +190,11 @@ void fs_operation_text(const struct fs_group *group, char *text, size_t size)
 static void resume(struct fs_group *group, int64_t now)
 {
     if (!group->operation && group->phase == FS_PHASE_IDLE && now >= group->retry_ns) {
-        fs_failover_resume(group);
+        if (group->record->promotion.present) {
+            fs_failover_resume(group);
+        } else {
+            fs_follow_resume(group);
+        }
     }
 }
 

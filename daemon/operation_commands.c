@@ -9,28 +9,11 @@
 #include "daemon/failover.h"
 #include "daemon/hook.h"
 #include "daemon/operation_log.h"
+#include "daemon/operation_question.h"
 #include "daemon/peer.h"
 #include "daemon/status.h"
 
 #define PROGRESS_EVERY_NS (1 * FS_SEC)
-
-struct target { /* a group that a command is about */
-    struct fs_uuid group;
-    uint64_t serial; /* of its operation; 0: there is none, message says why */
-    bool done;       /* there was nothing to do */
-    char message[512];
-};
-
-struct question {
-    struct fs_operation_commands *commands;
-    struct fs_call *call; /* NULL: the client has gone */
-    bool reading;         /* the log: ends with its answer */
-    struct fs_uuid group; /* of the log */
-    int64_t progress_ns;  /* boot: next */
-    size_t n_targets;
-    struct target *targets; /* owned */
-    struct question *next;
-};
 
 struct fs_operation_commands {
     struct fs_context *ctx;
@@ -67,11 +50,11 @@ void fs_operation_commands_free(struct fs_operation_commands *commands)
     free(commands);
 }
 
-static struct question *question_new(struct fs_operation_commands *commands, struct fs_call *call,
-                                     size_t n_targets)
+struct question *fs_question_new(struct fs_operation_commands *commands, struct fs_call *call,
+                                 const struct question_kind *kind, size_t max_targets)
 {
     struct question *question = calloc(1, sizeof(*question));
-    struct target *targets = calloc(n_targets + 1, sizeof(*targets));
+    struct target *targets = calloc(max_targets + 1, sizeof(*targets));
 
     if (!question || !targets) {
         free(question);
@@ -80,12 +63,28 @@ static struct question *question_new(struct fs_operation_commands *commands, str
         return NULL;
     }
     question->commands = commands;
+    question->kind = kind;
     question->call = call;
     question->targets = targets;
     question->progress_ns = fs_context_boot(commands->ctx) + PROGRESS_EVERY_NS;
     question->next = commands->questions;
     commands->questions = question;
     return question;
+}
+
+struct target *fs_question_add(struct question *question, const struct fs_group *group)
+{
+    struct target *target = &question->targets[question->n_targets++];
+
+    *target = (struct target){
+        .group = group->record->group,
+        .began_wall_ns = fs_context_wall(group->ctx),
+        .committed = group->stats.committed,
+        .failed_at = group->failed_at,
+        .wire_bytes = group->stats.total.wire_bytes,
+        .written_bytes = group->stats.total.written_bytes,
+    };
+    return target;
 }
 
 void fs_operation_commands_gone(struct fs_operation_commands *commands, struct fs_call *call)
@@ -129,9 +128,8 @@ void fs_operation_commands_history(struct fs_operation_commands *commands, struc
         fs_call_fail(call, FS_EXIT_FAILURE, "this site does not work now: %s", ctx->site_reason);
         return;
     }
-    struct question *question = question_new(commands, call, 0);
+    struct question *question = fs_question_new(commands, call, NULL, 0);
     if (question) {
-        question->reading = true;
         question->group = group->record->group;
         ctx->groups->noting++;
         ctx->operators->ops->history(ctx->operators, &question->group, history_read, question);
@@ -207,6 +205,11 @@ static json_t *plan_of(const struct fs_group *group, const struct fs_record_poin
 
 /* --- failover --------------------------------------------------------------------------------- */
 
+static json_t *failover_outcome(const struct fs_group *group, const struct target *target,
+                                const struct fs_operation_result *result);
+
+static const struct question_kind failover = {.operation = "failover", .outcome = failover_outcome};
+
 struct selection {
     struct fs_group **groups; /* owned */
     size_t count;
@@ -269,7 +272,7 @@ static void give_plan(struct fs_call *call, const struct selection *selection,
 static void begin(struct fs_operation_commands *commands, struct fs_call *call,
                   const struct selection *selection, const struct fs_uuid *wanted)
 {
-    struct question *question = question_new(commands, call, selection->count);
+    struct question *question = fs_question_new(commands, call, &failover, selection->count);
     char who[FS_CALL_WHO_SIZE];
 
     if (!question) {
@@ -277,10 +280,9 @@ static void begin(struct fs_operation_commands *commands, struct fs_call *call,
     }
     for (size_t i = 0; i < selection->count; i++) {
         struct fs_group *group = selection->groups[i];
-        struct target *target = &question->targets[question->n_targets++];
+        struct target *target = fs_question_add(question, group);
         const struct fs_record_point *point;
 
-        target->group = group->record->group;
         target->done = fs_failover_is_done(group);
         if (!fs_failover_refusal(group, wanted, &point, target->message, sizeof(target->message))) {
             target->serial = fs_failover_start(group, wanted, fs_call_who(call, who));
@@ -326,15 +328,25 @@ void fs_operation_commands_failover(struct fs_operation_commands *commands, stru
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
-static size_t count_finished(const struct question *question)
+static bool is_finished(const struct question *question, const struct target *target)
 {
     const struct fs_groups *groups = question->commands->ctx->groups;
+    const struct fs_group *group = fs_groups_find_uuid(groups, &target->group);
+
+    if (target->serial == 0 || !group) {
+        return true;
+    }
+    const struct fs_operation_result *result = fs_operation_result(group, target->serial);
+    return result &&
+           (result->failed || !question->kind->waits || !question->kind->waits(group, target));
+}
+
+static size_t count_finished(const struct question *question)
+{
     size_t finished = 0;
 
     for (size_t i = 0; i < question->n_targets; i++) {
-        const struct target *target = &question->targets[i];
-        const struct fs_group *group = fs_groups_find_uuid(groups, &target->group);
-        finished += target->serial == 0 || !group || fs_operation_result(group, target->serial);
+        finished += is_finished(question, &question->targets[i]);
     }
     return finished;
 }
@@ -343,7 +355,7 @@ static json_t *progress_json(const struct question *question)
 {
     const struct fs_groups *groups = question->commands->ctx->groups;
     json_t *object =
-        json_pack("{s:s, s:I, s:I}", "operation", "failover", "done",
+        json_pack("{s:s, s:I, s:I}", "operation", question->kind->operation, "done",
                   (json_int_t)count_finished(question), "total", (json_int_t)question->n_targets);
 
     for (size_t i = 0; object && i < question->n_targets; i++) {
@@ -351,8 +363,13 @@ static json_t *progress_json(const struct question *question)
         const struct fs_group *group = fs_groups_find_uuid(groups, &target->group);
         char text[600];
 
-        if (group && target->serial > 0 && !fs_operation_result(group, target->serial)) {
-            fs_operation_text(group, text, sizeof(text));
+        if (group && !is_finished(question, target)) {
+            if (fs_operation_result(group, target->serial)) {
+                (void)json_object_set_new(object, "sync", fs_status_sync(group));
+                (void)snprintf(text, sizeof(text), "receiving what differs");
+            } else {
+                fs_operation_text(group, text, sizeof(text));
+            }
             (void)json_object_set_new(object, "group", fs_status_text(group->record->name));
             (void)json_object_set_new(object, "doing", fs_status_text(text));
             break; /* the first one that is not done stands for the others */
@@ -386,9 +403,8 @@ static bool has_failed_hook(const struct fs_operation_result *result)
     return failed;
 }
 
-/* outcome: "promoted", "already", "failed" or "refused". */
-static json_t *outcome_json(const struct fs_group *group, const struct target *target,
-                            const struct fs_operation_result *result)
+json_t *fs_question_outcome(const struct fs_group *group, const struct target *target,
+                            const struct fs_operation_result *result, const char *success)
 {
     json_t *object = json_pack("{s:o}", "group", fs_status_text(group->record->name));
     char name[FS_SNAP_NAME_SIZE];
@@ -402,13 +418,8 @@ static json_t *outcome_json(const struct fs_group *group, const struct target *t
         (void)json_object_set_new(object, "message", fs_status_text(target->message));
         return object;
     }
-    (void)json_object_set_new(object, "outcome",
-                              json_string(result->failed ? "failed" : "promoted"));
+    (void)json_object_set_new(object, "outcome", json_string(result->failed ? "failed" : success));
     (void)json_object_set_new(object, "message", fs_status_text(result->message));
-    (void)json_object_set_new(
-        object, "fencing",
-        json_string("nobody was fenced: what still runs on the volumes at the "
-                    "other site goes on there until it is stopped"));
     (void)json_object_set_new(object, "term", json_integer((json_int_t)group->record->term.number));
     (void)json_object_set_new(object, "duration_seconds",
                               json_real((double)result->took_ns / (double)FS_SEC));
@@ -420,6 +431,21 @@ static json_t *outcome_json(const struct fs_group *group, const struct target *t
                                   json_real((double)result->taken_ns / (double)FS_SEC));
         (void)json_object_set_new(object, "loss_seconds",
                                   json_real((double)result->loss_ns / (double)FS_SEC));
+    }
+    return object;
+}
+
+/* outcome: "promoted", "already", "failed" or "refused". */
+static json_t *failover_outcome(const struct fs_group *group, const struct target *target,
+                                const struct fs_operation_result *result)
+{
+    json_t *object = fs_question_outcome(group, target, result, "promoted");
+
+    if (object && result) {
+        (void)json_object_set_new(
+            object, "fencing",
+            json_string("nobody was fenced: what still runs on the volumes at the "
+                        "other site goes on there until it is stopped"));
     }
     return object;
 }
@@ -440,14 +466,20 @@ static void give_outcome(struct question *question)
             group && target->serial > 0 ? fs_operation_result(group, target->serial) : NULL;
 
         hook_failed = hook_failed || (result && has_failed_hook(result));
-        promoted += target->done || (result && !result->failed);
+        bool went_on = result && !result->failed && question->kind->waits &&
+                       !question->kind->reached(group, target);
+        promoted += target->done || (result && !result->failed && !went_on);
         refused += !target->done && !result;
-        if (!target->done && (!result || result->failed)) {
+        if (went_on) { /* it is done, and what it was for is not */
+            (void)snprintf(message, sizeof(message),
+                           "%.300s; no point has come yet: %.150s: %.150s", result->message,
+                           group->failure.reason, group->failure.hint);
+        } else if (!target->done && (!result || result->failed)) {
             (void)snprintf(message, sizeof(message), "%s",
                            result ? result->message : target->message);
         }
         if (group) {
-            json_array_append_new(list, outcome_json(group, target, result));
+            json_array_append_new(list, question->kind->outcome(group, target, result));
         }
     }
     question_free(question);
@@ -470,7 +502,7 @@ int64_t fs_operation_commands_run(struct fs_operation_commands *commands)
 
     for (struct question *question = commands->questions; question; question = after) {
         after = question->next;
-        if (question->reading) {
+        if (!question->kind) {
             continue;
         }
         if (!question->call) {

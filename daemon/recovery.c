@@ -18,7 +18,7 @@ static const struct fs_record_point *find_state(const struct fs_record *record,
 
 bool fs_recovery_needed(const struct fs_record *record)
 {
-    return record->role == FS_ROLE_SECONDARY && record->version > 0 &&
+    return record->role == FS_ROLE_SECONDARY && record->version > 0 && !record->following.present &&
            (find_state(record, FS_POINT_COMMITTING) || find_state(record, FS_POINT_TAKING));
 }
 

@@ -73,8 +73,9 @@ static bool admit_role(struct fs_group *group, const struct fs_offer *offer,
     }
     return refuse(refusal, FS_REFUSE_SUPERSEDED,
                   "%s was primary for group %.200s until the sender was promoted to term %" PRIu64
-                  ", and keeps what it alone has: it takes no points for it",
-                  site, offer->name, offer->term.number);
+                  ", and keeps what it alone has: it takes no points until `farshore failback "
+                  "%.200s` is run there",
+                  site, offer->name, offer->term.number, offer->name);
 }
 
 /* What the configuration and the present work say to an offer; what the cluster and the record
@@ -108,9 +109,10 @@ static bool admit(const struct fs_groups *groups, const char *peer, const struct
                       "group %.200s of %s comes from %s, not from %s: two sites claim it",
                       offer->name, ctx->config->site, group->record->peer, peer);
     }
-    if (group && (group->phase != FS_PHASE_IDLE || group->operation)) {
+    bool operating = group && (group->operation || group->record->following.present);
+    if (group && (group->phase != FS_PHASE_IDLE || operating)) {
         return refuse(refusal, FS_REFUSE_BUSY, "another %s of the group is under way at %s",
-                      group->operation ? "operation" : "transfer", ctx->config->site);
+                      operating ? "operation" : "transfer", ctx->config->site);
     }
     size_t open = volumes_open(groups);
     if (open > 0 && open + offer->n_volumes > ctx->config->open_images) {

@@ -90,12 +90,16 @@ const char *fs_verdict_of_refusal(enum fs_refusal refusal, const struct fs_error
                                  "rename or remove the image of that name at the peer"},
         [FS_REFUSE_STALE_TERM] = {FS_STATE_SUPERSEDED, "stale_term",
                                   "the peer was promoted since: nothing is shipped from here"},
-        [FS_REFUSE_SPLIT_BRAIN] = {FS_STATE_SPLIT_BRAIN, "split_brain",
-                                   "both sites were promoted: decide which one is to be kept"},
+        [FS_REFUSE_SPLIT_BRAIN] =
+            {FS_STATE_SPLIT_BRAIN, "split_brain",
+             "farshore resync GROUP --from SITE, at the site whose data is given "
+             "up, makes it the secondary of the other"},
         [FS_REFUSE_NOT_SECONDARY] = {FS_STATE_ERROR, "not_secondary",
                                      "see `farshore status` at the peer"},
-        [FS_REFUSE_NO_BASE] = {FS_STATE_DIVERGED, "no_base",
-                               "decide which site's data is to stay; nothing is lost meanwhile"},
+        [FS_REFUSE_NO_BASE] =
+            {FS_STATE_DIVERGED, "no_base",
+             "farshore resync GROUP --from SITE, at the site whose data is given up, "
+             "ships what differs; nothing is lost meanwhile"},
         [FS_REFUSE_NO_SPACE] = {FS_STATE_NO_SPACE, "no_space",
                                 "make room in the pool at the peer; it goes on by itself"},
         [FS_REFUSE_BUSY] = {FS_STATE_SYNCING, "busy", NULL},
@@ -109,8 +113,8 @@ const char *fs_verdict_of_refusal(enum fs_refusal refusal, const struct fs_error
                                 "farshore adopt GROUP at the secondary site keeps aside what was "
                                 "written there and goes on"},
         [FS_REFUSE_SUPERSEDED] = {FS_STATE_DEGRADED, "peer_superseded",
-                                  "the volumes are not protected until the peer is a secondary "
-                                  "again"},
+                                  "farshore failback GROUP at the peer makes it a secondary again; "
+                                  "until then the volumes are not protected"},
         [FS_REFUSE_RECORD_LOST] = {FS_STATE_RECORD_LOST, "record_lost",
                                    "restore the newest state pool of the site that lost it; or "
                                    "farshore adopt GROUP at the secondary site goes on without"},

@@ -110,15 +110,21 @@ void fs_terms_learn(struct fs_group *group, const struct fs_term *term)
 }
 
 /* The peer follows in the term that this site was promoted to: worth a note that lasts, see
- * fs_failover_is_done. */
-static void learn_seen(struct fs_group *group, const struct fs_term *term)
+ * fs_failover_is_done; and a secondary takes points, whatever it said before. */
+static void learn_seen(struct fs_group *group, const struct fs_term *term, enum fs_role role)
 {
     const struct fs_record *record = group->record;
+
+    if (role == FS_ROLE_SECONDARY && fs_term_same(term, &record->term)) {
+        group->retry_ns = 0;
+        group->failures = 0;
+    }
 
     if (fs_group_is_primary(group) && term->number > 1 && fs_term_same(term, &record->term) &&
         !fs_term_same(term, &record->peer_term) && !group->heard_pending) {
         group->heard = *term;
         group->heard_pending = true;
+        group->requested = true; /* it has waited for a point since it yielded */
     }
 }
 
@@ -134,7 +140,7 @@ void fs_terms_heard(struct fs_groups *groups, const char *peer, const struct fs_
         if (may_ship(entry->role)) {
             fs_terms_learn(group, &entry->term);
         } else {
-            learn_seen(group, &entry->term);
+            learn_seen(group, &entry->term, entry->role);
         }
     }
 }

@@ -146,16 +146,18 @@ int fs_admit_base(const struct fs_record *record, const struct fs_offer *offer,
             base = point;
         }
     }
-    *ret_base = base;
-    *ret_gone = newest && !base;
-    if (*ret_gone && !same_term(&newest->point.term, &offer->term)) {
+    bool resync = record && fs_record_is_resync(record);
+    *ret_base = resync ? NULL : base;
+    *ret_gone = resync || (newest && !base);
+    if (*ret_gone && !resync && !same_term(&newest->point.term, &offer->term)) {
         return fs_refuse(
             refusal, FS_REFUSE_NO_BASE, err, FS_ERR_PERMANENT, ENOENT,
             "group %s: this site has recovery points of term %" PRIu64 ", the sender "
             "holds none of them and is in term %" PRIu64 ": the sites' histories have "
             "parted, and nothing is applied by itself. This site's points stay usable. "
-            "To start over, move the volumes to a new group name at the source",
-            record->name, newest->point.term.number, offer->term.number);
+            "`farshore resync %.100s --from %.100s` at this site ships what differs",
+            record->name, newest->point.term.number, offer->term.number, record->name,
+            record->peer);
     }
     return 0;
 }

@@ -21,6 +21,7 @@
 #include "farshore/fault.h"
 #include "farshore/log.h"
 #include "snapshot/admit.h"
+#include "snapshot/prune.h"
 
 /* The open target of a volume, or NULL. */
 static struct fs_target *find_target(struct fs_target *targets, size_t n_targets,
@@ -59,28 +60,6 @@ static int with_image(int rc, const struct fs_target *target, struct fs_error *e
 
 /* --- letting points go ---------------------------------------------------------------------- */
 
-static int remove_content(const struct fs_target *target, const struct fs_record_point *point,
-                          const struct fs_record_content *content, struct fs_error *err)
-{
-    char name[FS_SNAP_NAME_SIZE];
-    uint64_t id = content->snap_id;
-    int rc = 0;
-
-    if (!id) { /* given up before the id was known */
-        rc = find_snap(target, fs_point_snap_name(&point->point, name), &id, err);
-        if (rc < 0 || !id) {
-            return rc;
-        }
-    }
-    rc = rbd_snap_remove_by_id(target->image.handle, id);
-    fs_fault("retain.removed");
-    if (rc < 0 && rc != -ENOENT) {
-        return fs_cluster_error(err, rc, "cannot remove snapshot %s (id %" PRIu64 ")",
-                                fs_point_snap_name(&point->point, name), id);
-    }
-    return 0;
-}
-
 /* All snapshots of one point. An image that was deleted has none. */
 static int remove_snapshots(struct fs_site *site, struct fs_record *record,
                             const struct fs_record_point *point, struct fs_target *targets,
@@ -106,7 +85,8 @@ static int remove_snapshots(struct fs_site *site, struct fs_record *record,
             }
         }
         if (rc == 0 && target) {
-            rc = with_image(remove_content(target, point, content, err), target, err);
+            rc =
+                with_image(fs_prune_held(&target->image, record, point, content, err), target, err);
         }
         if (other.image.handle) {
             if (rc == 0 && other.hold.proven) { /* its head was not touched */
@@ -115,7 +95,7 @@ static int remove_snapshots(struct fs_site *site, struct fs_record *record,
             fs_target_close(site->cluster, &other);
         }
     }
-    return rc;
+    return rc == 0 ? fs_prune_group_snapshot(site->cluster, record, point, err) : rc;
 }
 
 /* Remove the snapshots of the points that are TAKING, then the points. One store, if any. */

@@ -85,15 +85,25 @@ static void own_client(struct fs_cluster *cluster, char ret_client[TEXT_SIZE])
              rados_get_instance_id(fs_cluster_rados(cluster)));
 }
 
-/* Does client (NULL: anyone but us) have the image open for writing? */
-static int has_watcher(struct fs_cluster *cluster, const struct fs_image *image, const char *client,
-                       bool *ret_has, struct fs_error *err)
+static bool is_own(struct fs_cluster *cluster, const char *client)
+{
+    char own[TEXT_SIZE];
+
+    own_client(cluster, own);
+    return strcmp(client, own) == 0;
+}
+
+/* Who (client NULL: anyone but us) has the image open for writing? The first that is found, or
+ * not present. */
+static int find_watcher(struct fs_cluster *cluster, const struct fs_image *image,
+                        const char *client, struct locker *ret_watcher, struct fs_error *err)
 {
     rbd_image_watcher_t *watchers = NULL;
     size_t count = 16;
-    char own[TEXT_SIZE], name[TEXT_SIZE];
+    char name[TEXT_SIZE];
     int rc;
 
+    *ret_watcher = (struct locker){0};
     do { /* -ERANGE leaves the count that is needed */
         free(watchers);
         watchers = calloc(count, sizeof(*watchers));
@@ -102,21 +112,46 @@ static int has_watcher(struct fs_cluster *cluster, const struct fs_image *image,
         }
         rc = rbd_watchers_list(image->handle, watchers, &count);
     } while (rc == -ERANGE);
-    *ret_has = false;
     if (rc < 0) {
         free(watchers);
         return fs_cluster_error(err, rc, "cannot list the image's watchers");
     }
-    own_client(cluster, own);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !ret_watcher->present; i++) {
         snprintf(name, sizeof(name), "client.%" PRIi64, watchers[i].id);
-        if (client ? strcmp(name, client) == 0 : strcmp(name, own) != 0) {
-            *ret_has = true;
+        if (client ? strcmp(name, client) == 0 : !is_own(cluster, name)) {
+            ret_watcher->present = true;
+            memcpy(ret_watcher->client, name, sizeof(name));
+            snprintf(ret_watcher->address, TEXT_SIZE, "%.255s", watchers[i].addr);
         }
     }
     rbd_watchers_list_cleanup(watchers, count);
     free(watchers);
     return 0;
+}
+
+static int has_watcher(struct fs_cluster *cluster, const struct fs_image *image, const char *client,
+                       bool *ret_has, struct fs_error *err)
+{
+    struct locker watcher;
+    int rc = find_watcher(cluster, image, client, &watcher, err);
+
+    *ret_has = watcher.present;
+    return rc;
+}
+
+int fs_hold_check_unused(struct fs_cluster *cluster, const struct fs_image *image,
+                         struct fs_error *err)
+{
+    struct locker watcher;
+    int rc = find_watcher(cluster, image, NULL, &watcher, err);
+
+    if (rc == 0 && watcher.present) {
+        return fs_error_set(err, FS_ERR_TRANSIENT, EBUSY,
+                            "the client at %s (%s) has it open: stop what uses it there (`rbd "
+                            "status` shows it)",
+                            watcher.address, watcher.client);
+    }
+    return rc;
 }
 
 /* Is the locker the one that the last mark names? */

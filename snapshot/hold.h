@@ -28,6 +28,13 @@ int fs_hold_take(struct fs_cluster *cluster, const struct fs_image *image, const
                  struct fs_hold *ret_hold, struct fs_error *err);
 
 /*
+ * -EBUSY (transient; the message names the first of them) where other clients have the image open
+ * for writing. To be asked before a hold is taken: it would fail their writes.
+ */
+int fs_hold_check_unused(struct fs_cluster *cluster, const struct fs_image *image,
+                         struct fs_error *err);
+
+/*
  * The image's content is as the record says: let a successor believe it. Call it only when what
  * an unproven hold makes suspect has been restored.
  */

@@ -7,6 +7,7 @@
 
 #include "snapshot/alloc.h"
 #include "snapshot/drill.h"
+#include "snapshot/follow.h"
 #include "snapshot/history.h"
 #include "snapshot/promote.h"
 #include "snapshot/site.h"
@@ -22,46 +23,120 @@ static struct rbd_operator *operator_of(struct fs_operator *base)
     return (struct rbd_operator *)base; /* base is its first member */
 }
 
-/* --- promote --------------------------------------------------------------------------------- */
+/* --- roles ----------------------------------------------------------------------------------- */
 
-struct promote_job {
+struct role_job {
     struct fs_job job;
     struct fs_site *site;
-    struct fs_record *record;
+    struct fs_record *record; /* of unused: its own copy */
     struct fs_doing *doing;
+    struct fs_follow_request request;
+    size_t kept;
     struct fs_error err;
-    fs_sink_record_fn *done;
+    fs_sink_record_fn *done; /* of promote and demote */
+    fs_follow_fn *followed;
+    fs_sink_io_fn *looked; /* of unused */
     void *arg;
 };
 
 static void promote_run(struct fs_job *letter)
 {
-    struct promote_job *job = (struct promote_job *)letter;
+    struct role_job *job = (struct role_job *)letter;
 
     (void)fs_promote_run(job->site, job->record, job->doing, &job->err);
 }
 
-static void promote_done(struct fs_job *letter)
+static void demote_run(struct fs_job *letter)
 {
-    struct promote_job *job = (struct promote_job *)letter;
+    struct role_job *job = (struct role_job *)letter;
 
-    job->done(job->arg, job->record, fs_error_is_set(&job->err) ? &job->err : NULL);
+    (void)fs_demote_run(job->site, job->record, job->doing, &job->err);
+}
+
+static void follow_run(struct fs_job *letter)
+{
+    struct role_job *job = (struct role_job *)letter;
+
+    (void)fs_follow_run(job->site, job->record, &job->request, job->doing, &job->kept, &job->err);
+}
+
+static void unused_run(struct fs_job *letter)
+{
+    struct role_job *job = (struct role_job *)letter;
+
+    if (job->record) {
+        (void)fs_unused_run(job->site, job->record, job->doing, &job->err);
+    } else {
+        (void)fs_error_set(&job->err, FS_ERR_TRANSIENT, ENOMEM, "no memory for a record");
+    }
+}
+
+static void role_done(struct fs_job *letter)
+{
+    struct role_job *job = (struct role_job *)letter;
+    const struct fs_error *err = fs_error_is_set(&job->err) ? &job->err : NULL;
+
+    if (job->followed) {
+        job->followed(job->arg, job->record, job->kept, err);
+    } else if (job->looked) {
+        job->looked(job->arg, err);
+        fs_record_free(job->record);
+    } else {
+        job->done(job->arg, job->record, err);
+    }
     free(job);
+}
+
+/* done, followed or looked are for the caller to set before it submits. */
+static struct role_job *role_job_new(struct fs_operator *base, void (*run)(struct fs_job *job),
+                                     struct fs_record *record, struct fs_doing *doing, void *arg)
+{
+    struct role_job *job = fs_operation_new(sizeof(*job));
+
+    job->job = (struct fs_job){.run = run, .done = role_done};
+    job->site = operator_of(base)->site;
+    job->record = record;
+    job->doing = doing;
+    job->arg = arg;
+    return job;
 }
 
 static void operator_promote(struct fs_operator *base, struct fs_record *record,
                              struct fs_doing *doing, fs_sink_record_fn *done, void *arg)
 {
-    struct rbd_operator *own = operator_of(base);
-    struct promote_job *job = fs_operation_new(sizeof(*job));
+    struct role_job *job = role_job_new(base, promote_run, record, doing, arg);
 
-    job->job = (struct fs_job){.run = promote_run, .done = promote_done};
-    job->site = own->site;
-    job->record = record;
-    job->doing = doing;
     job->done = done;
-    job->arg = arg;
-    fs_pool_submit(own->blocking, &job->job);
+    fs_pool_submit(operator_of(base)->blocking, &job->job);
+}
+
+static void operator_demote(struct fs_operator *base, struct fs_record *record,
+                            struct fs_doing *doing, fs_sink_record_fn *done, void *arg)
+{
+    struct role_job *job = role_job_new(base, demote_run, record, doing, arg);
+
+    job->done = done;
+    fs_pool_submit(operator_of(base)->blocking, &job->job);
+}
+
+static void operator_follow(struct fs_operator *base, struct fs_record *record,
+                            const struct fs_follow_request *request, struct fs_doing *doing,
+                            fs_follow_fn *done, void *arg)
+{
+    struct role_job *job = role_job_new(base, follow_run, record, doing, arg);
+
+    job->request = *request;
+    job->followed = done;
+    fs_pool_submit(operator_of(base)->blocking, &job->job);
+}
+
+static void operator_unused(struct fs_operator *base, const struct fs_record *record,
+                            struct fs_doing *doing, fs_sink_io_fn *done, void *arg)
+{
+    struct role_job *job = role_job_new(base, unused_run, fs_record_copy(record), doing, arg);
+
+    job->looked = done;
+    fs_pool_submit(operator_of(base)->blocking, &job->job);
 }
 
 /* --- the log --------------------------------------------------------------------------------- */
@@ -271,6 +346,9 @@ static void operator_drills(struct fs_operator *base, fs_drills_fn *done, void *
 
 static const struct fs_operator_ops operator_ops = {
     .promote = operator_promote,
+    .follow = operator_follow,
+    .demote = operator_demote,
+    .unused = operator_unused,
     .log = operator_log,
     .history = operator_history,
     .drill = operator_drill,

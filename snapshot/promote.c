@@ -88,15 +88,15 @@ static int rewind_target(const struct promotion *promotion, const struct fs_targ
         fs_record_find_content(promotion->point, &target->volume);
     struct fs_snap_list snaps = {0};
     int rc = fs_snap_list_load(&target->image, &snaps, promotion->err);
-    const struct fs_snap *snap = rc == 0 ? fs_snap_list_find(&snaps, content->snap_id) : NULL;
+    struct fs_base base;
 
-    if (rc == 0 && (!snap || snap->type != RBD_SNAP_NAMESPACE_TYPE_USER)) {
+    if (rc == 0 && !fs_base_find(&snaps, content, &base)) {
         rc = fs_error_set(promotion->err, FS_ERR_PERMANENT, ENODATA,
                           "the snapshot of the recovery point was removed: give another one with "
                           "--point");
     }
     if (rc == 0) {
-        rc = fs_rewind(promotion->site->cluster, target, &snaps, snap, promotion->err);
+        rc = fs_rewind(promotion->site->cluster, target, &snaps, &base, true, promotion->err);
     }
     fs_snap_list_fini(&snaps);
     return rc;
@@ -167,7 +167,7 @@ static int stamp_targets(const struct promotion *promotion)
         struct fs_target *target = &promotion->targets[i];
 
         now_doing(promotion, "stamping the images", i);
-        rc = with_image(fs_target_stamp_primary(promotion->record, target, promotion->err),
+        rc = with_image(fs_target_stamp(promotion->record, target, FS_ROLE_PRIMARY, promotion->err),
                         &target->ref, promotion->err);
         fs_fault("promote.stamped");
     }

@@ -191,6 +191,48 @@ static int remove_point(struct fs_cluster *cluster, struct fs_record *record,
     return rc;
 }
 
+static void no_writer(bool waits)
+{
+    (void)waits;
+}
+
+int fs_prune_held(const struct fs_image *image, const struct fs_record *record,
+                  const struct fs_record_point *point, const struct fs_record_content *content,
+                  struct fs_error *err)
+{
+    char group[FS_RBD_GROUP_SIZE], snap[FS_SNAP_NAME_SIZE], mark[FS_SNAP_NAME_SIZE];
+    const struct wanted wanted = {.group = fs_rbd_group_name(&record->group, group),
+                                  .snap = fs_point_snap_name(&point->point, snap),
+                                  .mark = fs_point_mark_name(&point->point, mark),
+                                  .snap_id = content->snap_id,
+                                  .mark_id = content->mark_id};
+    struct fs_snap_list snaps;
+    int rc = fs_snap_list_load(image, &snaps, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    for (size_t i = 0; rc == 0 && i < snaps.count; i++) {
+        if (is_wanted(&wanted, image, &snaps.snaps[i])) {
+            rc = remove_snap(image, &snaps.snaps[i], err);
+            fs_fault("retain.removed");
+        }
+    }
+    fs_snap_list_fini(&snaps);
+    return rc;
+}
+
+int fs_prune_group_snapshot(struct fs_cluster *cluster, const struct fs_record *record,
+                            const struct fs_record_point *point, struct fs_error *err)
+{
+    char group[FS_RBD_GROUP_SIZE], snap[FS_SNAP_NAME_SIZE];
+    const struct wanted wanted = {.group = fs_rbd_group_name(&record->group, group),
+                                  .snap = fs_point_snap_name(&point->point, snap),
+                                  .hold = no_writer};
+
+    return point->group_snapshot ? remove_group_snapshot(cluster, point, &wanted, err) : 0;
+}
+
 json_t *fs_prune_serve(struct fs_cluster *cluster, const json_t *request,
                        fs_takepoint_hold_fn *hold)
 {

@@ -11,6 +11,7 @@
 
 #include "farshore/record.h"
 #include "snapshot/helper.h"
+#include "snapshot/image.h"
 #include "snapshot/site.h"
 #include "snapshot/takepoint.h"
 
@@ -33,6 +34,17 @@ int fs_prune_point(struct fs_helpers *helpers, const struct fs_record *record,
  */
 json_t *fs_prune_serve(struct fs_cluster *cluster, const json_t *request,
                        fs_takepoint_hold_fn *hold);
+
+/*
+ * One volume's snapshots of a point, from an image that this process holds; then, once all its
+ * volumes are done, what is left of the point's RBD group snapshot. For a site that is primary no
+ * more, where no writer can be in the way.
+ */
+int fs_prune_held(const struct fs_image *image, const struct fs_record *record,
+                  const struct fs_record_point *point, const struct fs_record_content *content,
+                  struct fs_error *err);
+int fs_prune_group_snapshot(struct fs_cluster *cluster, const struct fs_record *record,
+                            const struct fs_record_point *point, struct fs_error *err);
 
 /*
  * Remove snapshots of points of the record's term that no record knows (a record that was

@@ -91,26 +91,27 @@ static int mend_extent(const struct rewind *rewind, const struct fs_extent *exte
 }
 
 static int mend(const struct rewind *rewind, const struct fs_snap_list *snaps,
-                const struct fs_snap *snap, struct fs_error *err)
+                const struct fs_base *base, bool never_back, struct fs_error *err)
 {
-    /* Nobody rolled back to an older one: only snap and what came after it can mislead. */
-    const struct fs_snap_list later = {.count = snaps->count - (size_t)(snap - snaps->snaps),
-                                       .snaps = (struct fs_snap *)snap};
+    /* Without a rollback only the base and what came after it can mislead. */
+    const struct fs_snap_list later = {.count = snaps->count - (size_t)(base->from - snaps->snaps),
+                                       .snaps = (struct fs_snap *)base->from};
     struct fs_extent extents[EXTENTS];
     struct fs_diff diff;
     char why[128];
     bool fast = false;
+    uint64_t size = base->content->size;
     size_t count;
-    int rc =
-        fs_image_fast_diff_valid(&rewind->head, &later, snap->id, 0, &fast, why, sizeof(why), err);
+    int rc = fs_image_fast_diff_valid(&rewind->head, never_back ? &later : snaps, base->from->id, 0,
+                                      &fast, why, sizeof(why), err);
 
     if (rc == 0) {
-        rc = fs_diff_init(&diff, rewind->head.handle, snap->name, snap->size, fast, err);
+        rc = fs_diff_init(&diff, rewind->head.handle, base->from->name, size, fast, err);
     }
     if (rc < 0) {
         return rc;
     }
-    for (uint64_t at = 0; rc == 0 && at < snap->size;) {
+    for (uint64_t at = 0; rc == 0 && at < size;) {
         rc = fs_diff_list(&diff, at, extents, EXTENTS, &count, &at, err);
         for (size_t i = 0; rc == 0 && i < count; i++) {
             rc = mend_extent(rewind, &extents[i], err);
@@ -132,7 +133,8 @@ static int set_size(const struct rewind *rewind, uint64_t size, struct fs_error 
 }
 
 int fs_rewind(struct fs_cluster *cluster, const struct fs_target *target,
-              const struct fs_snap_list *snaps, const struct fs_snap *snap, struct fs_error *err)
+              const struct fs_snap_list *snaps, const struct fs_base *base, bool never_back,
+              struct fs_error *err)
 {
     struct rewind rewind = {
         .target = target->image.handle, .now_bytes = malloc(CHUNK), .then_bytes = malloc(CHUNK)};
@@ -141,7 +143,7 @@ int fs_rewind(struct fs_cluster *cluster, const struct fs_target *target,
                  : fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory to take an image back");
 
     if (rc == 0) {
-        rc = set_size(&rewind, snap->size, err);
+        rc = set_size(&rewind, base->content->size, err);
     }
     if (rc == 0) {
         rc = fs_image_open(cluster, &target->ref, FS_IMAGE_READ, &rewind.head, err);
@@ -150,13 +152,13 @@ int fs_rewind(struct fs_cluster *cluster, const struct fs_target *target,
         rc = fs_image_open(cluster, &target->ref, FS_IMAGE_READ, &rewind.then, err);
     }
     if (rc == 0) {
-        rc = rbd_snap_set_by_id(rewind.then.handle, snap->id);
+        rc = rbd_snap_set_by_id(rewind.then.handle, base->content->id);
         if (rc < 0) {
-            fs_cluster_error(err, rc, "cannot look at snapshot %s", snap->name);
+            fs_cluster_error(err, rc, "cannot look at snapshot %" PRIu64, base->content->id);
         }
     }
     if (rc == 0) {
-        rc = mend(&rewind, snaps, snap, err);
+        rc = mend(&rewind, snaps, base, never_back, err);
     }
     if (rc == 0) {
         rc = rbd_flush(target->image.handle);

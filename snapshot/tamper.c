@@ -29,6 +29,7 @@
 #include "farshore/fault.h"
 #include "farshore/log.h"
 #include "snapshot/admit.h"
+#include "snapshot/base.h"
 #include "snapshot/diff.h"
 
 #define CHUNK       (1u << 20)
@@ -102,18 +103,18 @@ static int compare_range(struct comparison *comparison, uint64_t offset, uint64_
 
 /* Everything that the diff names from `explained` on. */
 static int compare_from(struct comparison *comparison, const struct fs_snap_list *snaps,
-                        const struct fs_snap *snap, uint64_t explained, struct fs_error *err)
+                        const struct fs_snap *from, uint64_t explained, struct fs_error *err)
 {
     struct fs_extent extents[EXTENTS];
     struct fs_diff diff;
     char why[128];
     bool fast = false;
     size_t count;
-    int rc = fs_image_fast_diff_valid(&comparison->head, snaps, snap ? snap->id : 0, 0, &fast, why,
+    int rc = fs_image_fast_diff_valid(&comparison->head, snaps, from ? from->id : 0, 0, &fast, why,
                                       sizeof(why), err);
 
     if (rc == 0) {
-        rc = fs_diff_init(&diff, comparison->head.handle, snap ? snap->name : NULL,
+        rc = fs_diff_init(&diff, comparison->head.handle, from ? from->name : NULL,
                           comparison->size, fast, err);
     }
     if (rc < 0) {
@@ -141,7 +142,7 @@ static int open_sides(struct fs_cluster *cluster, const struct fs_target *target
     if (rc == 0 && snap) {
         rc = rbd_snap_set_by_id(comparison->then.handle, snap->id);
         if (rc < 0) {
-            fs_cluster_error(err, rc, "cannot look at snapshot %s", snap->name);
+            fs_cluster_error(err, rc, "cannot look at snapshot %" PRIu64, snap->id);
         }
     }
     if (rc == 0) {
@@ -161,19 +162,20 @@ static int open_sides(struct fs_cluster *cluster, const struct fs_target *target
     return rc;
 }
 
-/* Compare the head with the snapshot (NULL: with nothing) from `explained` on. */
+/* Compare the head with the base (NULL: with nothing) from `explained` on. */
 static int find_tampering(struct fs_cluster *cluster, const struct fs_target *target,
-                          const struct fs_snap_list *snaps, const struct fs_snap *snap,
+                          const struct fs_snap_list *snaps, const struct fs_base *base,
                           uint64_t explained, struct fs_tampering *ret_found, struct fs_error *err)
 {
     struct comparison comparison = {.found = ret_found};
+    const struct fs_snap *snap = base ? base->content : NULL;
     int rc = open_sides(cluster, target, snap, &comparison, err);
 
     *ret_found = (struct fs_tampering){0};
     if (rc == 0) {
         ret_found->size = comparison.size;
         ret_found->expected_size = snap ? snap->size : comparison.size;
-        rc = compare_from(&comparison, snaps, snap, explained, err);
+        rc = compare_from(&comparison, snaps, base ? base->from : NULL, explained, err);
     }
     fs_image_close(&comparison.then);
     fs_image_close(&comparison.head);
@@ -278,10 +280,10 @@ static int refuse_tampered(const struct fs_record *record, const struct fs_targe
 
 /* Keep the head aside and say so. */
 static int keep_head(const struct fs_record *record, const struct fs_target *target,
-                     const char *what, struct fs_error *err)
+                     const struct fs_term *term, const char *what, struct fs_error *err)
 {
     char name[FS_SNAP_NAME_SIZE], spec[FS_IMAGE_SPEC_SIZE];
-    int rc = fs_tamper_keep(target, &record->term, name, err);
+    int rc = fs_tamper_keep(target, term, name, err);
 
     if (rc == 0) {
         fs_fault("left.kept");
@@ -292,21 +294,23 @@ static int keep_head(const struct fs_record *record, const struct fs_target *tar
     return rc;
 }
 
-/* Nobody can tell what the image should hold: keep what it holds, once. */
-static int keep_unknown(struct fs_cluster *cluster, const struct fs_record *record,
-                        const struct fs_target *target, const struct fs_snap_list *snaps,
-                        struct fs_error *err)
+bool fs_tampering_any(const struct fs_tampering *found)
+{
+    return found->n_ranges > 0 || found->more || found->size != found->expected_size;
+}
+
+/* Keep what the image holds, once. */
+static int keep_once(struct fs_cluster *cluster, const struct fs_record *record,
+                     const struct fs_target *target, const struct fs_snap_list *snaps,
+                     const struct fs_term *term, const char *what, struct fs_error *err)
 {
     uint64_t number;
-    const struct fs_snap *left = find_left(snaps, &record->term, &number);
+    const struct fs_snap *left = find_left(snaps, term, &number);
+    const struct fs_base base = {.content = left, .from = left};
     struct fs_tampering since = {.more = true};
-    int rc = left ? find_tampering(cluster, target, snaps, left, 0, &since, err) : 0;
+    int rc = left ? find_tampering(cluster, target, snaps, &base, 0, &since, err) : 0;
 
-    if (rc == 0 && (since.n_ranges > 0 || since.more || since.size != since.expected_size)) {
-        rc =
-            keep_head(record, target, "the snapshot of its newest recovery point was removed", err);
-    }
-    return rc;
+    return rc == 0 && fs_tampering_any(&since) ? keep_head(record, target, term, what, err) : rc;
 }
 
 /* The newest committed point that has the volume, or NULL. */
@@ -332,6 +336,7 @@ int fs_tamper_check(struct fs_cluster *cluster, const struct fs_record *record,
         newest ? fs_record_find_content(newest, &target->volume) : NULL;
     struct fs_snap_list snaps = {0};
     struct fs_tampering found = {0};
+    struct fs_base base;
     char what[200];
     int rc;
 
@@ -340,11 +345,13 @@ int fs_tamper_check(struct fs_cluster *cluster, const struct fs_record *record,
     }
     rc = fs_snap_list_load(&target->image, &snaps, err);
     if (rc == 0) {
-        const struct fs_snap *snap = content ? fs_snap_list_find(&snaps, content->snap_id) : NULL;
+        bool known = fs_base_find(&snaps, content, &base);
 
-        rc = content && (!snap || snap->type != RBD_SNAP_NAMESPACE_TYPE_USER)
-                 ? keep_unknown(cluster, record, target, &snaps, err)
-                 : find_tampering(cluster, target, &snaps, snap,
+        rc = content && !known
+                 /* Nobody can tell what the image should hold. */
+                 ? keep_once(cluster, record, target, &snaps, &record->term,
+                             "the snapshot of its newest recovery point was removed", err)
+                 : find_tampering(cluster, target, &snaps, known ? &base : NULL,
                                   explained_below(record, &target->volume), &found, err);
     }
     fs_snap_list_fini(&snaps);
@@ -354,11 +361,50 @@ int fs_tamper_check(struct fs_cluster *cluster, const struct fs_record *record,
     if (record->incoming.present) { /* it resizes, too */
         found.expected_size = found.size;
     }
-    if (found.n_ranges == 0 && found.size == found.expected_size) {
+    if (!fs_tampering_any(&found)) {
         return 0;
     }
     if (!adopt && !target->hold.crashed) {
         return refuse_tampered(record, target, newest, &found, refusal, err);
     }
-    return keep_head(record, target, fs_tampering_text(&found, what, sizeof(what)), err);
+    return keep_head(record, target, &record->term, fs_tampering_text(&found, what, sizeof(what)),
+                     err);
+}
+
+int fs_tamper_compare(struct fs_cluster *cluster, const struct fs_record *record,
+                      const struct fs_target *target, struct fs_tampering *ret_found,
+                      struct fs_error *err)
+{
+    const struct fs_record_point *newest = newest_with(record, &target->volume);
+    const struct fs_record_content *content =
+        newest ? fs_record_find_content(newest, &target->volume) : NULL;
+    struct fs_snap_list snaps = {0};
+    struct fs_base base;
+    int rc = fs_snap_list_load(&target->image, &snaps, err);
+
+    *ret_found = (struct fs_tampering){0};
+    if (rc == 0) {
+        bool known = fs_base_find(&snaps, content, &base);
+
+        ret_found->more = content && !known;
+        if (!ret_found->more) {
+            rc = find_tampering(cluster, target, &snaps, known ? &base : NULL, 0, ret_found, err);
+        }
+    }
+    fs_snap_list_fini(&snaps);
+    return rc;
+}
+
+int fs_tamper_keep_once(struct fs_cluster *cluster, const struct fs_record *record,
+                        const struct fs_target *target, const struct fs_term *term,
+                        const char *what, struct fs_error *err)
+{
+    struct fs_snap_list snaps = {0};
+    int rc = fs_snap_list_load(&target->image, &snaps, err);
+
+    if (rc == 0) {
+        rc = keep_once(cluster, record, target, &snaps, term, what, err);
+    }
+    fs_snap_list_fini(&snaps);
+    return rc;
 }

@@ -36,6 +36,20 @@ int fs_tamper_check(struct fs_cluster *cluster, const struct fs_record *record,
 int fs_tamper_keep(const struct fs_target *target, const struct fs_term *term,
                    char ret_name[FS_SNAP_NAME_SIZE], struct fs_error *err);
 
+/*
+ * What the head holds beyond the newest committed point that has the volume (without one: beyond
+ * nothing); `more` alone where that point's snapshot is gone.
+ */
+int fs_tamper_compare(struct fs_cluster *cluster, const struct fs_record *record,
+                      const struct fs_target *target, struct fs_tampering *ret_found,
+                      struct fs_error *err);
+bool fs_tampering_any(const struct fs_tampering *found);
+
+/* fs_tamper_keep, where the newest snapshot of that kind and term does not hold the same. */
+int fs_tamper_keep_once(struct fs_cluster *cluster, const struct fs_record *record,
+                        const struct fs_target *target, const struct fs_term *term,
+                        const char *what, struct fs_error *err);
+
 /* "4096 bytes at 0, 512 bytes at 1048576 and more"; returns text. Pure. */
 char *fs_tampering_text(const struct fs_tampering *tampering, char *text, size_t size);
 

@@ -27,6 +27,7 @@
 
 #include "farshore/fault.h"
 #include "snapshot/admit.h"
+#include "snapshot/rewind.h"
 #include "snapshot/stamp.h"
 
 #define PVC_KEY           "csi.storage.k8s.io/pvc/name"
@@ -41,6 +42,20 @@ static int not_owned(const struct fs_target *target, enum fs_refusal *refusal, c
                      "image %s at the target %s, and Farshore writes only to its own: rename or "
                      "remove it, or map the source's pool to another one",
                      fs_image_spec(&target->ref, spec), why);
+}
+
+/*
+ * A promotion that is tried again finds what it has stamped; a site that is about to be demoted, or
+ * that yields to the other one, has been primary.
+ */
+static bool is_primary_stamp_ours(const struct fs_record *record, const struct fs_stamp *stamp)
+{
+    if (stamp->role != FS_ROLE_PRIMARY) {
+        return false;
+    }
+    return record->following.present ||
+           ((record->role == FS_ROLE_PROMOTING || record->role == FS_ROLE_DEMOTED) &&
+            fs_term_same(&stamp->term, &record->term));
 }
 
 /* The stamp must name this group and volume. -ENOENT: there is none. */
@@ -70,10 +85,7 @@ static int check_stamp(const struct fs_record *record, struct fs_target *target,
     if (!fs_uuid_equal(&ret_stamp->volume, &target->volume)) {
         return not_owned(target, refusal, "belongs to another volume of the group", err);
     }
-    /* A promotion that is tried again finds what it has stamped. */
-    bool promoted = record->role == FS_ROLE_PROMOTING && ret_stamp->role == FS_ROLE_PRIMARY &&
-                    fs_term_same(&ret_stamp->term, &record->term);
-    if (ret_stamp->role != FS_ROLE_SECONDARY && !promoted) {
+    if (ret_stamp->role != FS_ROLE_SECONDARY && !is_primary_stamp_ours(record, ret_stamp)) {
         return fs_refuse(refusal, FS_REFUSE_NOT_SECONDARY, err, FS_ERR_PEER, EPERM,
                          "image %s is stamped as %s: it takes no points", spec,
                          fs_role_name(ret_stamp->role));
@@ -85,8 +97,7 @@ static int check_stamp(const struct fs_record *record, struct fs_target *target,
                          "older state; nothing is applied",
                          spec, ret_stamp->term.number, record->term.number);
     }
-    if (ret_stamp->term.number == record->term.number &&
-        !fs_uuid_equal(&ret_stamp->term.site, &record->term.site)) {
+    if (fs_term_clashes(&ret_stamp->term, &record->term) && !record->following.present) {
         return fs_refuse(refusal, FS_REFUSE_SPLIT_BRAIN, err, FS_ERR_DATA, EEXIST,
                          "image %s is stamped with term %" PRIu64
                          " of another site than the group's record: nothing is applied",
@@ -316,14 +327,7 @@ static int create_image(struct fs_target *target, struct fs_error *err)
 static int write_stamp(const struct fs_record *record, struct fs_target *target,
                        struct fs_error *err)
 {
-    const struct fs_stamp stamp = {
-        .group = record->group,
-        .volume = target->volume,
-        .term = record->term,
-        .role = FS_ROLE_SECONDARY,
-    };
-
-    int rc = fs_stamp_write(target->image.handle, target->ref.image_id, &stamp, err);
+    int rc = fs_target_stamp(record, target, FS_ROLE_SECONDARY, err);
 
     fs_fault("open.stamped");
     return rc;
@@ -454,14 +458,14 @@ int fs_target_open(struct fs_cluster *cluster, const struct fs_record *record,
     return rc;
 }
 
-int fs_target_stamp_primary(const struct fs_record *record, const struct fs_target *target,
-                            struct fs_error *err)
+int fs_target_stamp(const struct fs_record *record, const struct fs_target *target,
+                    enum fs_role role, struct fs_error *err)
 {
     const struct fs_stamp stamp = {
         .group = record->group,
         .volume = target->volume,
         .term = record->term,
-        .role = FS_ROLE_PRIMARY,
+        .role = role,
     };
 
     return fs_stamp_write(target->image.handle, target->ref.image_id, &stamp, err);
@@ -481,28 +485,29 @@ int fs_target_resize(struct fs_target *target, struct fs_error *err)
 }
 
 static int roll_back(struct fs_cluster *cluster, struct fs_target *target,
-                     const struct fs_record_point *base, const struct fs_snap_list *snaps,
-                     uint64_t snap_id, struct fs_error *err)
+                     const struct fs_record_point *point, const struct fs_snap_list *snaps,
+                     const struct fs_record_content *content, struct fs_error *err)
 {
-    const struct fs_snap *snap = fs_snap_list_find(snaps, snap_id);
+    struct fs_base base;
     char name[FS_SNAP_NAME_SIZE];
     bool differs = true;
     int rc;
 
-    fs_point_snap_name(&base->point, name);
-    if (!snap || snap->type != RBD_SNAP_NAMESPACE_TYPE_USER) {
+    fs_point_snap_name(&point->point, name);
+    if (!fs_base_find(snaps, content, &base)) {
         return fs_error_set(err, FS_ERR_PERMANENT, ENODATA,
                             "the snapshot %s (id %" PRIu64 ") of a recovery point was removed",
-                            name, snap_id);
+                            name, content->snap_id);
     }
-    rc = head_differs(cluster, target, snaps, snap, &differs, err);
-    if (rc == 0 && differs) {
-        rc = rbd_snap_rollback(target->image.handle, snap->name);
-        if (rc < 0) {
-            return fs_cluster_error(err, rc, "cannot roll back to snapshot %s", snap->name);
-        }
+    rc = head_differs(cluster, target, snaps, base.from, &differs, err);
+    if (rc < 0 || !differs) {
+        return rc;
     }
-    return rc;
+    if (base.content != base.from) { /* librbd rolls back to no group's snapshot */
+        return fs_rewind(cluster, target, snaps, &base, false, err);
+    }
+    rc = rbd_snap_rollback(target->image.handle, base.content->name);
+    return rc < 0 ? fs_cluster_error(err, rc, "cannot roll back to snapshot %s", name) : 0;
 }
 
 int fs_target_restore(struct fs_cluster *cluster, struct fs_target *target,
@@ -515,7 +520,7 @@ int fs_target_restore(struct fs_cluster *cluster, struct fs_target *target,
     int rc = fs_snap_list_load(&target->image, &snaps, err);
 
     if (rc == 0 && content) {
-        rc = roll_back(cluster, target, base, &snaps, content->snap_id, err);
+        rc = roll_back(cluster, target, base, &snaps, content, err);
     } else if (rc == 0) {
         rc = head_differs(cluster, target, &snaps, NULL, &differs, err);
         if (rc == 0 && differs) {
@@ -541,9 +546,9 @@ int fs_target_restorable(struct fs_cluster *cluster, const struct fs_target *tar
 
     *ret_restorable = false;
     if (rc == 0 && content) {
-        const struct fs_snap *snap = fs_snap_list_find(&snaps, content->snap_id);
+        struct fs_base found;
 
-        *ret_restorable = snap && snap->type == RBD_SNAP_NAMESPACE_TYPE_USER;
+        *ret_restorable = fs_base_find(&snaps, content, &found);
     } else if (rc == 0) {
         rc = head_differs(cluster, target, &snaps, NULL, &differs, err);
         *ret_restorable = rc == 0 && !differs;

@@ -54,9 +54,9 @@ int fs_target_resize(struct fs_target *target, struct fs_error *err); /* to geom
 int fs_target_label(struct fs_target *target, const struct fs_volume *old,
                     const struct fs_volume *now, struct fs_error *err);
 
-/* Stamp a held image as its users': primary in the record's term. */
-int fs_target_stamp_primary(const struct fs_record *record, const struct fs_target *target,
-                            struct fs_error *err);
+/* Stamp a held image: in this role, in the record's term. */
+int fs_target_stamp(const struct fs_record *record, const struct fs_target *target,
+                    enum fs_role role, struct fs_error *err);
 
 /* Open and hold the image of a volume that the record knows, for work on its snapshots. */
 int fs_target_open(struct fs_cluster *cluster, const struct fs_record *record,

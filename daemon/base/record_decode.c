@@ -369,6 +369,25 @@ static void read_incoming(struct reader *reader, const json_t *object,
     }
 }
 
+static void read_roles(struct reader *reader, const json_t *root, struct fs_record *record)
+{
+    if (json_object_get(root, "promotion")) {
+        record->promotion.present = true;
+        get_uuid(reader, get_object(reader, root, "promotion"), "point", &record->promotion.point);
+    }
+    if (json_object_get(root, "following")) {
+        record->following.present = true;
+        get_term(reader, get_object(reader, root, "following"), "from", &record->following.from);
+    }
+    if (json_object_get(root, "grant")) {
+        const json_t *grant = get_object(reader, root, "grant");
+
+        record->grant.present = true;
+        get_term(reader, grant, "term", &record->grant.term);
+        get_uuid(reader, grant, "point", &record->grant.point);
+    }
+}
+
 static void read_arrays(struct reader *reader, const json_t *root, struct fs_record *record)
 {
     const json_t *array;
@@ -386,10 +405,6 @@ static void read_arrays(struct reader *reader, const json_t *root, struct fs_rec
     }
     if (incoming) {
         read_incoming(reader, incoming, &record->incoming);
-    }
-    if (json_object_get(root, "promotion")) {
-        record->promotion.present = true;
-        get_uuid(reader, get_object(reader, root, "promotion"), "point", &record->promotion.point);
     }
 }
 
@@ -412,6 +427,7 @@ static void read_record(struct reader *reader, const json_t *root, struct fs_rec
     get_term(reader, root, "peer_term", &record->peer_term);
     record->peer_version = get_u64(reader, root, "peer_version");
     read_arrays(reader, root, record);
+    read_roles(reader, root, record);
 }
 
 /* The format comes first: nothing else of a newer one means what we think. */

@@ -215,6 +215,25 @@ static json_t *from_promotion(const struct fs_record_promotion *promotion)
     return finish(object, ok);
 }
 
+static json_t *from_following(const struct fs_record_following *following)
+{
+    json_t *object = json_object();
+    bool ok = object;
+
+    put(object, "from", from_term(&following->from), &ok);
+    return finish(object, ok);
+}
+
+static json_t *from_grant(const struct fs_record_grant *grant)
+{
+    json_t *object = json_object();
+    bool ok = object;
+
+    put(object, "term", from_term(&grant->term), &ok);
+    put(object, "point", from_uuid(&grant->point), &ok);
+    return finish(object, ok);
+}
+
 static void put_arrays(json_t *object, const struct fs_record *record, bool *ok)
 {
     json_t *volumes = json_array();
@@ -233,6 +252,12 @@ static void put_arrays(json_t *object, const struct fs_record *record, bool *ok)
     }
     if (record->promotion.present) {
         put(object, "promotion", from_promotion(&record->promotion), ok);
+    }
+    if (record->following.present) {
+        put(object, "following", from_following(&record->following), ok);
+    }
+    if (record->grant.present) {
+        put(object, "grant", from_grant(&record->grant), ok);
     }
 }
 

@@ -19,6 +19,9 @@ void fs_record_raise_term(struct fs_record *record, const struct fs_uuid *site)
     if (record->peer_term.number > highest) {
         highest = record->peer_term.number;
     }
+    if (record->grant.present && record->grant.term.number > highest) {
+        highest = record->grant.term.number;
+    }
     record->term = (struct fs_term){.number = highest + 1, .site = *site};
 }
 
@@ -43,8 +46,33 @@ void fs_record_become_primary(struct fs_record *record)
 
     raise_seq(record);
     record->role = FS_ROLE_PRIMARY;
+    record->following = (struct fs_record_following){0};
+    record->grant = (struct fs_record_grant){0};
     fs_record_clear_incoming(record);
     for (size_t i = 0; point && i < record->n_volumes; i++) {
         record->volumes[i].gone = !fs_record_find_content(point, &record->volumes[i].volume.uuid);
     }
+}
+
+void fs_record_become_secondary(struct fs_record *record, const struct fs_term *term)
+{
+    record->following = (struct fs_record_following){.present = true, .from = record->term};
+    record->grant = (struct fs_record_grant){0};
+    record->role = FS_ROLE_SECONDARY;
+    record->term = *term;
+    record->peer_term = *term;
+    record->peer_version = 0;
+    record->paused = false;
+    fs_record_clear_incoming(record);
+    for (size_t i = 0; i < record->n_points; i++) {
+        if (record->points[i].state != FS_POINT_COMMITTED) {
+            record->points[i].state = FS_POINT_TAKING;
+        }
+    }
+}
+
+bool fs_record_is_resync(const struct fs_record *record)
+{
+    return record->incoming.present &&
+           fs_uuid_equal(&record->incoming.base, &record->incoming.point.id);
 }

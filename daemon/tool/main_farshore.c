@@ -31,10 +31,13 @@ enum {
     OPTION_EXEC,
     OPTION_COLOR,
     OPTION_BANDWIDTH,
+    OPTION_FROM,
 };
 
 #define COMMANDS                                                                                   \
-    "status, points, sync, pause, resume, verify, doctor, adopt, failover, drill or history"
+    "status, points, sync, pause, resume, verify, doctor, adopt, failover, failback, resync, "     \
+    "drill "                                                                                       \
+    "or history"
 
 struct arguments {
     const char *socket;
@@ -42,6 +45,7 @@ struct arguments {
     const char *group;
     const char *point;
     const char *policy;
+    const char *from; /* the site whose data stays */
     bool all;
     bool dry_run;
     bool end;
@@ -64,6 +68,8 @@ struct command {
     bool takes_point;
     bool drills;     /* takes --end and --exec */
     bool takes_many; /* a policy's groups, or all, in place of one */
+    bool takes_dry_run;
+    bool needs_from;
     bool takes_watch;
     bool waits; /* shows progress */
     bool asks;  /* the daemon says first what it would do; --yes skips the question */
@@ -109,6 +115,12 @@ static void show_failover(const json_t *result, const struct arguments *argument
     fs_show_failover(result, stdout);
 }
 
+static void show_follow(const json_t *result, const struct arguments *arguments)
+{
+    (void)arguments;
+    fs_show_follow(result, stdout);
+}
+
 static void show_drill(const json_t *result, const struct arguments *arguments)
 {
     fs_show_drill(result, arguments->group, stdout);
@@ -132,7 +144,11 @@ static const struct command commands[] = {
     {"doctor", .takes_output = true},
     {"adopt", .needs_group = true, .asks = true, .show = show_adopt},
     {"failover", .takes_group = true, .takes_many = true, .takes_output = true, .takes_point = true,
-     .waits = true, .asks = true, .show = show_failover},
+     .takes_dry_run = true, .waits = true, .asks = true, .show = show_failover},
+    {"failback", .needs_group = true, .takes_output = true, .takes_dry_run = true, .waits = true,
+     .asks = true, .show = show_follow},
+    {"resync", .needs_group = true, .needs_from = true, .takes_output = true, .takes_dry_run = true,
+     .waits = true, .asks = true, .show = show_follow},
     {"drill", .needs_group = true, .takes_output = true, .takes_point = true, .drills = true,
      .show = show_drill},
     {"history", .needs_group = true, .takes_output = true, .show = show_history},
@@ -155,7 +171,8 @@ static const struct argp_option options[] = {
     {"socket", 'S', "PATH", 0,
      "The daemon's control socket (else FARSHORE_SOCKET, else " DEFAULT_SOCKET ")", 0},
     {"output", 'o', "FORMAT", 0,
-     "status, points, verify, failover, drill, history: table (default) or json", 0},
+     "status, points, verify, failover, failback, resync, drill, history: table (default) or json",
+     0},
     {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "sync --wait: wait no longer than that", 0},
     {"watch", 'w', NULL, 0, "status: go on showing it, live", 0},
@@ -165,10 +182,12 @@ static const struct argp_option options[] = {
      0},
     {"policy", OPTION_POLICY, "POLICY", 0, "failover: all groups of that policy", 0},
     {"all", OPTION_ALL, NULL, 0, "failover: all groups for which this site is secondary", 0},
-    {"dry-run", OPTION_DRY_RUN, NULL, 0, "failover: only show what would be done", 0},
+    {"from", OPTION_FROM, "SITE", 0, "resync: the site whose data stays", 0},
+    {"dry-run", OPTION_DRY_RUN, NULL, 0, "failover, failback, resync: only show what would be done",
+     0},
     {"end", OPTION_END, NULL, 0, "drill: remove the group's drills", 0},
     {"exec", OPTION_EXEC, "COMMAND", 0, "drill: test it with that shell command", 0},
-    {"yes", OPTION_YES, NULL, 0, "adopt, failover: do not ask", 0},
+    {"yes", OPTION_YES, NULL, 0, "adopt, failover, failback, resync: do not ask", 0},
     {0},
 };
 
@@ -194,8 +213,18 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
     if (command->takes_many && !arguments->group + !arguments->policy + !arguments->all != 2) {
         argp_error(state, "%s: a group, --policy or --all, and only one of them", command->name);
     }
-    if ((arguments->policy || arguments->all || arguments->dry_run) && !command->takes_many) {
-        argp_error(state, "%s: has no --policy, no --all and no --dry-run", command->name);
+    if ((arguments->policy || arguments->all) && !command->takes_many) {
+        argp_error(state, "%s: has no --policy and no --all", command->name);
+    }
+    if (arguments->dry_run && !command->takes_dry_run) {
+        argp_error(state, "%s: has no --dry-run", command->name);
+    }
+    if (command->needs_from && !arguments->from) {
+        argp_error(state, "%s: --from which site? Its data stays, this site's is given up",
+                   command->name);
+    }
+    if (arguments->from && !command->needs_from) {
+        argp_error(state, "%s: has no --from", command->name);
     }
     if ((arguments->end || arguments->exec) && !command->drills) {
         argp_error(state, "%s: has no --end and no --exec", command->name);
@@ -275,6 +304,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_EXEC:
         arguments->exec = value;
         return 0;
+    case OPTION_FROM:
+        arguments->from = value;
+        return 0;
     case OPTION_DRY_RUN:
         arguments->dry_run = true;
         return 0;
@@ -312,6 +344,7 @@ static const struct argp parser = {
     .args_doc = "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP\n"
                 "verify GROUP\ndoctor\nadopt GROUP\nfailover GROUP\nfailover "
                 "--policy=POLICY\nfailover --all\n"
+                "failback GROUP\nresync --from=SITE GROUP\n"
                 "drill GROUP\ndrill --end GROUP\nhistory GROUP",
     .doc = "Ask and steer the Farshore daemon of this site.\v"
            "GROUP is a group's name or UUID. Exit status: 0 done, 1 failed, 2 usage, 3 refused and "
@@ -350,6 +383,9 @@ static json_t *make_request(const struct arguments *arguments)
     }
     if (request && arguments->policy) {
         json_object_set_new(request, "policy", json_string(arguments->policy));
+    }
+    if (request && arguments->from) {
+        json_object_set_new(request, "from", json_string(arguments->from));
     }
     if (request && arguments->all) {
         json_object_set_new(request, "all", json_true());

@@ -84,6 +84,59 @@ void fs_show_failover(const json_t *result, FILE *out)
     }
 }
 
+static void show_follow_plan(const json_t *plan, FILE *out)
+{
+    size_t i;
+    json_t *text;
+
+    if (*string_of(plan, "nothing_to_do")) {
+        fprintf(out, "%s: nothing is done: %s\n", string_of(plan, "group"),
+                string_of(plan, "nothing_to_do"));
+        return;
+    }
+    fprintf(out, "%s (%s, term %.0f), at this site:\n", string_of(plan, "group"),
+            string_of(plan, "role"), number_of(plan, "term"));
+    json_array_foreach(json_object_get(plan, "steps"), i, text)
+    {
+        fprintf(out, "  %s\n", json_string_value(text));
+    }
+    json_array_foreach(json_object_get(plan, "volumes"), i, text)
+    {
+        fprintf(out, "  volume %s is not writable here from then on\n", json_string_value(text));
+    }
+}
+
+static void show_follow_outcome(const json_t *group, FILE *out)
+{
+    const json_t *point = json_object_get(group, "recovery_point");
+    char wire[FS_TEXT_SIZE], written[FS_TEXT_SIZE], moment[FS_TEXT_SIZE];
+
+    fprintf(out, "%s: %s: %s\n", string_of(group, "group"), string_of(group, "outcome"),
+            string_of(group, "message"));
+    if (point) {
+        fprintf(out, "  point %s of %s is here; received: %s, written: %s\n",
+                string_of(point, "name"),
+                fs_text_moment(number_of(point, "taken_timestamp"), moment),
+                fs_text_bytes(number_of(group, "wire_bytes"), wire),
+                fs_text_bytes(number_of(group, "written_bytes"), written));
+    }
+}
+
+void fs_show_follow(const json_t *result, FILE *out)
+{
+    size_t i;
+    json_t *group;
+
+    json_array_foreach(json_object_get(result, "plan"), i, group)
+    {
+        show_follow_plan(group, out);
+    }
+    json_array_foreach(json_object_get(result, "groups"), i, group)
+    {
+        show_follow_outcome(group, out);
+    }
+}
+
 void fs_show_operation_progress(const json_t *progress, FILE *out)
 {
     if (number_of(progress, "total") > 1) {

@@ -116,6 +116,14 @@
     X("drill.ready", SITE, "the drill is stored as ready, nobody was told")                        \
     X("drill.removed", SITE, "one image of a drill that ends is removed")                          \
     X("drill.forget", SITE, "all are removed, the drill is still listed")                          \
+    X("follow.held", SOURCE, "this site is to yield: its images are held, nothing has changed")    \
+    X("follow.store", SOURCE, "what only this site has is kept, the record says nothing of it")    \
+    X("follow.stored", SOURCE, "the record says secondary, and following")                         \
+    X("follow.stamped", SOURCE, "one image is stamped as secondary")                               \
+    X("follow.marked", SOURCE, "one image is marked: a successor may believe it")                  \
+    X("follow.done", SOURCE, "the record is following no more, the images are not parked")         \
+    X("demote.held", SOURCE, "a relocation holds the images, nothing is proved")                   \
+    X("demote.marked", SOURCE, "one image holds the last point, and is marked")                    \
     X("supersede.store", SOURCE, "a higher term was heard of: not stored yet")                     \
     X("supersede.stored", SOURCE, "the record says superseded")
 

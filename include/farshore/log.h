@@ -86,6 +86,8 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_OPERATION, "operation", FS_LOG_NOTICE,                                                 \
       "an operation on a group came to a step; the log of the group has it too")                   \
     X(FS_EV_PROMOTED, "promoted", FS_LOG_NOTICE, "this site is primary for a group from now on")   \
+    X(FS_EV_FOLLOWING, "following", FS_LOG_NOTICE,                                                 \
+      "this site was primary for a group and is the peer's secondary from now on")                 \
     X(FS_EV_HOOK_STARTED, "hook_started", FS_LOG_NOTICE, "a command of the policy's hooks runs")   \
     X(FS_EV_HOOK_OUTPUT, "hook_output", FS_LOG_INFO, "a line that a hook printed")                 \
     X(FS_EV_HOOK_DONE, "hook_done", FS_LOG_NOTICE, "a hook ended with status 0")                   \

@@ -64,6 +64,18 @@ typedef void fs_drill_fn(void *arg, const struct fs_drill *drill, const struct f
 typedef void fs_drills_fn(void *arg, const struct fs_drill *drills, size_t count,
                           const struct fs_error *err);
 
+/* --- roles ------------------------------------------------------------------------------------ */
+
+struct fs_follow_request {
+    struct fs_term term; /* the other site's, in which it is primary */
+    bool compare;        /* find the difference by digests, with or without a common point */
+};
+
+/* record is moved out, as it is stored; kept: images of which something was kept in a snapshot
+ * farshore.left.*. */
+typedef void fs_follow_fn(void *arg, struct fs_record *record, size_t kept,
+                          const struct fs_error *err);
+
 struct fs_operator_ops {
     /*
      * Carry a stored promotion (record->promotion.present) to its end: the images get exactly the
@@ -74,6 +86,26 @@ struct fs_operator_ops {
      */
     void (*promote)(struct fs_operator *storage, struct fs_record *record, struct fs_doing *doing,
                     fs_sink_record_fn *done, void *arg);
+
+    /*
+     * This site, which was primary, becomes the secondary of the other one (request; read during
+     * the call), or a following that the record knows of is carried on: nobody uses the images any
+     * more (-EBUSY names who does, and nothing has changed), what they hold beyond the newest point
+     * is kept, and they are parked. record is moved in.
+     */
+    void (*follow)(struct fs_operator *storage, struct fs_record *record,
+                   const struct fs_follow_request *request, struct fs_doing *doing,
+                   fs_follow_fn *done, void *arg);
+    /*
+     * The record, stored as demoted, is moved in: park the images where nobody uses them and they
+     * hold just what the newest point does; -EBUSY, -EUCLEAN otherwise. A failure leaves some
+     * parked: promote, with the record primary again, lets go of them.
+     */
+    void (*demote)(struct fs_operator *storage, struct fs_record *record, struct fs_doing *doing,
+                   fs_sink_record_fn *done, void *arg);
+    /* Is any member open at a client? -EBUSY (transient) names one. record is copied. */
+    void (*unused)(struct fs_operator *storage, const struct fs_record *record,
+                   struct fs_doing *doing, fs_sink_io_fn *done, void *arg);
 
     /* Append text (copied, at most FS_HISTORY_TEXT_MAX) to the group's log, durably. */
     void (*log)(struct fs_operator *storage, const struct fs_uuid *group, const char *text,

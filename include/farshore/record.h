@@ -78,6 +78,25 @@ struct fs_record_promotion {
     struct fs_uuid point; /* whose content the images get */
 };
 
+/*
+ * This site was primary and yields to the other one: it is secondary already (or is being promoted
+ * again), and its images are still to be taken from their users (snapshot/follow.c).
+ */
+struct fs_record_following {
+    bool present;
+    struct fs_term from; /* in which this site was primary: what is kept aside is named by it */
+};
+
+/*
+ * A relocation has promised the next term to the other site: beside the role demoted. From here on
+ * forward only; see daemon/relocate.c.
+ */
+struct fs_record_grant {
+    bool present;
+    struct fs_term term;  /* that the other site takes */
+    struct fs_uuid point; /* which both sites' images hold */
+};
+
 struct fs_record {
     uint64_t version; /* of the stored object; 0: never stored */
     struct fs_uuid group;
@@ -97,6 +116,8 @@ struct fs_record {
     struct fs_record_point *points; /* owned; ascending seq */
     struct fs_record_incoming incoming;
     struct fs_record_promotion promotion;
+    struct fs_record_following following;
+    struct fs_record_grant grant;
     /* Newest committed point: the moment until which the group is known unchanged; it is stored
      * apart from the record (batched over groups) and merged in on load. */
     int64_t current_until_ns;
@@ -148,5 +169,13 @@ void fs_record_raise_term(struct fs_record *record, const struct fs_uuid *site);
  * there are, and the members are the volumes of the promotion's point, where it has one.
  */
 void fs_record_become_primary(struct fs_record *record);
+/*
+ * Secondary of the other site from now on, in its term, and following. Points that the other site
+ * may not have are let go; a relocation has ended.
+ */
+void fs_record_become_secondary(struct fs_record *record, const struct fs_term *term);
+/* The next transfer finds the difference by digests, whether or not there is a common point: an
+ * operator said so, and it has not begun. Or one that does so is incoming. */
+bool fs_record_is_resync(const struct fs_record *record);
 
 #endif

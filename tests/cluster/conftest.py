@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from harness import content, wait_for  # noqa: E402
 from harness.daemon import STOP_S, DaemonPair  # noqa: E402
+from harness.linked import Linked  # noqa: E402
 from harness.site import POOLS, Site, lab  # noqa: E402
 from harness.writer import Writer  # noqa: E402
 
@@ -96,6 +97,19 @@ def daemons(east, west, workdir):
             pair.kill()
             for daemon in pair:  # pytest shows it where the test failed
                 print(f"--- log of {daemon.site.name}", daemon.log(100), sep="\n")
+
+
+@pytest.fixture
+def linked(daemons, east, west):
+    """linked(...) makes a Linked; its proxy ends with the test."""
+    made = []
+
+    def make(**options):
+        made.append(Linked(daemons, east, west, **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
 
 
 def check_end(pair, east, west):

@@ -24,7 +24,7 @@ from harness.daemon import CommandFailed, DaemonPair, program
 LABEL = "farshore.io/policy"
 POLICY = {"group_by": "app", "retain": {"latest": 1}}
 EVERY_TIME = ("commit.",)
-OPERATIONS = ("promote.", "supersede.", "drill.")  # test_crash_operations.py
+OPERATIONS = ("promote.", "supersede.", "drill.", "follow.", "demote.")  # test_crash_operations.py
 ROTATING = 8
 LARGE = 72 * MIB  # positions are made durable every 32 MiB
 HEAL_S = 60

@@ -12,9 +12,10 @@ import subprocess
 import tempfile
 
 import pytest
+import rbd
 from harness import MIB, content, wait_for
 from harness.daemon import DaemonPair, program
-from test_crash_matrix import catalogue
+from test_crash_matrix import OPERATIONS, catalogue
 
 LABEL = "farshore.io/policy"
 SELECT = {"select": {"labels": f"{LABEL}=gold"}, "group_by": "app", "interval": "1h"}
@@ -25,13 +26,13 @@ SOURCES = ("supersede.",)
 
 
 def chosen():
-    steps = [name for name, _ in catalogue() if name.startswith(("promote.", "supersede.", "drill."))]
+    steps = [name for name, _ in catalogue() if name.startswith(OPERATIONS)]
     seed = int(os.environ.get("FARSHORE_SEED") or random.SystemRandom().randrange(1 << 32))
     if os.environ.get("FARSHORE_CRASH_STEPS") == "all":
         return steps, seed
     # The ones around the two writes that matter every time, of the others some.
     always = [s for s in steps if s in ("promote.restored", "promote.primary", "supersede.store",
-                                        "drill.cloned")]
+                                        "drill.cloned", "follow.stored", "follow.marked")]
     others = [s for s in steps if s not in always]
     return always + random.Random(seed).sample(others, min(2, len(others))), seed
 
@@ -132,6 +133,46 @@ def check_drill(pair, east, west, group, names, step):
     assert [g["name"] for g in pair.west.status()["groups"] if group in g["name"]] == [group]
 
 
+def check_failback(pair, east, west, group, names, step):
+    """The old primary ends as the secondary, with what it alone had kept aside, whatever it died
+    of; and the next point is the same at both sites."""
+    out, said = failover(pair.west, group).communicate(timeout=60)
+    assert json.loads(out)["groups"][0]["outcome"] == "promoted", said
+    in_role(pair.east, group, "superseded")
+    with east.image(names[0]) as image:
+        image.write(b"only" * 1024, 0)
+    before = head(east, names[0])
+    with west.image(names[1]) as image:
+        image.write(b"west" * 1024, 0)
+    pair.east.fault.write_text(step)
+    asked = farshore(pair.east, "failback", "--yes", group)
+    killed(pair.east, step)
+    asked.communicate(timeout=60)
+    pair.east.start()
+    wait_for(lambda: pair.east.group(group), 20, "east has read its records")
+    wait_for(lambda: pair.east.status()["peers"][0]["up"], 40, "the session is up again")
+    if pair.east.group(group)["role"] == "superseded":
+        assert step in ("follow.held", "follow.store")  # nothing was stored: asked again
+        asked = farshore(pair.east, "failback", "--yes", group)
+        _, said = asked.communicate(timeout=100)
+        assert asked.returncode == 0, said
+    in_role(pair.east, group, "secondary")
+
+    def arrived():
+        return pair.east.committed(group)[-1]["term"] == 2
+    wait_for(arrived, 60, lambda: f"a point of west's comes: {pair.west.group(group)}\n"
+                                  f"{pair.west.log(20)}")
+    point = pair.east.committed(group)[-1]
+    there = wait_for(lambda: next((p for p in pair.west.committed(group)
+                                   if p["id"] == point["id"]), None), 20, "it is settled at west")
+    content.same_point((west, there), (east, point))
+    with east.image(names[0], read_only=True) as image:
+        left = [s["name"] for s in image.list_snaps() if s["name"].startswith("farshore.left.1.")]
+    assert len(left) == 1
+    with east.ioctx() as io, rbd.Image(io, names[0], snapshot=left[0]) as image:
+        assert hashlib.sha256(image.read(0, image.size())).hexdigest() == before
+
+
 def killed(victim, step):
     wait_for(lambda: not victim.fault.exists(), 60, lambda: f"{step} is passed:\n{victim.log(30)}",
              every_s=0.02)
@@ -179,6 +220,11 @@ def test_killed_at(shared, clusters, step):
             check_drill(pair, east, west, group, names, step)
             for name in names:
                 east.unlabel(name, LABEL)
+            return
+        if step.startswith("follow."):
+            check_failback(pair, east, west, group, names, step)
+            for name in names:
+                west.unlabel(name, LABEL)
             return
         point = pair.west.committed(group)[-1]
         exact = {}

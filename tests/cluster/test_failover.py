@@ -3,57 +3,18 @@
 exactly the newest point, are writable and nobody else's, and the old primary is superseded at the
 first contact. Nothing of the other site is needed, and nothing there is changed."""
 import contextlib
-import hashlib
 import json
 import os
 import signal
-import subprocess
 import threading
 
 import pytest
 import rbd
-from harness import MIB, content, wait_for
-from harness.daemon import CommandFailed, program
-from harness.proxy import Proxy
+from harness import MIB, wait_for
+from harness.daemon import CommandFailed
+from harness.linked import (GROUP, NAMES, SIZE, at_point, becomes, cut_off, failover, farshore,
+                            head, role)
 from harness.site import lab
-
-GOLD = {"farshore.io/policy": "gold"}
-SELECT = {"select": {"labels": "farshore.io/policy=gold"}, "group_by": "app"}
-SIZE = 32 * MIB
-NAMES = ("root", "data")
-GROUP = "rbd/vm"
-
-
-def farshore(daemon, *arguments, answer="", timeout_s=120):
-    return subprocess.run([program("farshore"), "-S", daemon.config["control"], *arguments],
-                          input=answer, capture_output=True, text=True, timeout=timeout_s,
-                          check=False)
-
-
-def failover(daemon, *arguments):
-    """What the tool says about the one group that it promoted."""
-    done = farshore(daemon, "failover", "--yes", "-o", "json", *(arguments or (GROUP,)))
-    assert done.returncode == 0, done.stderr + daemon.log()
-    groups = json.loads(done.stdout)["groups"]
-    assert len(groups) == 1
-    return groups[0]
-
-
-def head(site, name):
-    with site.image(name, read_only=True) as image:
-        return image.size(), hashlib.sha256(image.read(0, image.size())).hexdigest()
-
-
-def at_point(site, daemon, point_name):
-    """(size, digest) of each volume at a point of the site's own."""
-    point = next(p for p in daemon.points(GROUP) if p["name"] == point_name)
-    found = {}
-    for volume in point["volumes"]:
-        with content.opened(site, volume) as image:
-            found[volume["image"]] = (image.size(),
-                                      hashlib.sha256(image.read(0, image.size())).hexdigest())
-    return found
-
 
 def check_given_to_users(site, daemon, names=NAMES):
     """Unlocked, nobody of ours on it, stamped as primary; and a write goes through at once."""
@@ -72,16 +33,6 @@ def check_given_to_users(site, daemon, names=NAMES):
     assert group["role"] == "primary" and stamp["term"] == 2
 
 
-def becomes(daemon, what, wanted):
-    """The group's role or state; a daemon that has just started does not know it yet."""
-    wait_for(lambda: (daemon.group(GROUP) or {}).get(what) == wanted, 40,
-             lambda: f"{GROUP}: {what} {wanted}: {daemon.group(GROUP)}\n{daemon.log(20)}")
-
-
-def role(daemon, wanted):
-    becomes(daemon, "role", wanted)
-
-
 def takes_points(daemon):
     """In the new term."""
     def taken():
@@ -93,62 +44,6 @@ def takes_points(daemon):
         return False
     wait_for(taken, 40, lambda: f"a point is taken: {daemon.group(GROUP)}\n{daemon.log(20)}",
              every_s=0.5)
-
-
-class Linked:
-    """A pair of daemons with a proxy between them, and a group of two volumes."""
-
-    def __init__(self, daemons, east, west, **options):
-        self.sites = east, west
-        for i, name in enumerate(NAMES):
-            east.create(name, SIZE, labels={**GOLD, "app": "vm"})
-            east.fill(name, seed=i, ranges=((0, SIZE),))
-        policy = {"retain": {"latest": 3}, **SELECT, **options.pop("policy", {})}
-        self.pair = daemons(start=False, policies={"gold": policy}, **options)
-        self.pair.west.config["policies"]["gold"].update(policy)
-        self.pair.west.write_config()
-        self.proxy = Proxy(int(self.pair.west.config["listen"].rpartition(":")[2]))
-        self.pair.east.config["peers"]["west"]["endpoints"] = [f"127.0.0.1:{self.proxy.port}"]
-        self.pair.east.write_config()
-        self.pair.start()
-        self.pair.ready(GROUP)
-
-    def point(self, seed):
-        """One more recovery point with something in it."""
-        for name in NAMES:
-            self.sites[0].fill(name, seed=seed, ranges=((MIB * seed, MIB),))
-        self.pair.synced(GROUP)
-
-    def unfinished(self):
-        """A transfer that has written to west, and will not end: the first volume grows in it."""
-        east, west = self.sites
-        with east.image("root") as image:
-            image.resize(2 * SIZE)
-        east.fill("root", seed=77, ranges=((0, 2 * SIZE),))
-        east.fill("data", seed=78, ranges=((0, SIZE),))
-        self.proxy.slow(24 * MIB)
-        before = self.proxy.passed
-        self.pair.ask(GROUP)
-        wait_for(lambda: self.proxy.passed > before + 12 * MIB, 60, "a transfer is under way",
-                 every_s=0.005)
-        self.proxy.hold()
-        with west.image("root", read_only=True) as image:
-            assert image.size() == 2 * SIZE
-
-    def close(self):
-        self.proxy.close()
-
-
-@pytest.fixture
-def linked(daemons, east, west):
-    made = []
-
-    def make(**options):
-        made.append(Linked(daemons, east, west, **options))
-        return made[-1]
-    yield make
-    for one in made:
-        one.close()
 
 
 @contextlib.contextmanager
@@ -167,14 +62,6 @@ def paused(linked):
     finally:
         lab("continue", lab_dir, "east", "osd")
         os.kill(linked.pair.east.process.pid, signal.SIGCONT)
-
-
-@contextlib.contextmanager
-def cut_off(linked):
-    linked.proxy.refuse()
-    linked.proxy.cut()
-    yield
-    linked.proxy.heal()
 
 
 @contextlib.contextmanager

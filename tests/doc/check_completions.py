@@ -18,7 +18,9 @@ FLAGS = {
     "takes_wait": {"wait", "timeout"},
     "takes_point": {"point"},
     "drills": {"end", "exec"},
-    "takes_many": {"policy", "all", "dry-run"},
+    "takes_many": {"policy", "all"},
+    "takes_dry_run": {"dry-run"},
+    "needs_from": {"from"},
     "takes_watch": {"watch", "color"},
     "asks": {"yes"},
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations on groups in memory: the steps of snapshot/promote.c, without locks. */
+/* Operations on groups in memory: the steps of snapshot/promote.c and follow.c, without locks. */
 #include "tests/scenario/mem_private.h"
 
 #include <stddef.h>
@@ -19,6 +19,16 @@ bool mem_image_is_writable(const struct mem_image *image)
 bool mem_image_is_at(struct mem_image *image, uint64_t snap_id)
 {
     return mem_content_equal(&image->head, &mem_image_snap(image, snap_id)->content);
+}
+
+void mem_image_use(struct mem_image *image, bool in_use)
+{
+    image->in_use = in_use;
+}
+
+uint64_t mem_image_left(const struct mem_image *image)
+{
+    return image->left;
 }
 
 /* --- promote --------------------------------------------------------------------------------- */
@@ -73,6 +83,7 @@ static bool release(struct promote *op, const struct fs_record_point *point, con
 {
     for (size_t i = 0; i < point->n_contents; i++) {
         image_of(op, &point->contents[i])->released = true;
+        image_of(op, &point->contents[i])->believed = false;
         if (mem_pass(op->action.store, step)) {
             return false;
         }
@@ -134,6 +145,237 @@ static void operator_promote(struct fs_operator *operators, struct fs_record *re
     op->done = done;
     op->arg = arg;
     mem_start(store_of(operators), MEM_OP_PROMOTE, &op->action, promote_finish);
+}
+
+/* --- follow ---------------------------------------------------------------------------------- */
+
+struct follow {
+    struct mem_action action;
+    struct fs_record *record;
+    struct fs_follow_request request;
+    size_t kept;
+    fs_follow_fn *done;
+    void *arg;
+};
+
+static bool is_unused(struct mem_store *store, const struct fs_record *record, struct fs_error *err)
+{
+    for (size_t i = 0; i < record->n_volumes; i++) {
+        const struct mem_image *image = mem_store_find_ref(store, &record->volumes[i].volume.image);
+        if (!record->volumes[i].gone && image && image->in_use) {
+            fs_error_set(err, FS_ERR_TRANSIENT, EBUSY, "a client has %s open", image->ref.name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool holds_newest(struct mem_image *image, const struct fs_record *record,
+                         const struct fs_uuid *volume)
+{
+    const struct fs_record_point *newest = fs_record_newest_committed(record);
+    const struct fs_record_content *content =
+        newest ? fs_record_find_content(newest, volume) : NULL;
+
+    return content && mem_image_snap(image, content->snap_id) &&
+           mem_image_is_at(image, content->snap_id);
+}
+
+/* Keep what the images hold beyond the newest point, and say so in the record. */
+static void keep_aside(struct follow *op, bool compare)
+{
+    struct fs_record *record = op->record;
+    struct fs_record_incoming incoming = {
+        .positions = mem_alloc(FS_VOLUMES_MAX, sizeof(*incoming.positions))};
+    bool resync = compare || fs_record_is_resync(record);
+
+    for (size_t i = 0; i < record->n_volumes; i++) {
+        const struct fs_uuid *volume = &record->volumes[i].volume.uuid;
+        struct mem_image *image =
+            mem_store_find_ref(op->action.store, &record->volumes[i].volume.image);
+        if (record->volumes[i].gone || !image) {
+            continue;
+        }
+        uint64_t reach = 0;
+        for (size_t k = 0; record->incoming.present && k < record->incoming.n_positions; k++) {
+            if (fs_uuid_equal(&record->incoming.positions[k].volume, volume)) {
+                reach = record->incoming.positions[k].reach;
+            }
+        }
+        if (!image->believed && !holds_newest(image, record, volume)) {
+            struct fs_uuid id;
+            fs_uuid_random(&id);
+            reach = INT64_MAX;
+            if (!image->left || !mem_image_is_at(image, image->left)) {
+                image->left = mem_image_take_snap(image, &id);
+                mem_pass(op->action.store, "left.kept");
+            }
+        }
+        op->kept += reach > 0;
+        incoming.present = incoming.present || reach > 0;
+        incoming.positions[incoming.n_positions].volume = *volume;
+        incoming.positions[incoming.n_positions++].reach = reach;
+    }
+    fs_record_clear_incoming(record);
+    if (!incoming.present && !resync) {
+        free(incoming.positions);
+        return;
+    }
+    record->incoming = incoming;
+    record->incoming.present = true;
+    fs_uuid_random(&record->incoming.point.id);
+    if (resync) {
+        record->incoming.base = record->incoming.point.id;
+    }
+}
+
+static void follow_steps(struct follow *op)
+{
+    struct mem_store *store = op->action.store;
+    struct fs_record *record = op->record;
+
+    if (!record->following.present) {
+        fs_record_become_secondary(record, &op->request.term);
+    }
+    if (!is_unused(store, record, &op->action.err) || mem_pass(store, "follow.held")) {
+        return;
+    }
+    keep_aside(op, op->request.compare);
+    if (store->crashed || mem_pass(store, "follow.store") ||
+        mem_record_store(store, record, &op->action.err) < 0 || mem_pass(store, "follow.stored")) {
+        return;
+    }
+    for (size_t i = 0; i < record->n_volumes; i++) {
+        struct mem_image *image = mem_store_find_ref(store, &record->volumes[i].volume.image);
+        if (record->volumes[i].gone || !image) {
+            continue;
+        }
+        image->owner = record->group;
+        image->released = false;
+        if (mem_pass(store, "follow.stamped")) {
+            return;
+        }
+        image->believed = true;
+        if (mem_pass(store, "follow.marked")) {
+            return;
+        }
+    }
+    record->following = (struct fs_record_following){0};
+    if (mem_record_store(store, record, &op->action.err) == 0) {
+        (void)mem_pass(store, "follow.done");
+    }
+}
+
+static void follow_finish(struct mem_action *action)
+{
+    struct follow *op = (struct follow *)action;
+
+    if (!fs_error_is_set(&action->err)) {
+        follow_steps(op);
+        mem_died(action);
+    }
+    if (fs_error_is_set(&action->err)) { /* what is stored counts */
+        struct fs_record *stored = mem_store_load(action->store, &op->record->group);
+        fs_record_free(op->record);
+        op->record = stored;
+    }
+    op->done(op->arg, op->record, op->kept, fs_error_is_set(&action->err) ? &action->err : NULL);
+    free(op);
+}
+
+static void operator_follow(struct fs_operator *operators, struct fs_record *record,
+                            const struct fs_follow_request *request, struct fs_doing *doing,
+                            fs_follow_fn *done, void *arg)
+{
+    struct follow *op = mem_alloc(1, sizeof(*op));
+
+    atomic_store(&doing->what, "following in memory");
+    op->record = record;
+    op->request = *request;
+    op->done = done;
+    op->arg = arg;
+    mem_start(store_of(operators), MEM_OP_FOLLOW, &op->action, follow_finish);
+}
+
+/* --- demote ---------------------------------------------------------------------------------- */
+
+struct demote {
+    struct mem_action action;
+    struct fs_record *record;
+    fs_sink_record_fn *done;
+    fs_sink_io_fn *looked; /* only to look whether the images are unused */
+    void *arg;
+};
+
+static void demote_steps(struct demote *op)
+{
+    struct mem_store *store = op->action.store;
+    struct fs_record *record = op->record;
+
+    if (!is_unused(store, record, &op->action.err) || op->looked ||
+        mem_pass(store, "demote.held")) {
+        return;
+    }
+    for (size_t i = 0; i < record->n_volumes; i++) {
+        struct mem_image *image = mem_store_find_ref(store, &record->volumes[i].volume.image);
+        if (record->volumes[i].gone || !image) {
+            continue;
+        }
+        if (!holds_newest(image, record, &record->volumes[i].volume.uuid)) {
+            fs_error_set(&op->action.err, FS_ERR_PERMANENT, EUCLEAN, "%s was written to",
+                         image->ref.name);
+            return;
+        }
+        image->owner = record->group;
+        image->released = false;
+        image->believed = true;
+        if (mem_pass(store, "demote.marked")) {
+            return;
+        }
+    }
+}
+
+static void demote_finish(struct mem_action *action)
+{
+    struct demote *op = (struct demote *)action;
+    const struct fs_error *err;
+
+    if (!fs_error_is_set(&action->err)) {
+        demote_steps(op);
+        mem_died(action);
+    }
+    err = fs_error_is_set(&action->err) ? &action->err : NULL;
+    if (op->looked) {
+        op->looked(op->arg, err);
+        fs_record_free(op->record);
+    } else {
+        op->done(op->arg, op->record, err);
+    }
+    free(op);
+}
+
+static void operator_demote(struct fs_operator *operators, struct fs_record *record,
+                            struct fs_doing *doing, fs_sink_record_fn *done, void *arg)
+{
+    struct demote *op = mem_alloc(1, sizeof(*op));
+
+    (void)doing;
+    op->record = record;
+    op->done = done;
+    op->arg = arg;
+    mem_start(store_of(operators), MEM_OP_DEMOTE, &op->action, demote_finish);
+}
+
+static void operator_unused(struct fs_operator *operators, const struct fs_record *record,
+                            struct fs_doing *doing, fs_sink_io_fn *done, void *arg)
+{
+    struct demote *op = mem_alloc(1, sizeof(*op));
+
+    (void)doing;
+    op->record = fs_record_copy(record);
+    op->looked = done;
+    op->arg = arg;
+    mem_start(store_of(operators), MEM_OP_UNUSED, &op->action, demote_finish);
 }
 
 /* --- the log --------------------------------------------------------------------------------- */
@@ -243,6 +485,9 @@ static void operator_drills(struct fs_operator *operators, fs_drills_fn *done, v
 
 const struct fs_operator_ops mem_operator_ops = {
     .promote = operator_promote,
+    .follow = operator_follow,
+    .demote = operator_demote,
+    .unused = operator_unused,
     .log = operator_log,
     .history = operator_history,
     .drill = operator_drill,

@@ -53,6 +53,9 @@ struct mem_image {
     uint64_t generation;        /* one more with each change */
     struct fs_uuid owner;       /* the stamp: group; zero: not ours */
     bool released;              /* the stamp: primary, and nobody holds it */
+    bool in_use;                /* by a client of its users */
+    bool believed;              /* held or parked, and it holds what the record says */
+    uint64_t left;              /* the newest snapshot of what was kept aside; 0: none */
     size_t n_snaps;
     struct mem_snap **snaps;
     struct mem_image *next;

@@ -315,9 +315,11 @@ static enum fs_refusal accept_offer(struct sink_open *op, struct fs_sink_open_re
     if (result->committed) {
         return FS_REFUSE_NONE;
     }
-    bool gone = !choose_base(record, offer, &result->base);
-    if (gone && (!op->admission->compare ||
-                 !same_term(&fs_record_newest_committed(record)->point.term, &offer->term))) {
+    bool resync = fs_record_is_resync(record);
+    bool gone = !choose_base(record, offer, &result->base) || resync;
+    if (gone && !resync &&
+        (!op->admission->compare ||
+         !same_term(&fs_record_newest_committed(record)->point.term, &offer->term))) {
         fs_error_set(&op->action.err, FS_ERR_CONFIG, ENOENT, "no point in common");
         return FS_REFUSE_NO_BASE;
     }

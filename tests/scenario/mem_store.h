@@ -65,6 +65,10 @@ void mem_image_scribble(struct mem_image *image, uint64_t offset, uint64_t lengt
 /* May its users write to it? True for an image that is stamped as primary, and for one without a
  * stamp; not while an operation or a transfer holds it, nor when it is parked. */
 bool mem_image_is_writable(const struct mem_image *image);
+/* A client has it open for writing, or no more. */
+void mem_image_use(struct mem_image *image, bool in_use);
+/* The snapshot of what a site that yielded kept aside; 0: none. */
+uint64_t mem_image_left(const struct mem_image *image);
 /* Does the head hold exactly what the snapshot does? */
 bool mem_image_is_at(struct mem_image *image, uint64_t snap_id);
 /* Bytes that the head really holds, in blocks of 4 KiB: what a hole saves. */
@@ -107,6 +111,9 @@ enum mem_op {
     MEM_OP_NOTE_CURRENT,
     MEM_OP_RECOVER,
     MEM_OP_PROMOTE,
+    MEM_OP_FOLLOW,
+    MEM_OP_DEMOTE,
+    MEM_OP_UNUSED,
     MEM_OP_LOG,
     MEM_OP_COUNT,
 };

@@ -186,7 +186,7 @@ static void found_group(struct pair_site *site, const char *name, struct fs_foun
         char image[FS_IMAGE_NAME_SIZE];
         (void)snprintf(image, sizeof(image), "%s-%u", name, i);
         struct mem_image *at = mem_store_find(site->store, "rbd", image);
-        if (!at || (site == &site->pair->west && !mem_image_is_writable(at))) {
+        if (!at || !mem_image_is_writable(at)) {
             break;
         }
         mem_image_volume(at, &found->volumes[found->n_volumes++]);

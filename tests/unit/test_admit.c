@@ -185,6 +185,13 @@ static void test_base_that_is_gone_is_told_from_histories_that_parted(void **sta
     offer.term = (struct fs_term){.number = 7, .site = uuid_of(2)};
     assert_int_equal(fs_admit_base(record, &offer, &base, &gone, &refusal, NULL), -ENOENT);
     assert_null(base);
+
+    /* An operator said so: a resync is stored as a transfer that is its own base. */
+    record->incoming.present = true;
+    record->incoming.point.id = record->incoming.base = uuid_of(77);
+    assert_int_equal(fs_admit_base(record, &offer, &base, &gone, &refusal, NULL), 0);
+    assert_true(gone);
+    assert_null(base);
     fs_record_free(record);
 }
 

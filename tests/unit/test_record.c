@@ -92,6 +92,10 @@ static struct fs_record *full_record(void)
     record->incoming.positions[1].position.offset = 4096;
     record->incoming.positions[1].position.chain.b[3] = 7;
     record->promotion = (struct fs_record_promotion){.present = true, .point = uuid_of(5)};
+    record->following =
+        (struct fs_record_following){.present = true, .from = {.number = 2, .site = uuid_of(202)}};
+    record->grant = (struct fs_record_grant){
+        .present = true, .term = {.number = 4, .site = uuid_of(201)}, .point = uuid_of(4)};
     return record;
 }
 
@@ -180,6 +184,11 @@ static void assert_same(const struct fs_record *a, const struct fs_record *b)
     assert_same_points(a, b);
     assert_int_equal(a->promotion.present, b->promotion.present);
     assert_true(fs_uuid_equal(&a->promotion.point, &b->promotion.point));
+    assert_int_equal(a->following.present, b->following.present);
+    assert_true(fs_term_same(&a->following.from, &b->following.from));
+    assert_int_equal(a->grant.present, b->grant.present);
+    assert_true(fs_term_same(&a->grant.term, &b->grant.term));
+    assert_true(fs_uuid_equal(&a->grant.point, &b->grant.point));
     assert_int_equal(a->incoming.present, b->incoming.present);
     assert_same_point_id(&a->incoming.point, &b->incoming.point);
     assert_true(fs_uuid_equal(&a->incoming.base, &b->incoming.base));
@@ -598,9 +607,37 @@ static void test_codec_out_of_memory_is_an_error(void **state)
     fs_record_free(record);
 }
 
+static void test_become_secondary_lets_go_of_what_the_peer_may_not_have(void **state)
+{
+    (void)state;
+    struct fs_record *record = full_record();
+    const struct fs_term theirs = {.number = 9, .site = uuid_of(201)};
+    const struct fs_term ours = record->term;
+
+    fs_record_become_secondary(record, &theirs);
+    assert_int_equal(record->role, FS_ROLE_SECONDARY);
+    assert_true(fs_term_same(&record->term, &theirs));
+    assert_true(record->following.present && fs_term_same(&record->following.from, &ours));
+    assert_false(record->grant.present || record->incoming.present || record->paused);
+    for (size_t i = 0; i < record->n_points; i++) {
+        bool committed = record->points[i].point.seq % 4 == FS_POINT_COMMITTED;
+        assert_int_equal(record->points[i].state, committed ? FS_POINT_COMMITTED : FS_POINT_TAKING);
+    }
+    assert_false(fs_record_is_resync(record));
+
+    /* A number that was promised to the other site is never taken here. */
+    record->grant = (struct fs_record_grant){.present = true, .term = {12, uuid_of(201)}};
+    fs_record_raise_term(record, &ours.site);
+    assert_int_equal(record->term.number, 13);
+    fs_record_become_primary(record);
+    assert_false(record->grant.present || record->following.present);
+    fs_record_free(record);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_become_secondary_lets_go_of_what_the_peer_may_not_have),
         cmocka_unit_test(test_decode_gives_what_was_encoded),
         cmocka_unit_test(test_decode_gives_an_empty_record_back),
         cmocka_unit_test(test_decode_full_to_the_bounds),

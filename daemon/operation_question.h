@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A command that has begun operations and waits for what comes of them: what operation_commands.c
+ * shares with the commands of each kind of operation. LOOP only.
+ */
+#ifndef FARSHORE_DAEMON_OPERATION_QUESTION_H
+#define FARSHORE_DAEMON_OPERATION_QUESTION_H
+
+#include "daemon/operation.h"
+#include "daemon/operation_commands.h"
+
+struct target { /* a group that a command is about */
+    struct fs_uuid group;
+    uint64_t serial; /* of its operation; 0: there is none, message says why */
+    bool done;       /* there was nothing to do */
+    char message[512];
+    /* When the operation began, for what follows it: */
+    int64_t began_wall_ns;
+    uint64_t committed, failed_at;
+    uint64_t wire_bytes, written_bytes;
+};
+
+struct question_kind {
+    const char *operation; /* "failover" */
+    /* What came of it; result NULL: it was not begun. A new reference. */
+    json_t *(*outcome)(const struct fs_group *group, const struct target *target,
+                       const struct fs_operation_result *result);
+    /* NULL, or: is there something to wait for, now that the operation has gone well? */
+    bool (*waits)(const struct fs_group *group, const struct target *target);
+    /* Beside waits: is it there? */
+    bool (*reached)(const struct fs_group *group, const struct target *target);
+};
+
+struct question {
+    struct fs_operation_commands *commands;
+    const struct question_kind *kind; /* NULL: the log is read, and ends with its answer */
+    struct fs_call *call;             /* NULL: the client has gone */
+    struct fs_uuid group;             /* of the log */
+    int64_t progress_ns;              /* boot: next */
+    size_t n_targets;
+    struct target *targets; /* owned */
+    struct question *next;
+};
+
+/* One that waits, with room for so many targets; NULL when out of memory, and the call is over. */
+struct question *fs_question_new(struct fs_operation_commands *commands, struct fs_call *call,
+                                 const struct question_kind *kind, size_t max_targets);
+/* The next target; the caller begins its operation. */
+struct target *fs_question_add(struct question *question, const struct fs_group *group);
+
+/* group, term, point where there is one, hooks: what all outcomes have. A new reference. */
+json_t *fs_question_outcome(const struct fs_group *group, const struct target *target,
+                            const struct fs_operation_result *result, const char *success);
+
+#endif
