@@ -262,9 +262,9 @@ static void do_verify(struct fs_commands *commands, struct fs_call *call, struct
 
 static bool known(const char *command)
 {
-    static const char *const names[] = {"status",  "points", "sync",     "pause",
-                                        "resume",  "adopt",  "verify",   "failover",
-                                        "history", "drill",  "failback", "resync"};
+    static const char *const names[] = {"status",   "points", "sync",     "pause",   "resume",
+                                        "adopt",    "verify", "failover", "history", "drill",
+                                        "failback", "resync", "relocate"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], command) == 0) {
@@ -307,6 +307,8 @@ void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request)
     } else if (strcmp(command, "failback") == 0 || strcmp(command, "resync") == 0) {
         fs_operation_commands_follow(commands->operations, call, request, group,
                                      strcmp(command, "resync") == 0);
+    } else if (strcmp(command, "relocate") == 0) {
+        fs_operation_commands_relocate(commands->operations, call, request, group);
     } else if (strcmp(command, "history") == 0) {
         fs_operation_commands_history(commands->operations, call, group);
     } else if (strcmp(command, "points") == 0) {

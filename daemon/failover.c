@@ -221,10 +221,10 @@ static void raised(void *arg, struct fs_record *record, const struct fs_error *e
     (void)snprintf(text, sizeof(text), "term %" PRIu64, group->record->term.number);
     fs_operation_log(group, "raised", &group->operation->id, group->operation->who, text);
     fs_terms_send_group(group);
-    if (group->record->role == FS_ROLE_PRIMARY) {
-        succeed(group);
-    } else {
+    if (group->record->promotion.present) {
         fs_operation_enter(group, PROMOTE);
+    } else {
+        succeed(group);
     }
 }
 
@@ -251,7 +251,12 @@ static void raise_term(struct fs_group *group)
         record->role = FS_ROLE_PROMOTING;
         record->promotion = (struct fs_record_promotion){.present = true, .point = point->point.id};
     } else {
+        bool parked = record->role == FS_ROLE_DEMOTED; /* a relocation had taken the images */
         fs_record_become_primary(record);
+        if (parked) {
+            record->promotion = (struct fs_record_promotion){
+                .present = true, .point = fs_record_newest_committed(record)->point.id};
+        }
     }
     fs_fault("promote.raise");
     ctx->source->ops->store(ctx->source, record, raised, group);

@@ -9,19 +9,6 @@
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
-static void add_text(json_t *list, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void add_text(json_t *list, const char *format, ...)
-{
-    char text[700];
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    json_array_append_new(list, fs_status_text(text));
-}
-
 static json_t *steps_json(const struct fs_group *group, bool compare)
 {
     const struct fs_record *record = group->record;
@@ -30,44 +17,28 @@ static json_t *steps_json(const struct fs_group *group, bool compare)
     json_t *list = json_array();
 
     if (record->role != FS_ROLE_SECONDARY) {
-        add_text(list,
-                 "waits until no client has the volumes open, and takes them from their users");
-        add_text(list,
-                 "keeps what only this site has in a snapshot farshore.left.%" PRIu64
-                 ".* of each such volume",
-                 record->term.number);
-        add_text(list, "becomes the secondary of %s", record->peer);
+        fs_question_text(
+            list, "waits until no client has the volumes open, and takes them from their users");
+        fs_question_text(list,
+                         "keeps what only this site has in a snapshot farshore.left.%" PRIu64
+                         ".* of each such volume",
+                         record->term.number);
+        fs_question_text(list, "becomes the secondary of %s", record->peer);
     }
     if (compare) {
-        add_text(list,
-                 "overwrites the volumes with what %s has: the difference is found by digests of "
-                 "their objects, and only that is shipped",
-                 record->peer);
+        fs_question_text(
+            list,
+            "overwrites the volumes with what %s has: the difference is found by digests of "
+            "their objects, and only that is shipped",
+            record->peer);
     } else if (newest) {
-        add_text(list,
-                 "takes the volumes back to the newest point that both sites have (this site's is "
-                 "%s), and receives what %s has written since",
-                 fs_point_snap_name(&newest->point, name), record->peer);
+        fs_question_text(
+            list,
+            "takes the volumes back to the newest point that both sites have (this site's is "
+            "%s), and receives what %s has written since",
+            fs_point_snap_name(&newest->point, name), record->peer);
     }
     return list;
-}
-
-static json_t *plan_of(const struct fs_group *group, bool compare)
-{
-    const struct fs_record *record = group->record;
-    json_t *volumes = json_array();
-    char spec[FS_IMAGE_SPEC_SIZE];
-
-    for (size_t i = 0; i < record->n_volumes; i++) {
-        if (!record->volumes[i].gone) {
-            json_array_append_new(
-                volumes, fs_status_text(fs_image_spec(&record->volumes[i].volume.image, spec)));
-        }
-    }
-    return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o}", "group", fs_status_text(record->name),
-                     "peer", record->peer, "role", fs_role_name(record->role), "term",
-                     (json_int_t)record->term.number, "volumes", volumes, "steps",
-                     steps_json(group, compare));
 }
 
 /* --- what came of it -------------------------------------------------------------------------- */
@@ -147,9 +118,9 @@ void fs_operation_commands_follow(struct fs_operation_commands *commands, struct
         return;
     }
     if (!yes) {
-        fs_call_finish(
-            call, FS_EXIT_OK,
-            json_pack("{s:i, s:[o]}", "schema_version", 1, "plan", plan_of(group, compare)));
+        fs_call_finish(call, FS_EXIT_OK,
+                       json_pack("{s:i, s:[o]}", "schema_version", 1, "plan",
+                                 fs_question_plan(group, steps_json(group, compare))));
         return;
     }
     struct question *question = fs_question_new(commands, call, compare ? &resync : &failback, 1);

@@ -57,6 +57,7 @@ struct fs_group {
     /* A term of the peer's that this site must yield to, or clashes with; not in the record yet. */
     struct fs_term heard;
     bool heard_pending;
+    enum fs_role peer_role; /* as it said last in this daemon's life */
 
     /* --- where we are primary --- */
     bool was_seen;     /* it was shown as ours: letting it go is news */

@@ -14,6 +14,7 @@
 #include "daemon/follow.h"
 #include "daemon/operation_log.h"
 #include "daemon/primary.h"
+#include "daemon/relocate.h"
 #include "farshore/log.h"
 
 #define RETRY_NS (1 * FS_SEC)
@@ -86,7 +87,11 @@ void fs_operation_failed(struct fs_group *group, const struct fs_error *err)
     }
     const char *label = fs_verdict_of_error(err, &verdict);
     fs_group_failed(group, label, &verdict, err);
-    fs_operation_finish(group, true, err->message);
+    if (operation->kind->give_up) {
+        operation->kind->give_up(group, err->message);
+    } else {
+        fs_operation_finish(group, true, err->message);
+    }
 }
 
 bool fs_operation_take_back(struct fs_group *group, struct fs_record *record,
@@ -192,8 +197,10 @@ static void resume(struct fs_group *group, int64_t now)
     if (!group->operation && group->phase == FS_PHASE_IDLE && now >= group->retry_ns) {
         if (group->record->promotion.present) {
             fs_failover_resume(group);
-        } else {
+        } else if (group->record->following.present) {
             fs_follow_resume(group);
+        } else {
+            fs_relocate_resume(group);
         }
     }
 }

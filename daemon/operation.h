@@ -22,6 +22,8 @@ struct fs_operation_kind {
     /* The first one stops what is under way for the group; it begins anew there where the site's
      * work stopped meanwhile. */
     const struct fs_operation_step *steps;
+    /* A step has failed for good. NULL: that ends the operation. */
+    void (*give_up)(struct fs_group *group, const char *message);
 };
 
 struct fs_operation {
@@ -31,6 +33,7 @@ struct fs_operation {
     char who[FS_WHO_SIZE];
     struct fs_uuid point;      /* that was asked for; zero: the newest */
     bool compare;              /* following: the difference is found by digests */
+    bool cancelled;            /* whoever asked went away */
     unsigned step;             /* of the kind's */
     int64_t began_ns, step_ns; /* boot: of the operation, of the step */
     int64_t retry_ns;          /* boot: not before */
@@ -40,6 +43,15 @@ struct fs_operation {
     const char *hook; /* the one that runs, all else being done; NULL */
     size_t n_hooks;   /* of fs_hooks_after, that were run or are not there */
     struct fs_operation_result result;
+
+    /* A relocation: */
+    bool answered; /* the peer has, to the newest question */
+    struct fs_move_answer answer;
+    unsigned rounds;     /* of shipping while the workload runs */
+    int64_t round_ns;    /* boot: since when */
+    bool taking;         /* the point that is shipped was taken in this round */
+    uint64_t failed_at;  /* the group's, when it was looked at last */
+    int64_t workload_ns; /* boot: the workload was stopped; 0: not yet */
 };
 
 /* The result of the operation where it is over; borrowed until the group's next one is. */

@@ -90,10 +90,18 @@ struct target *fs_question_add(struct question *question, const struct fs_group 
 void fs_operation_commands_gone(struct fs_operation_commands *commands, struct fs_call *call)
 {
     for (struct question *question = commands->questions; question; question = question->next) {
-        if (question->call == call) {
-            question->call = NULL; /* what has begun goes on */
-            return;
+        if (question->call != call) {
+            continue;
         }
+        question->call = NULL;
+        for (size_t i = 0; question->kind && question->kind->gone && i < question->n_targets; i++) {
+            struct fs_group *group =
+                fs_groups_find_uuid(commands->ctx->groups, &question->targets[i].group);
+            if (group) {
+                question->kind->gone(group, &question->targets[i]);
+            }
+        }
+        return;
     }
 }
 
@@ -201,6 +209,27 @@ static json_t *plan_of(const struct fs_group *group, const struct fs_record_poin
     (void)json_object_set_new(plan, "volumes", volumes_json(group, point));
     (void)json_object_set_new(plan, "peer_note", peer_json(group));
     return plan;
+}
+
+void fs_question_text(json_t *list, const char *format, ...)
+{
+    char text[700];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    json_array_append_new(list, fs_status_text(text));
+}
+
+json_t *fs_question_plan(const struct fs_group *group, json_t *steps)
+{
+    const struct fs_record *record = group->record;
+
+    return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o}", "group", fs_status_text(record->name),
+                     "peer", record->peer, "role", fs_role_name(record->role), "term",
+                     (json_int_t)record->term.number, "volumes", volumes_json(group, NULL), "steps",
+                     steps);
 }
 
 /* --- failover --------------------------------------------------------------------------------- */

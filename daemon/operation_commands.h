@@ -22,6 +22,9 @@ void fs_operation_commands_failover(struct fs_operation_commands *commands, stru
 /* `failback`, `resync` ("from"): of one group. Without "yes" only the plan. */
 void fs_operation_commands_follow(struct fs_operation_commands *commands, struct fs_call *call,
                                   const json_t *request, struct fs_group *group, bool compare);
+/* `relocate` ("to"): of one group. Without "yes" only the plan. */
+void fs_operation_commands_relocate(struct fs_operation_commands *commands, struct fs_call *call,
+                                    const json_t *request, struct fs_group *group);
 /* `history` */
 void fs_operation_commands_history(struct fs_operation_commands *commands, struct fs_call *call,
                                    const struct fs_group *group);

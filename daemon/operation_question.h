@@ -29,6 +29,8 @@ struct question_kind {
     bool (*waits)(const struct fs_group *group, const struct target *target);
     /* Beside waits: is it there? */
     bool (*reached)(const struct fs_group *group, const struct target *target);
+    /* Whoever asked went away. NULL: what has begun goes on. */
+    void (*gone)(struct fs_group *group, const struct target *target);
 };
 
 struct question {
@@ -51,5 +53,10 @@ struct target *fs_question_add(struct question *question, const struct fs_group 
 /* group, term, point where there is one, hooks: what all outcomes have. A new reference. */
 json_t *fs_question_outcome(const struct fs_group *group, const struct target *target,
                             const struct fs_operation_result *result, const char *success);
+
+/* A plan of steps, one text each (moved in), for the group's volumes. A new reference. */
+json_t *fs_question_plan(const struct fs_group *group, json_t *steps);
+/* Append a text to a list. */
+void fs_question_text(json_t *list, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

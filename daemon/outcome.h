@@ -20,9 +20,10 @@ struct fs_operation_result {
     char message[640];
     bool has_point; /* what follows is known: not where a site goes on from its heads */
     struct fs_point_id point;
-    int64_t taken_ns; /* wall */
-    int64_t loss_ns;  /* at most so much was not at this site when it was promoted */
-    int64_t took_ns;  /* without the hooks */
+    int64_t taken_ns;    /* wall */
+    int64_t loss_ns;     /* at most so much was not at this site when it was promoted */
+    int64_t took_ns;     /* without the hooks */
+    int64_t downtime_ns; /* of a relocation, from on.stop on; -1: not known */
     struct fs_hook_outcome hooks[FS_HOOKS_AFTER];
 };
 

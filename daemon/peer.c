@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "daemon/groups.h"
+#include "daemon/relocate.h"
 #include "daemon/replica.h"
 #include "daemon/terms.h"
 #include "farshore/log.h"
@@ -203,6 +204,26 @@ static void on_terms(void *arg, struct fs_session *session, const struct fs_term
     }
 }
 
+static void on_move(void *arg, struct fs_session *session, const struct fs_move *move)
+{
+    struct link *link = arg;
+
+    if (link->peer) {
+        fs_relocate_asked(link->peers->ctx->groups, link->peer->name, session, move);
+    }
+}
+
+static void on_move_answer(void *arg, struct fs_session *session,
+                           const struct fs_move_answer *answer)
+{
+    struct link *link = arg;
+
+    (void)session;
+    if (link->peer) {
+        fs_relocate_answered(link->peers->ctx->groups, link->peer->name, answer);
+    }
+}
+
 static void on_down(void *arg, struct fs_session *session, const struct fs_error *err)
 {
     struct link *link = arg;
@@ -310,6 +331,8 @@ static const struct fs_session_events session_events = {
     .current = on_current,
     .current_ack = on_current_ack,
     .terms = on_terms,
+    .move = on_move,
+    .move_answer = on_move_answer,
     .verify = on_verify,
     .digest_open = on_digest_open,
     .sooner = on_sooner,

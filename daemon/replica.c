@@ -66,6 +66,10 @@ static bool admit_role(struct fs_group *group, const struct fs_offer *offer,
                       "brain): nothing is applied",
                       record->term.number, offer->name);
     }
+    if (record->role == FS_ROLE_DEMOTED) {
+        return refuse(refusal, FS_REFUSE_BUSY, "%s is handing group %.200s over", site,
+                      offer->name);
+    }
     if (record->role == FS_ROLE_RECORD_LOST) {
         return refuse(refusal, FS_REFUSE_NOT_SECONDARY,
                       "%s is %s for group %.200s: it takes no points for it", site,

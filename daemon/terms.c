@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/operation.h"
 #include "daemon/operation_log.h"
 #include "daemon/peer.h"
 #include "daemon/primary.h"
@@ -105,6 +106,9 @@ void fs_terms_learn(struct fs_group *group, const struct fs_term *term)
     group->heard = *term;
     group->heard_pending = true;
     group->retry_ns = 0;
+    if (group->operation) { /* a relocation waits for it */
+        group->operation->retry_ns = 0;
+    }
     fs_primary_cancel(group);
     group->ctx->kick(group->ctx->hook_arg);
 }
@@ -137,6 +141,7 @@ void fs_terms_heard(struct fs_groups *groups, const char *peer, const struct fs_
         if (!group || strcmp(group->record->peer, peer) != 0) {
             continue;
         }
+        group->peer_role = entry->role;
         if (may_ship(entry->role)) {
             fs_terms_learn(group, &entry->term);
         } else {
@@ -205,7 +210,8 @@ void fs_terms_run(struct fs_groups *groups)
     for (size_t i = 0; ctx->source && i < groups->count; i++) {
         struct fs_group *group = groups->list[i];
 
-        if (!group->heard_pending || group->operation || group->phase != FS_PHASE_IDLE ||
+        bool yields = group->record->role == FS_ROLE_DEMOTED || group->record->following.present;
+        if (!group->heard_pending || group->operation || yields || group->phase != FS_PHASE_IDLE ||
             now < group->retry_ns) {
             continue;
         }

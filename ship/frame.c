@@ -46,6 +46,10 @@ const char *fs_frame_type_name(uint16_t type)
         return "CURRENT_ACK";
     case FS_FRAME_TERMS:
         return "TERMS";
+    case FS_FRAME_MOVE:
+        return "MOVE";
+    case FS_FRAME_MOVE_ANSWER:
+        return "MOVE_ANSWER";
     case FS_FRAME_VERIFY:
         return "VERIFY";
     case FS_FRAME_VERIFY_REPORT:

@@ -29,6 +29,8 @@ static enum place place_of(uint16_t type)
     case FS_FRAME_CURRENT:
     case FS_FRAME_CURRENT_ACK:
     case FS_FRAME_TERMS:
+    case FS_FRAME_MOVE:
+    case FS_FRAME_MOVE_ANSWER:
         return PLACE_CONTROL;
     case FS_FRAME_OFFER:
     case FS_FRAME_SEGMENT:
@@ -227,6 +229,28 @@ static int handle_terms(struct fs_session *session, const struct fs_frame *frame
     return 0;
 }
 
+static int handle_move(struct fs_session *session, const struct fs_frame *frame,
+                       struct fs_error *err)
+{
+    struct fs_move move;
+    int r = fs_move_decode(frame->payload, frame->length, &move, err);
+    if (r == 0 && session->events->move != NULL) {
+        session->events->move(session->arg, session, &move);
+    }
+    return r;
+}
+
+static int handle_move_answer(struct fs_session *session, const struct fs_frame *frame,
+                              struct fs_error *err)
+{
+    struct fs_move_answer answer;
+    int r = fs_move_answer_decode(frame->payload, frame->length, &answer, err);
+    if (r == 0 && session->events->move_answer != NULL) {
+        session->events->move_answer(session->arg, session, &answer);
+    }
+    return r;
+}
+
 static int handle_control(struct fs_session *session, const struct fs_frame *frame,
                           struct fs_error *err)
 {
@@ -246,6 +270,10 @@ static int handle_control(struct fs_session *session, const struct fs_frame *fra
         return handle_credit(session, frame, err);
     case FS_FRAME_TERMS:
         return handle_terms(session, frame, err);
+    case FS_FRAME_MOVE:
+        return handle_move(session, frame, err);
+    case FS_FRAME_MOVE_ANSWER:
+        return handle_move_answer(session, frame, err);
     default:
         return handle_current(session, frame, err);
     }

@@ -32,12 +32,13 @@ enum {
     OPTION_COLOR,
     OPTION_BANDWIDTH,
     OPTION_FROM,
+    OPTION_TO,
 };
 
 #define COMMANDS                                                                                   \
     "status, points, sync, pause, resume, verify, doctor, adopt, failover, failback, resync, "     \
     "drill "                                                                                       \
-    "or history"
+    "relocate, drill or history"
 
 struct arguments {
     const char *socket;
@@ -46,6 +47,7 @@ struct arguments {
     const char *point;
     const char *policy;
     const char *from; /* the site whose data stays */
+    const char *to;   /* the site that becomes primary */
     bool all;
     bool dry_run;
     bool end;
@@ -70,6 +72,7 @@ struct command {
     bool takes_many; /* a policy's groups, or all, in place of one */
     bool takes_dry_run;
     bool needs_from;
+    bool needs_to;
     bool takes_watch;
     bool waits; /* shows progress */
     bool asks;  /* the daemon says first what it would do; --yes skips the question */
@@ -149,6 +152,8 @@ static const struct command commands[] = {
      .asks = true, .show = show_follow},
     {"resync", .needs_group = true, .needs_from = true, .takes_output = true, .takes_dry_run = true,
      .waits = true, .asks = true, .show = show_follow},
+    {"relocate", .needs_group = true, .needs_to = true, .takes_output = true, .takes_dry_run = true,
+     .waits = true, .asks = true, .show = show_follow},
     {"drill", .needs_group = true, .takes_output = true, .takes_point = true, .drills = true,
      .show = show_drill},
     {"history", .needs_group = true, .takes_output = true, .show = show_history},
@@ -171,7 +176,9 @@ static const struct argp_option options[] = {
     {"socket", 'S', "PATH", 0,
      "The daemon's control socket (else FARSHORE_SOCKET, else " DEFAULT_SOCKET ")", 0},
     {"output", 'o', "FORMAT", 0,
-     "status, points, verify, failover, failback, resync, drill, history: table (default) or json",
+     "status, points, verify, failover, failback, resync, relocate, drill, history: table "
+     "(default) "
+     "or json",
      0},
     {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "sync --wait: wait no longer than that", 0},
@@ -183,11 +190,12 @@ static const struct argp_option options[] = {
     {"policy", OPTION_POLICY, "POLICY", 0, "failover: all groups of that policy", 0},
     {"all", OPTION_ALL, NULL, 0, "failover: all groups for which this site is secondary", 0},
     {"from", OPTION_FROM, "SITE", 0, "resync: the site whose data stays", 0},
-    {"dry-run", OPTION_DRY_RUN, NULL, 0, "failover, failback, resync: only show what would be done",
-     0},
+    {"to", OPTION_TO, "SITE", 0, "relocate: the site that becomes primary", 0},
+    {"dry-run", OPTION_DRY_RUN, NULL, 0,
+     "failover, failback, resync, relocate: only show what would be done", 0},
     {"end", OPTION_END, NULL, 0, "drill: remove the group's drills", 0},
     {"exec", OPTION_EXEC, "COMMAND", 0, "drill: test it with that shell command", 0},
-    {"yes", OPTION_YES, NULL, 0, "adopt, failover, failback, resync: do not ask", 0},
+    {"yes", OPTION_YES, NULL, 0, "adopt, failover, failback, resync, relocate: do not ask", 0},
     {0},
 };
 
@@ -221,6 +229,10 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
     }
     if (command->needs_from && !arguments->from) {
         argp_error(state, "%s: --from which site? Its data stays, this site's is given up",
+                   command->name);
+    }
+    if (!command->needs_to != !arguments->to) {
+        argp_error(state, command->needs_to ? "%s: --to which site?" : "%s: has no --to",
                    command->name);
     }
     if (arguments->from && !command->needs_from) {
@@ -307,6 +319,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_FROM:
         arguments->from = value;
         return 0;
+    case OPTION_TO:
+        arguments->to = value;
+        return 0;
     case OPTION_DRY_RUN:
         arguments->dry_run = true;
         return 0;
@@ -344,7 +359,7 @@ static const struct argp parser = {
     .args_doc = "status [GROUP]\npoints GROUP\nsync GROUP\npause GROUP\nresume GROUP\n"
                 "verify GROUP\ndoctor\nadopt GROUP\nfailover GROUP\nfailover "
                 "--policy=POLICY\nfailover --all\n"
-                "failback GROUP\nresync --from=SITE GROUP\n"
+                "failback GROUP\nresync --from=SITE GROUP\nrelocate --to=SITE GROUP\n"
                 "drill GROUP\ndrill --end GROUP\nhistory GROUP",
     .doc = "Ask and steer the Farshore daemon of this site.\v"
            "GROUP is a group's name or UUID. Exit status: 0 done, 1 failed, 2 usage, 3 refused and "
@@ -386,6 +401,9 @@ static json_t *make_request(const struct arguments *arguments)
     }
     if (request && arguments->from) {
         json_object_set_new(request, "from", json_string(arguments->from));
+    }
+    if (request && arguments->to) {
+        json_object_set_new(request, "to", json_string(arguments->to));
     }
     if (request && arguments->all) {
         json_object_set_new(request, "all", json_true());

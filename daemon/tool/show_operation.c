@@ -86,6 +86,7 @@ void fs_show_failover(const json_t *result, FILE *out)
 
 static void show_follow_plan(const json_t *plan, FILE *out)
 {
+    char downtime[FS_TEXT_SIZE];
     size_t i;
     json_t *text;
 
@@ -104,6 +105,10 @@ static void show_follow_plan(const json_t *plan, FILE *out)
     {
         fprintf(out, "  volume %s is not writable here from then on\n", json_string_value(text));
     }
+    if (json_object_get(plan, "downtime_seconds")) {
+        fprintf(out, "  downtime: about %s, and what the workload takes to stop and start\n",
+                fs_text_duration(number_of(plan, "downtime_seconds"), downtime));
+    }
 }
 
 static void show_follow_outcome(const json_t *group, FILE *out)
@@ -113,6 +118,10 @@ static void show_follow_outcome(const json_t *group, FILE *out)
 
     fprintf(out, "%s: %s: %s\n", string_of(group, "group"), string_of(group, "outcome"),
             string_of(group, "message"));
+    if (json_object_get(group, "downtime_seconds")) {
+        fprintf(out, "  downtime: %s, with what the workload took to stop\n",
+                fs_text_duration(number_of(group, "downtime_seconds"), moment));
+    }
     if (point) {
         fprintf(out, "  point %s of %s is here; received: %s, written: %s\n",
                 string_of(point, "name"),

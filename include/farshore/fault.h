@@ -122,8 +122,14 @@
     X("follow.stamped", SOURCE, "one image is stamped as secondary")                               \
     X("follow.marked", SOURCE, "one image is marked: a successor may believe it")                  \
     X("follow.done", SOURCE, "the record is following no more, the images are not parked")         \
+    X("demote.store", SOURCE, "a relocation: the last point is committed, nothing is stored")      \
+    X("demote.stored", SOURCE, "the record says demoted, the images are their users' yet")         \
     X("demote.held", SOURCE, "a relocation holds the images, nothing is proved")                   \
     X("demote.marked", SOURCE, "one image holds the last point, and is marked")                    \
+    X("grant.store", SOURCE, "the images are parked: the next term is not granted yet")            \
+    X("grant.stored", SOURCE, "the grant is stored, and the peer may not know")                    \
+    X("grant.sent", SOURCE, "the peer is told, and may not have heard")                            \
+    X("undo.store", SOURCE, "a relocation is taken back: the record says demoted yet")             \
     X("supersede.store", SOURCE, "a higher term was heard of: not stored yet")                     \
     X("supersede.stored", SOURCE, "the record says superseded")
 

@@ -94,6 +94,9 @@ struct fs_session_events {
     void (*current_ack)(void *arg, struct fs_session *session, const struct fs_current_list *list);
     /* TERMS; borrowed. NULL: ignored. */
     void (*terms)(void *arg, struct fs_session *session, const struct fs_terms *terms);
+    /* MOVE and MOVE_ANSWER; borrowed. NULL: ignored. */
+    void (*move)(void *arg, struct fs_session *session, const struct fs_move *move);
+    void (*move_answer)(void *arg, struct fs_session *session, const struct fs_move_answer *answer);
     /* A peer asks for a verification, or for digests; borrowed. Attach or refuse, as for an offer.
      * Both NULL: the session refuses them. */
     void (*verify)(void *arg, struct fs_session *session, uint32_t stream,

@@ -55,6 +55,9 @@ enum fs_frame_type {
     /* Between sites that both have FS_FEATURE_TERMS: stream 0, both sides, first and after each
      * change of a term or role. Nothing is shipped to a site that has not said its terms. */
     FS_FRAME_TERMS = 34,
+    /* Between sites that both have FS_FEATURE_MOVE; stream 0: a relocation. */
+    FS_FRAME_MOVE = 37,        /* S: may it be? or: the next term is yours */
+    FS_FRAME_MOVE_ANSWER = 38, /* T; to a grant only where it is not taken: TERMS tell the rest */
     /* Between sites that both have FS_FEATURE_VERIFY; WANT and BATCH also on the stream of a
      * transfer, between those that have FS_FEATURE_COMPARE. Who opened the stream ends it with
      * ABORT, the other side with REFUSE. */
@@ -97,6 +100,7 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
 #define FS_FEATURE_TERMS  (UINT64_C(1) << 1) /* knows TERMS */
 /* Finds the difference to what a target holds by digests, and answers who does. */
 #define FS_FEATURE_COMPARE (UINT64_C(1) << 2)
+#define FS_FEATURE_MOVE    (UINT64_C(1) << 4) /* knows MOVE */
 
 struct fs_hello {
     uint16_t version_min, version_max;
@@ -201,6 +205,33 @@ struct fs_terms {
     struct fs_terms_entry *entries; /* owned */
 };
 
+enum fs_move_what {
+    FS_MOVE_CHECK = 1, /* could you become primary? */
+    FS_MOVE_GRANT = 2, /* become primary, in the term of this number */
+};
+
+struct fs_move {
+    struct fs_uuid group;
+    enum fs_move_what what;
+    struct fs_term term;  /* in which the sender is primary */
+    uint64_t number;      /* granted; 0 in a CHECK */
+    struct fs_uuid point; /* that both sites' images hold; zero in a CHECK */
+};
+
+enum fs_move_outcome {
+    FS_MOVE_YES = 0,
+    FS_MOVE_NO = 1,    /* and it never will be so with this term, number and point */
+    FS_MOVE_LATER = 2, /* ask again */
+};
+
+struct fs_move_answer {
+    struct fs_uuid group;
+    enum fs_move_what what;
+    uint64_t number; /* of the question */
+    enum fs_move_outcome outcome;
+    char message[512];
+};
+
 struct fs_verify {
     struct fs_uuid group;
     struct fs_uuid point; /* zero: the newest one that both sites hold */
@@ -275,6 +306,8 @@ struct fs_digest_batch {
     X(text)                                                                                        \
     X(current_list)                                                                                \
     X(terms)                                                                                       \
+    X(move)                                                                                        \
+    X(move_answer)                                                                                 \
     X(verify)                                                                                      \
     X(verify_report)                                                                               \
     X(digest_open)                                                                                 \

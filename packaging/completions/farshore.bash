@@ -6,7 +6,7 @@ _farshore_groups() {
 
 _farshore() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command="" options i
-    local commands="status points sync pause resume verify doctor adopt failover failback resync drill history"
+    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate drill history"
     # "--output=json" comes as three words.
     if [[ $word == "=" ]]; then
         word=""
@@ -17,7 +17,7 @@ _farshore() {
         -S | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         -o | --output) mapfile -t COMPREPLY < <(compgen -W "table json" -- "$word"); return ;;
         --color) mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$word"); return ;;
-        --timeout | --point | --bandwidth | --policy | --exec | --from) return ;;
+        --timeout | --point | --bandwidth | --policy | --exec | --from | --to) return ;;
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
         if [[ -z $command && " $commands " == *" ${COMP_WORDS[i]} "* ]]; then
@@ -36,6 +36,7 @@ _farshore() {
             failover) options+=" --output= --point= --policy= --all --dry-run --yes" ;;
             failback) options+=" --output= --dry-run --yes" ;;
             resync) options+=" --output= --from= --dry-run --yes" ;;
+            relocate) options+=" --output= --to= --dry-run --yes" ;;
             drill) options+=" --output= --point= --end --exec=" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")

@@ -32,7 +32,7 @@ def chosen():
         return steps, seed
     # The ones around the two writes that matter every time, of the others some.
     always = [s for s in steps if s in ("promote.restored", "promote.primary", "supersede.store",
-                                        "drill.cloned", "follow.stored", "follow.marked")]
+                                        "drill.cloned", "follow.stored", "grant.store", "grant.stored")]
     others = [s for s in steps if s not in always]
     return always + random.Random(seed).sample(others, min(2, len(others))), seed
 
@@ -173,6 +173,52 @@ def check_failback(pair, east, west, group, names, step):
         assert hashlib.sha256(image.read(0, image.size())).hexdigest() == before
 
 
+def check_relocation(pair, east, west, group, names, step):
+    """It is carried on after the switch and undone before, by the next start; either way one site is
+    primary, and has what the volumes held."""
+    for name in names:
+        with east.image(name) as image:
+            image.write(b"last" * 1024, 4 * MIB)
+    before = {name: head(east, name) for name in names}
+    if step == "undo.store":  # passed where it is taken back: somebody wrote after the last point
+        pair.east.fault.write_text("demote.stored")
+        farshore(pair.east, "relocate", "--yes", "--to", "west", group)
+        killed(pair.east, "demote.stored")
+        pair.east.fault.write_text(step)
+        pair.east.start(wait=False)
+        killed(pair.east, step)
+    else:
+        pair.east.fault.write_text(step)
+        farshore(pair.east, "relocate", "--yes", "--to", "west", group)
+        killed(pair.east, step)
+    pair.east.start()
+    wait_for(lambda: pair.east.group(group), 20, "east has read its records")
+    wait_for(lambda: pair.east.status()["peers"][0]["up"], 40, "the session is up again")
+    moved = step in ("grant.stored", "grant.sent")
+    in_role(pair.east, group, "secondary" if moved else "primary")
+    in_role(pair.west, group, "primary" if moved else "secondary")
+    site = west if moved else east
+    assert {name: head(site, name) for name in names} == before
+
+    def free(name):
+        with site.image(name, read_only=True) as image:
+            return not image.list_lockers() and not list(image.watchers_list())
+    for name in names:
+        wait_for(lambda n=name: free(n), 40, f"{name} is unlocked and closed")
+        with site.image(name) as image:
+            image.write(b"mine" * 1024, 5 * MIB)
+    daemon, other = (pair.west, pair.east) if moved else (pair.east, pair.west)
+    least = other.committed(group)[-1]["seq"] + 1
+    daemon.request("sync", group=group)
+    wait_for(lambda: other.committed(group)[-1]["seq"] >= least, 60,
+             lambda: f"the next point comes: {daemon.group(group)}")
+    for name in names:
+        for cluster in (east, west):
+            with cluster.image(name, read_only=True) as image:
+                assert not [s for s in image.list_snaps() if ".left." in s["name"]]
+    return site
+
+
 def killed(victim, step):
     wait_for(lambda: not victim.fault.exists(), 60, lambda: f"{step} is passed:\n{victim.log(30)}",
              every_s=0.02)
@@ -220,6 +266,11 @@ def test_killed_at(shared, clusters, step):
             check_drill(pair, east, west, group, names, step)
             for name in names:
                 east.unlabel(name, LABEL)
+            return
+        if step.startswith(("demote.", "grant.", "undo.")):
+            primary = check_relocation(pair, east, west, group, names, step)
+            for name in names:
+                primary.unlabel(name, LABEL)
             return
         if step.startswith("follow."):
             check_failback(pair, east, west, group, names, step)

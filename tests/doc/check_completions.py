@@ -21,6 +21,7 @@ FLAGS = {
     "takes_many": {"policy", "all"},
     "takes_dry_run": {"dry-run"},
     "needs_from": {"from"},
+    "needs_to": {"to"},
     "takes_watch": {"watch", "color"},
     "asks": {"yes"},
 }

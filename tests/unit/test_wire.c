@@ -14,6 +14,8 @@ DECODER(committed, no_fini)
 DECODER(text, no_fini)
 DECODER(current_list, fs_current_list_fini)
 DECODER(terms, fs_terms_fini)
+DECODER(move, no_fini)
+DECODER(move_answer, no_fini)
 
 /* --- stream 0 ------------------------------------------------------------------------------- */
 
@@ -213,6 +215,81 @@ static void test_terms_impossible_fields_are_refused(void **state)
     assert_int_equal(fs_terms_decode(buf.data, buf.length, &got, &err), 0);
     assert_int_equal(got.entries[0].role, FS_ROLE_NONE);
     fs_terms_fini(&got);
+    fs_buf_fini(&buf);
+}
+
+static void check_move_refused(const struct fs_move *move)
+{
+    struct fs_buf buf = FS_BUF_INIT;
+
+    fs_move_encode(move, &buf);
+    assert_int_equal(decode_copy(decode_move, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+}
+
+static void test_move_round_trip(void **state)
+{
+    (void)state;
+    const struct fs_move moves[] = {
+        {.group = uuid_a, .what = FS_MOVE_CHECK, .term = {3, uuid_b}},
+        {.group = uuid_a,
+         .what = FS_MOVE_GRANT,
+         .term = {3, uuid_b},
+         .number = INT64_MAX,
+         .point = uuid_b},
+    };
+    struct fs_error err = FS_ERROR_INIT;
+
+    for (size_t i = 0; i < 2; i++) {
+        struct fs_buf buf = FS_BUF_INIT;
+        struct fs_move got;
+
+        fs_move_encode(&moves[i], &buf);
+        assert_int_equal(fs_move_decode(buf.data, buf.length, &got, &err), 0);
+        assert_true(fs_uuid_equal(&got.group, &moves[i].group));
+        assert_int_equal(got.what, moves[i].what);
+        assert_int_equal(got.term.number, 3);
+        assert_int_equal(got.number, moves[i].number);
+        assert_true(fs_uuid_equal(&got.point, &moves[i].point));
+        check_bounds(decode_move, &buf);
+        fs_buf_fini(&buf);
+    }
+    for (unsigned wrong = 0; wrong < 6; wrong++) {
+        struct fs_move bad = moves[1];
+
+        bad.what = wrong == 0 ? 3 : bad.what;
+        bad.number = wrong == 1 ? 3 : bad.number; /* not above the term */
+        bad.point = wrong == 2 ? (struct fs_uuid){{0}} : bad.point;
+        bad.term.number = wrong == 3 ? 0 : bad.term.number;
+        bad.group = wrong == 4 ? (struct fs_uuid){{0}} : bad.group;
+        bad.number = wrong == 5 ? UINT64_MAX : bad.number;
+        check_move_refused(&bad);
+    }
+}
+
+static void test_move_answer_round_trip(void **state)
+{
+    (void)state;
+    const struct fs_move_answer answer = {.group = uuid_a,
+                                          .what = FS_MOVE_GRANT,
+                                          .number = 4,
+                                          .outcome = FS_MOVE_LATER,
+                                          .message = "not now"};
+    struct fs_move_answer got, bad = answer;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+
+    fs_move_answer_encode(&answer, &buf);
+    assert_int_equal(fs_move_answer_decode(buf.data, buf.length, &got, &err), 0);
+    assert_true(fs_uuid_equal(&got.group, &uuid_a));
+    assert_int_equal(got.outcome, FS_MOVE_LATER);
+    assert_int_equal(got.number, 4);
+    assert_string_equal(got.message, "not now");
+    check_bounds(decode_move_answer, &buf);
+    fs_buf_fini(&buf);
+    bad.outcome = 3;
+    fs_move_answer_encode(&bad, &buf);
+    assert_int_equal(decode_copy(decode_move_answer, buf.data, buf.length), -EPROTO);
     fs_buf_fini(&buf);
 }
 
@@ -679,6 +756,8 @@ int main(void)
         cmocka_unit_test(test_current_list_round_trip),
         cmocka_unit_test(test_terms_round_trip),
         cmocka_unit_test(test_terms_impossible_fields_are_refused),
+        cmocka_unit_test(test_move_round_trip),
+        cmocka_unit_test(test_move_answer_round_trip),
         cmocka_unit_test(test_offer_round_trip),
         cmocka_unit_test(test_offer_largest_fits_a_frame),
         cmocka_unit_test(test_offer_impossible_fields_are_refused),
