@@ -50,11 +50,10 @@ static bool has_failed(const struct fs_group *group, const struct target *target
            group->failure.state != FS_STATE_OK;
 }
 
-/* A point has come, or the newest one is known to be what the primary holds now. */
+/* What is here is what the primary held when the command was given, or later. */
 static bool is_synced(const struct fs_group *group, const struct target *target)
 {
-    return group->stats.committed > target->committed ||
-           group->current_until_ns >= target->began_wall_ns;
+    return group->current_until_ns >= target->began_wall_ns;
 }
 
 static bool waits(const struct fs_group *group, const struct target *target)

@@ -16,7 +16,7 @@ struct target { /* a group that a command is about */
     char message[512];
     /* When the operation began, for what follows it: */
     int64_t began_wall_ns;
-    uint64_t committed, failed_at;
+    uint64_t failed_at;
     uint64_t wire_bytes, written_bytes;
 };
 

@@ -120,6 +120,7 @@ static void learn_seen(struct fs_group *group, const struct fs_term *term, enum 
     const struct fs_record *record = group->record;
 
     if (role == FS_ROLE_SECONDARY && fs_term_same(term, &record->term)) {
+        group->requested = group->requested || group->failures > 0;
         group->retry_ns = 0;
         group->failures = 0;
     }

@@ -7,7 +7,7 @@ from . import note
 
 OURS = "farshore"
 UNITS = {"wall": ("s", 1), "cpu": ("s", 1), "wire_bytes": ("MiB", 1 << 20),
-         "peak_memory": ("MiB", 1 << 20), "rados_ops": ("", 1), "lag_p99": ("s", 1)}
+         "peak_memory": ("MiB", 1 << 20), "rados_ops": ("", 1), "lag_p99": ("s", 1), "downtime": ("s", 1)}
 
 
 class Report:
