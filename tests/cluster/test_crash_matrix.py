@@ -12,33 +12,19 @@ and the next one begins with a fresh one."""
 import os
 import random
 import re
-import subprocess
-import tempfile
 
 import pytest
 import rbd
-from conftest import check_end
-from harness import MIB, content, wait_for
-from harness.daemon import CommandFailed, DaemonPair, program
+from harness import MIB, content, crash, wait_for
+from harness.crash import OPERATIONS, Shared, catalogue
+from harness.daemon import CommandFailed
 
 LABEL = "farshore.io/policy"
 POLICY = {"group_by": "app", "retain": {"latest": 1}}
 EVERY_TIME = ("commit.",)
-OPERATIONS = ("promote.", "supersede.", "drill.", "follow.", "demote.", "grant.",
-              "undo.")  # test_crash_operations.py
 ROTATING = 8
 LARGE = 72 * MIB  # positions are made durable every 32 MiB
 HEAL_S = 60
-
-
-def catalogue():
-    """(name, who) of every step, as the daemon tells them; none in a build without them."""
-    try:
-        listed = subprocess.run([program("farshored"), "--fault-points"], stdin=subprocess.DEVNULL,
-                                capture_output=True, text=True, check=True)
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return []
-    return [tuple(line.split("\t")[:2]) for line in listed.stdout.splitlines()]
 
 
 def chosen():
@@ -67,51 +53,10 @@ CASES, SEED = chosen()
 HELPER = {name for name, who in catalogue() if who == "HELPER"}
 
 
-# --- the pair of daemons ------------------------------------------------------------------------
-
-
-class Shared:
-    def __init__(self, clusters):
-        self.clusters = clusters
-        self.pair = None
-        self.made = 0
-        self.directory = tempfile.TemporaryDirectory(prefix="farshore-crash-")
-
-    def get(self):
-        if self.pair is None:
-            for site in self.clusters:
-                site.renew_pools()
-            self.made += 1
-            self.pair = DaemonPair(*self.clusters, f"{self.directory.name}/{self.made}",
-                                   policies={"gold": POLICY})
-            for daemon in self.pair:
-                daemon.fault = daemon.dir / "fault"
-                daemon.environment["FARSHORE_FAULT"] = f"@{daemon.fault}"
-            self.pair.start()
-        return self.pair
-
-    def drop(self):
-        pair, self.pair = self.pair, None
-        if pair:
-            pair.kill()
-            for daemon in pair:
-                print(f"--- log of {daemon.site.name}", daemon.log(60), sep="\n")
-
-    def end(self):
-        pair, self.pair = self.pair, None
-        try:
-            if pair:
-                check_end(pair, *self.clusters)
-        finally:
-            if pair:
-                pair.kill()
-            self.directory.cleanup()
-
-
 @pytest.fixture(scope="module")
 def shared(clusters):
     print(f"FARSHORE_SEED={SEED}")
-    made = Shared(clusters)
+    made = Shared(clusters, POLICY)
     yield made
     made.end()
 
@@ -180,18 +125,15 @@ class Case:
                 self.newest = max(p["seq"] for p in self.pair.east.points(self.group))
             except (OSError, CommandFailed, ValueError):  # there is none yet
                 self.newest = 0
-        self.victim.fault.write_text(step or self.step)
+        crash.arm(self.victim, step or self.step)
 
     def ask(self):
         self.pair.ask(self.group)
 
     def dies(self):
         """Waits for the kill; where it is the helper's the daemon lives on."""
-        daemon = self.victim
-        wait_for(lambda: not daemon.fault.exists(), HEAL_S,
-                 lambda: f"{self.step} is passed:\n{daemon.log(30)}", every_s=0.02)
-        if self.step not in HELPER:
-            wait_for(lambda: not daemon.running(), 10, "the daemon ends", every_s=0.02)
+        dead = crash.passed if self.step in HELPER else crash.killed
+        dead(self.victim, self.step, HEAL_S)
 
     def restart(self):
         if not self.victim.running():

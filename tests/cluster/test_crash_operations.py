@@ -9,13 +9,12 @@ import json
 import os
 import random
 import subprocess
-import tempfile
 
 import pytest
 import rbd
 from harness import MIB, content, wait_for
-from harness.daemon import DaemonPair, program
-from test_crash_matrix import OPERATIONS, catalogue
+from harness.crash import OPERATIONS, Shared, arm, catalogue, killed
+from harness.daemon import program
 
 LABEL = "farshore.io/policy"
 SELECT = {"select": {"labels": f"{LABEL}=gold"}, "group_by": "app", "interval": "1h"}
@@ -40,49 +39,12 @@ def chosen():
 STEPS, SEED = chosen()
 
 
-class Shared:
-    def __init__(self, clusters):
-        self.clusters, self.pair, self.made = clusters, None, 0
-        self.directory = tempfile.TemporaryDirectory(prefix="farshore-crash-")
-
-    def get(self):
-        if self.pair is None:
-            for site in self.clusters:
-                site.renew_pools()
-            self.made += 1
-            self.pair = DaemonPair(*self.clusters, f"{self.directory.name}/{self.made}",
-                                   policies={"gold": SELECT})
-            self.pair.west.config["policies"]["gold"].update(SELECT)
-            for daemon in self.pair:
-                daemon.fault = daemon.dir / "fault"
-                daemon.environment["FARSHORE_FAULT"] = f"@{daemon.fault}"
-                daemon.write_config()
-            self.pair.start()
-        return self.pair
-
-    def drop(self):
-        pair, self.pair = self.pair, None
-        if pair:
-            pair.kill()
-            for daemon in pair:
-                print(f"--- log of {daemon.site.name}", daemon.log(60), sep="\n")
-
-
 @pytest.fixture(scope="module")
 def shared(clusters):
     print(f"FARSHORE_SEED={SEED}")
-    made = Shared(clusters)
+    made = Shared(clusters, SELECT, at_west=SELECT)
     yield made
-    try:
-        if made.pair:
-            for daemon in made.pair:
-                daemon.stop()
-                assert not daemon.complaints(), "\n".join(daemon.complaints()[:20])
-            for site in clusters:
-                assert not site.watchers(), f"{site.name}: images are still open"
-    finally:
-        made.drop()
-        made.directory.cleanup()
+    made.end()
 
 
 def farshore(daemon, *arguments):
@@ -109,7 +71,7 @@ def check_drill(pair, east, west, group, names, step):
     ends = step in ("drill.removed", "drill.forget")
     if ends:
         assert drill(pair.west, group) == 0
-    pair.west.fault.write_text(step)
+    arm(pair.west, step)
     asked = farshore(pair.west, "drill", *(["--end"] if ends else []), group)
     killed(pair.west, step)
     asked.communicate(timeout=60)
@@ -144,7 +106,7 @@ def check_failback(pair, east, west, group, names, step):
     before = head(east, names[0])
     with west.image(names[1]) as image:
         image.write(b"west" * 1024, 0)
-    pair.east.fault.write_text(step)
+    arm(pair.east, step)
     asked = farshore(pair.east, "failback", "--yes", group)
     killed(pair.east, step)
     asked.communicate(timeout=60)
@@ -181,14 +143,14 @@ def check_relocation(pair, east, west, group, names, step):
             image.write(b"last" * 1024, 4 * MIB)
     before = {name: head(east, name) for name in names}
     if step == "undo.store":  # passed where it is taken back: somebody wrote after the last point
-        pair.east.fault.write_text("demote.stored")
+        arm(pair.east, "demote.stored")
         farshore(pair.east, "relocate", "--yes", "--to", "west", group)
         killed(pair.east, "demote.stored")
-        pair.east.fault.write_text(step)
+        arm(pair.east, step)
         pair.east.start(wait=False)
         killed(pair.east, step)
     else:
-        pair.east.fault.write_text(step)
+        arm(pair.east, step)
         farshore(pair.east, "relocate", "--yes", "--to", "west", group)
         killed(pair.east, step)
     pair.east.start()
@@ -217,12 +179,6 @@ def check_relocation(pair, east, west, group, names, step):
             with cluster.image(name, read_only=True) as image:
                 assert not [s for s in image.list_snaps() if ".left." in s["name"]]
     return site
-
-
-def killed(victim, step):
-    wait_for(lambda: not victim.fault.exists(), 60, lambda: f"{step} is passed:\n{victim.log(30)}",
-             every_s=0.02)
-    wait_for(lambda: not victim.running(), 10, "the daemon ends", every_s=0.02)
 
 
 def head(site, name):
@@ -283,11 +239,11 @@ def test_killed_at(shared, clusters, step):
             with content.opened(west, volume) as image:
                 exact[volume["image"]] = hashlib.sha256(image.read(0, SIZE)).hexdigest()
         victim = pair.east if step.startswith(SOURCES) else pair.west
-        victim.fault.write_text(BEFORE.get(step, step))
+        arm(victim, BEFORE.get(step, step))
         asked = failover(pair.west, group)
         killed(victim, BEFORE.get(step, step))
         if step in BEFORE:
-            victim.fault.write_text(step)
+            arm(victim, step)
             victim.start(wait=False)
             killed(victim, step)
         victim.start()

@@ -2,11 +2,10 @@
 """Drills: writable clones of a point, beside everything else that a group does. Replication goes on, the
 point is kept, nothing else is touched, and what is left behind is listed until it is removed."""
 import json
-import subprocess
 
 import pytest
 from harness import MIB, content, wait_for
-from harness.daemon import program
+from harness.tool import farshore
 
 GOLD = {"farshore.io/policy": "gold"}
 SELECT = {"select": {"labels": "farshore.io/policy=gold"}, "group_by": "app", "interval": "1h",
@@ -14,12 +13,6 @@ SELECT = {"select": {"labels": "farshore.io/policy=gold"}, "group_by": "app", "i
 SIZE = 16 * MIB
 NAMES = ("root", "data")
 GROUP = "rbd/vm"
-
-
-def farshore(daemon, *arguments):
-    return subprocess.run([program("farshore"), "-S", daemon.config["control"], *arguments],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-                          check=False)
 
 
 def drill(daemon, *arguments):

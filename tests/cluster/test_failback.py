@@ -8,8 +8,8 @@ import threading
 
 import rbd
 from harness import MIB, content, wait_for
-from harness.linked import (GROUP, NAMES, SIZE, at_point, becomes, cut_off, failover, farshore,
-                            head, role)
+from harness.linked import (GROUP, NAMES, SIZE, at_point, becomes, cut_off, failover, head, role)
+from harness.tool import farshore
 
 
 def follow(daemon, command, *arguments, timeout_s=120):

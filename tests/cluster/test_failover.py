@@ -12,9 +12,10 @@ import pytest
 import rbd
 from harness import MIB, wait_for
 from harness.daemon import CommandFailed
-from harness.linked import (GROUP, NAMES, SIZE, at_point, becomes, cut_off, failover, farshore,
-                            head, role)
+from harness.linked import (GROUP, NAMES, SIZE, at_point, becomes, cut_off, failover, head, role)
 from harness.site import lab
+from harness.tool import farshore
+
 
 def check_given_to_users(site, daemon, names=NAMES):
     """Unlocked, nobody of ours on it, stamped as primary; and a write goes through at once."""

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from harness import MIB, wait_for
-from test_weather import ALLOWED_ERRORS, FAST, goes_on, newest, overwrite, settle, volume
+from harness.group import ALLOWED_ERRORS, FAST, goes_on, newest, overwrite, settle, volume
 
 LOOK_S = 5  # how often the daemon asks the monitors
 

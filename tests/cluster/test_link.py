@@ -2,10 +2,9 @@
 """What is sent over the link: its limit of bandwidth and its compression."""
 import os
 import re
-import subprocess
 
 from harness import MIB, wait_for
-from harness.daemon import program
+from harness.tool import farshore
 
 GOLD = {"farshore.io/policy": "gold"}
 SIZE = 32 * MIB
@@ -17,8 +16,7 @@ def peer_of(daemon):
 
 def shown(daemon):
     """What people see."""
-    return subprocess.run([program("farshore"), "-S", daemon.config["control"], "status"],
-                          check=True, capture_output=True, text=True).stdout
+    return farshore(daemon, "status").stdout
 
 
 def create_noise(site, name):

@@ -7,9 +7,9 @@ import re
 import tempfile
 import uuid
 
-from conftest import check_end
 from harness import KIB, MIB, content, wait_for
 from harness.daemon import DaemonPair
+from harness.end import check_end
 from harness.site import FEATURES
 from harness.state import State
 import pytest

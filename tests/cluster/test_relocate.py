@@ -8,7 +8,8 @@ import threading
 
 from harness import MIB, wait_for
 from harness.daemon import program
-from harness.linked import (GROUP, NAMES, at_point, becomes, cut_off, farshore, head, role)
+from harness.linked import GROUP, NAMES, at_point, becomes, cut_off, head, role
+from harness.tool import farshore
 from harness.writer import sequence_number
 
 

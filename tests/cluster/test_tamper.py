@@ -2,11 +2,11 @@
 """Somebody writes to an image of the secondary behind Farshore's back: nothing is applied over it and
 nothing of it is lost, until an operator adopts it."""
 import json
-import subprocess
 
 import pytest
 from harness import MIB, wait_for
-from harness.daemon import CommandFailed, program
+from harness.daemon import CommandFailed
+from harness.tool import farshore
 
 GOLD = {"farshore.io/policy": "gold"}
 JUNK = b"\xee" * 4096
@@ -17,11 +17,6 @@ def take_lock_off(site, name):
     with site.image(name) as image:
         for client, cookie, _ in image.list_lockers()["lockers"]:
             image.break_lock(client, cookie)
-
-
-def farshore(daemon, *arguments, answer=""):
-    return subprocess.run([program("farshore"), "-S", daemon.config["control"], *arguments],
-                          input=answer, capture_output=True, text=True, timeout=60, check=False)
 
 
 def left(site, name):

@@ -6,7 +6,7 @@ import stat
 import subprocess
 
 import pytest
-from harness import MIB, wait_for
+from harness import MIB, tool, wait_for
 from harness.daemon import program
 
 GOLD = {"farshore.io/policy": "gold"}
@@ -22,9 +22,7 @@ def pair(east, daemons):
 
 
 def farshore(daemon, *arguments, exit_status=0):
-    done = subprocess.run([program("farshore"), "-S", daemon.config["control"], *arguments],
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, timeout=60, check=False)
+    done = tool.farshore(daemon, *arguments)
     assert done.returncode == exit_status, done
     return done.stdout if exit_status == 0 else done.stderr
 
@@ -50,8 +48,7 @@ def test_commands(pair, same):
     assert "nothing to mend" in farshore(pair.east, "doctor", "--bandwidth=100Mbit/s")
     farshore(pair.east, "pause", "rbd/desk")
     assert "paused" in farshore(pair.east, "status")
-    found = subprocess.run([program("farshore"), "-S", pair.east.config["control"], "doctor", "-o", "json"],
-                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    found = tool.farshore(pair.east, "doctor", "-o", "json")
     assert found.returncode == 4, found
     checks = json.loads(found.stdout)["checks"]
     assert [c["check"] for c in checks if c["level"] != "ok"] == ["state"]

@@ -2,14 +2,13 @@
 """farshore verify: what it proves, what it finds, and what it must not mistake for a difference."""
 import json
 import socket
-import subprocess
 import time
 
 import pytest
 import rbd
 from harness import KIB, MIB, wait_for
-from harness.daemon import program
 from harness.site import FEATURES
+from harness.tool import farshore
 
 GOLD = {"farshore.io/policy": "gold"}
 
@@ -17,9 +16,7 @@ GOLD = {"farshore.io/policy": "gold"}
 def verify(daemon, group, exit_status=0, point=None):
     """The outcome, or what the tool said where there is none."""
     arguments = ["verify", group, "-o", "json"] + (["--point", point] if point else [])
-    done = subprocess.run([program("farshore"), "-S", daemon.config["control"], *arguments],
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, timeout=120, check=False)
+    done = farshore(daemon, *arguments)
     assert done.returncode == exit_status, f"{done}\n{daemon.log(20)}"
     return json.loads(done.stdout)["verify"] if exit_status in (0, 4) else done.stderr
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad weather, one kind at a time and where it hurts: the link, the clusters, what others do to the
 images. Each time replication goes on by itself, from where it was, and the bytes are the same."""
-import os
 import random
 import signal
 import threading
@@ -10,17 +9,14 @@ import time
 import pytest
 import rbd
 from harness import MIB, wait_for
+from harness.group import (ALLOWED_ERRORS, FAST, GO_ON_S, GOLD, goes_on, newest, overwrite, settle,
+                           volume)
 from harness.proxy import BACK, OUT, Proxy
 from harness.site import lab
 
-GOLD = {"farshore.io/policy": "gold"}
-FAST = {"gold": {"interval": "1s"}}
 SIZE = 192 * MIB
-# A peer that is not heard of is given up after 15 s, and dialed again 10 s later at most.
-GO_ON_S = 60
 # What is sent again for each interruption, at most.
 AGAIN = 64 * MIB
-ALLOWED_ERRORS = "event=(cluster_down|lease_lost)"
 
 
 @pytest.fixture
@@ -40,36 +36,12 @@ def link(daemons):
         proxy.close()
 
 
-def volume(site, name="volume", size=SIZE):
-    """Full of bytes that do not compress, made quickly."""
-    site.create(name, size, labels=GOLD)
-    overwrite(site, name, size)
-    return f"rbd/{name}"
-
-
-def overwrite(site, name="volume", size=SIZE):
-    block = os.urandom(4 * MIB)
-    with site.image(name) as image:
-        for at in range(0, size, len(block)):
-            image.write(at.to_bytes(8, "little") + block[8:], at)
-
-
 def under_way(pair, proxy, group, least=24 * MIB):
     """A transfer has sent so much; from here on the link is slow enough to be spoilt in time."""
     before = proxy.passed
     pair.ask(group)
     wait_for(lambda: proxy.passed > before + least, 60,
              lambda: f"the transfer of {group} is under way:\n{pair.east.log()}", every_s=0.005)
-
-
-def goes_on(pair, group, point=None, timeout_s=GO_ON_S):
-    """A newer point than `point` is committed; returns how long it took."""
-    begun = time.monotonic()
-    def state():
-        return f"a new point; east: {pair.east.group(group)}\n{pair.east.log(30)}\n" \
-               f"west: {pair.west.group(group)}\n{pair.west.log(30)}"
-    wait_for(lambda: newest(pair, group) not in (None, point), timeout_s, state)
-    return time.monotonic() - begun
 
 
 def equal(pair, group, same):
@@ -80,16 +52,11 @@ def equal(pair, group, same):
     return same(pair, group)
 
 
-def newest(pair, group):
-    found = pair.west.group(group)
-    return found and found.get("recovery_point") and found["recovery_point"]["id"]
-
-
 # --- the link ------------------------------------------------------------------------------------
 
 
 def test_link_cut_at_any_byte_again_and_again(east, link, same):
-    group = volume(east)
+    group = volume(east, size=SIZE)
     pair, proxy = link()
     source = random.Random(7)
     pair.ask(group)
@@ -107,7 +74,7 @@ def test_link_cut_at_any_byte_again_and_again(east, link, same):
 @pytest.mark.parametrize("kind", ["still", "stops reading", "half-open here", "half-open there",
                                   "swallowed"])
 def test_link_that_dies_without_a_word(east, link, same, kind):
-    group = volume(east)
+    group = volume(east, size=SIZE)
     pair, proxy = link()
     under_way(pair, proxy, group)
     {"still": proxy.hold,
@@ -125,7 +92,7 @@ def test_link_that_dies_without_a_word(east, link, same, kind):
 
 
 def test_link_that_flaps_every_second(east, link, same):
-    group = volume(east)
+    group = volume(east, size=SIZE)
     pair, proxy = link()
     under_way(pair, proxy, group)
     ended = threading.Event()
@@ -177,14 +144,6 @@ def test_ceph_daemon_is_away_for_a_while(east, lab_dir, daemons, same, writer, w
 
 def newest_after_return(pair, group):
     return wait_for(lambda: newest(pair, group), 60, "west answers")
-
-
-def settle(pair, group, same):
-    """No more points by themselves, a last one by hand, and that is equal."""
-    pair.east.config["policies"]["gold"]["interval"] = "1h"
-    pair.east.reload()
-    pair.east.sync(group)
-    same(pair, group)
 
 
 @pytest.mark.parametrize("where", ["east", "west"])

@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A pair of daemons with a proxy between them and a group of two volumes, for tests of operations on
-groups; and what a user asks the tool."""
+groups."""
 import contextlib
 import hashlib
 import json
-import subprocess
 
 from . import MIB, content, wait_for
-from .daemon import program
 from .proxy import Proxy
+from .tool import farshore
 
 GOLD = {"farshore.io/policy": "gold"}
 SELECT = {"select": {"labels": "farshore.io/policy=gold"}, "group_by": "app"}
 SIZE = 32 * MIB
 NAMES = ("root", "data")
 GROUP = "rbd/vm"
-
-
-def farshore(daemon, *arguments, answer="", timeout_s=120):
-    return subprocess.run([program("farshore"), "-S", daemon.config["control"], *arguments],
-                          input=answer, capture_output=True, text=True, timeout=timeout_s,
-                          check=False)
 
 
 def failover(daemon, *arguments):
