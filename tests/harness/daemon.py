@@ -68,6 +68,7 @@ class Daemon:
         self.config_file = self.dir / "farshored.yaml"
         self.log_file = self.dir / "log"
         self.config = config
+        self.program = program("farshored")
         self.environment = {**os.environ, **(environment or {})}
         self.process = None
         self.expected_errors = []
@@ -81,7 +82,7 @@ class Daemon:
     def start(self, wait=True):
         with open(self.log_file, "ab") as log, self.site.entered():
             # It ends with the test's process, however that ends: the next test has the clusters alone.
-            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", program("farshored"),
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", self.program,
                                              "-c", self.config_file],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=self.dir, env=self.environment)
