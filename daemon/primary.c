@@ -334,6 +334,7 @@ struct settling { /* what settle_done reports */
     struct fs_group *group;
     struct fs_point_id point;
     struct fs_transfer_stats stats;
+    int64_t covered_ns; /* since the point before it; 0: not known, or no difference */
 };
 
 static void settle_done(void *arg, struct fs_record *record, const struct fs_error *err)
@@ -351,6 +352,8 @@ static void settle_done(void *arg, struct fs_record *record, const struct fs_err
         fs_group_succeeded(group);
         group->stats.committed++;
         fs_histogram_observe_ns(&group->stats.sync_duration, took);
+        fs_change_add(&group->stats.change, settling->covered_ns, took,
+                      settling->stats.changed_bytes, settling->stats.wire_bytes);
         fs_log(FS_EV_POINT_COMMITTED, FS_S("group", group->record->name),
                FS_U("seq", settling->point.seq), FS_I("lag_ms", fs_group_lag_ns(group) / FS_MSEC),
                FS_I("duration_ms", took / FS_MSEC), FS_U("bytes", settling->stats.changed_bytes),
@@ -375,6 +378,10 @@ static void settle(struct fs_group *group, const struct fs_sender_result *result
         return;
     }
     *settling = (struct settling){.group = group, .point = point->point, .stats = result->stats};
+    const struct fs_record_point *before = fs_record_newest_committed(group->record);
+    if (before && !result->compared) {
+        settling->covered_ns = point->taken_ns - before->taken_ns;
+    }
     fs_record_find_point(record, &point->point.id)->bytes = result->stats.changed_bytes;
     /* What the peer says it has stored; less than before only where an operator let it. */
     record->peer_term = record->term;
@@ -403,6 +410,8 @@ static void sent(void *arg, const struct fs_sender_result *result)
     group->sender = NULL;
     group->cancelled = false;
     fs_group_stats_add(&group->stats, &result->stats);
+    fs_group_stats_speed(&group->stats, result->stats.wire_bytes,
+                         fs_context_boot(group->ctx) - group->phase_since_ns);
     if (result->stats.resumed_bytes > 0) {
         fs_log(FS_EV_SYNC_RESUMED, FS_S("group", group->record->name),
                FS_U("resumed_bytes", result->stats.resumed_bytes),

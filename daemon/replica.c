@@ -153,6 +153,20 @@ static struct fs_group *new_group(struct fs_groups *groups, const char *peer,
     return group;
 }
 
+/* From the point before the newest to the newest; 0: there is only one. */
+static int64_t since_point_before(const struct fs_record *record)
+{
+    const struct fs_record_point *newest = fs_record_newest_committed(record);
+
+    for (const struct fs_record_point *point = newest; point && point > record->points;) {
+        point--;
+        if (point->state == FS_POINT_COMMITTED) {
+            return newest->taken_ns - point->taken_ns;
+        }
+    }
+    return 0;
+}
+
 static void received(void *arg, struct fs_receiver_result *result)
 {
     struct fs_group *group = arg;
@@ -172,6 +186,8 @@ static void received(void *arg, struct fs_receiver_result *result)
         group->received_ns = fs_context_boot(ctx);
         group->stats.committed++;
         fs_histogram_observe_ns(&group->stats.sync_duration, took);
+        fs_change_add(&group->stats.change, since_point_before(group->record), took,
+                      result->stats.written_bytes, result->stats.wire_bytes);
         fs_log(FS_EV_POINT_COMMITTED, FS_S("group", group->record->name),
                FS_U("seq", group->incoming.seq), FS_I("lag_ms", fs_group_lag_ns(group) / FS_MSEC),
                FS_I("duration_ms", took / FS_MSEC), FS_U("bytes", result->stats.written_bytes),

@@ -42,6 +42,26 @@ void fs_group_stats_add(struct fs_group_stats *stats, const struct fs_transfer_s
     stats->total.resent_bytes += transfer->resent_bytes;
 }
 
+void fs_change_add(struct fs_change *change, int64_t covered_ns, int64_t took_ns, uint64_t bytes,
+                   uint64_t wire_bytes)
+{
+    if (covered_ns <= 0 || took_ns < 0) {
+        return; /* somebody set the clock */
+    }
+    change->points++;
+    change->bytes += bytes;
+    change->wire_bytes += wire_bytes;
+    change->covered_ns += covered_ns;
+    change->took_ns += took_ns;
+}
+
+void fs_group_stats_speed(struct fs_group_stats *stats, uint64_t wire_bytes, int64_t took_ns)
+{
+    if (wire_bytes >= FS_SPEED_MIN && took_ns > 0) {
+        stats->speed = (double)wire_bytes / ((double)took_ns / (double)FS_SEC);
+    }
+}
+
 void fs_histogram_observe_ns(struct fs_histogram *histogram, int64_t ns)
 {
     double seconds = ns > 0 ? (double)ns / (double)FS_SEC : 0;

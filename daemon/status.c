@@ -296,6 +296,28 @@ static json_t *histogram_json(const struct fs_histogram *histogram)
     return object;
 }
 
+/* How much changes in how long; time in which nothing did counts, too. */
+static json_t *change_json(const struct fs_group *group)
+{
+    const struct fs_change *change = &group->stats.change;
+    const struct fs_record_point *newest = fs_record_newest_committed(group->record);
+    int64_t covered = change->covered_ns;
+
+    if (change->points > 0 && newest && group->current_until_ns > newest->taken_ns) {
+        covered += group->current_until_ns - newest->taken_ns;
+    }
+    return json_pack("{s:I, s:I, s:I, s:f, s:f}", "points", (json_int_t)change->points, "bytes",
+                     (json_int_t)change->bytes, "wire_bytes", (json_int_t)change->wire_bytes,
+                     "covered_seconds", seconds(covered), "took_seconds", seconds(change->took_ns));
+}
+
+static json_t *retain_json(const struct fs_retention *retain)
+{
+    return json_pack("{s:i, s:i, s:i, s:i}", "latest", (int)retain->latest, "hourly",
+                     (int)retain->hourly, "daily", (int)retain->daily, "weekly",
+                     (int)retain->weekly);
+}
+
 static void set_recovery_point(const struct fs_group *group, json_t *object)
 {
     const struct fs_record_point *newest = fs_record_newest_committed(group->record);
@@ -326,6 +348,7 @@ static void set_objectives(const struct fs_group *group, json_t *object)
         set(alert, "warning_seconds", json_real(interval * policy->alert_warn));
         set(alert, "critical_seconds", json_real(interval * policy->alert_critical));
         set(object, "alert", alert);
+        set(object, "retain", retain_json(&policy->retain));
     }
     if (policy && policy->verify_every_ns > 0 && group->record->role == FS_ROLE_SECONDARY) {
         set(object, "verify_interval_seconds", json_real(seconds(policy->verify_every_ns)));
@@ -365,6 +388,10 @@ json_t *fs_status_group(const struct fs_group *group)
     if (stats.compression_ratio > 0) {
         set(object, "compression_ratio", json_real(stats.compression_ratio));
     }
+    set(object, "change", change_json(group));
+    if (stats.speed > 0) {
+        set(object, "speed_bytes_per_second", json_real(stats.speed));
+    }
     set(object, "counters", counters_json(&stats));
     set(histograms, "sync_duration_seconds", histogram_json(&group->stats.sync_duration));
     set(histograms, "snapshot_pause_seconds", histogram_json(&group->stats.snapshot_pause));
@@ -385,6 +412,10 @@ static json_t *pools_json(const struct fs_health *health)
         set(object, "full", json_boolean(pool->full));
         set(object, "nearfull", json_boolean(pool->nearfull));
         set(object, "trimming_snapshots", bytes(pool->trimming));
+        if (pool->space_known) {
+            set(object, "stored_bytes", bytes(pool->stored));
+            set(object, "available_bytes", bytes(pool->available));
+        }
         json_array_append_new(array, object);
     }
     return array;
@@ -404,11 +435,44 @@ static json_t *site_json(const struct fs_daemon *daemon)
     set(object, "cluster_reason", fs_status_text(ctx->source ? "" : ctx->site_reason));
     set(object, "lease", json_string(fs_work_holds_lease(daemon->work) ? "held" : "standby"));
     set(object, "started_timestamp", json_real(seconds(daemon->started_ns)));
+    set(object, "ceph_version", fs_status_text(ctx->health.version));
+    set(object, "wide_caps", json_boolean(ctx->health.wide_caps));
+    set(object, "flags", fs_status_text(ctx->health.flags));
     set(object, "pools", pools_json(&ctx->health));
     set(object, "trimming_known", json_boolean(ctx->health.trim_known));
     set(object, "point_intervals", json_integer(fs_trim_factor(&ctx->trim)));
     set(object, "certificate_expiry_timestamp", json_integer(fs_tls_not_after(daemon->tls)));
     return object;
+}
+
+static json_t *pool_name(const char *pool, const char *ns)
+{
+    char name[2 * FS_POOL_SIZE + 2];
+
+    (void)snprintf(name, sizeof(name), "%s%s%s", pool, *ns ? "/" : "", ns);
+    return fs_status_text(name);
+}
+
+static json_t *policies_json(const struct fs_config *config)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < config->n_policies; i++) {
+        const struct fs_config_policy *policy = &config->policies[i];
+        json_t *pools = json_array();
+        for (size_t k = 0; k < policy->n_pools; k++) {
+            const struct fs_pool_map *map = &policy->pools[k];
+            json_array_append_new(pools,
+                                  json_pack("{s:o, s:o}", "source",
+                                            pool_name(map->source_pool, map->source_ns), "target",
+                                            pool_name(map->target_pool, map->target_ns)));
+        }
+        json_array_append_new(array, json_pack("{s:o, s:o, s:b, s:o}", "name",
+                                               fs_status_text(policy->name), "peer",
+                                               fs_status_text(policy->peer), "selects",
+                                               policy->selector != NULL, "pools", pools));
+    }
+    return array;
 }
 
 static json_t *peers_json(const struct fs_daemon *daemon)
@@ -478,6 +542,7 @@ json_t *fs_status_document_of(struct fs_daemon *daemon, const struct fs_group *o
     set(document, "site", site_json(daemon));
     set(document, "memory", memory);
     set(document, "peers", peers_json(daemon));
+    set(document, "policies", policies_json(daemon->config));
     set(document, "groups", array);
     set(document, "skipped", skipped_json(groups));
     return document;

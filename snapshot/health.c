@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `osd dump` and `status` are answered by the monitors alone, and `mon 'profile rbd'` allows them.
- * removed_snaps_queue of the former holds, by pool, every snapshot that was removed and that not
- * yet all placement groups have trimmed; managers report that, so without one nothing ever leaves
- * it.
+ * `osd dump` and `status` are answered by the monitors alone, and `mon 'profile rbd'` allows them;
+ * so does it `df`, whose figures are a manager's, and all zero without one. removed_snaps_queue of
+ * the former holds, by pool, every snapshot that was removed and that not yet all placement groups
+ * have trimmed; managers report that, so without one nothing ever leaves it.
  */
 #include "farshore/health.h"
 
@@ -100,11 +100,70 @@ static void read_pools(const json_t *dump, const json_t *pools, struct fs_health
     }
 }
 
-int fs_health_parse(const char *osd_dump, size_t osd_dump_length, const char *status,
-                    size_t status_length, struct fs_health *ret_health, struct fs_error *err)
+static uint64_t bytes_of(const json_t *object, const char *key)
 {
-    json_t *dump = json_loadb(osd_dump, osd_dump_length, 0, NULL);
-    json_t *state = json_loadb(status, status_length, 0, NULL);
+    json_int_t value = json_integer_value(json_object_get(object, key));
+
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static void read_space(const json_t *df, struct fs_health *health)
+{
+    size_t i;
+    json_t *pool;
+
+    json_array_foreach(json_object_get(df, "pools"), i, pool)
+    {
+        const char *name = json_string_value(json_object_get(pool, "name"));
+        const json_t *stats = json_object_get(pool, "stats");
+        for (size_t k = 0; name && k < health->n_pools; k++) {
+            struct fs_pool_health *at = &health->pools[k];
+            if (strcmp(at->name, name) == 0) {
+                at->stored = bytes_of(stats, "stored");
+                at->available = bytes_of(stats, "max_avail");
+                at->space_known = at->stored > 0 || at->available > 0;
+            }
+        }
+    }
+}
+
+/* As many whole words as fit. */
+static void read_flags(const char *flags, struct fs_health *health)
+{
+    size_t room = sizeof(health->flags) - 1;
+
+    if (flags && strlen(flags) <= room) {
+        memcpy(health->flags, flags, strlen(flags) + 1);
+    } else if (flags) {
+        memcpy(health->flags, flags, room);
+        health->flags[room] = '\0';
+        char *last = strrchr(health->flags, ',');
+        *(last ? last : health->flags) = '\0';
+    }
+}
+
+char *fs_health_version(const char *text, size_t length, char *ret_version, size_t size)
+{
+    static const char lead[] = "ceph version ";
+    const size_t skip = sizeof(lead) - 1;
+    size_t n = 0;
+
+    if (length > skip && memcmp(text, lead, skip) == 0) {
+        while (skip + n < length && n + 1 < size && text[skip + n] != ' ') {
+            ret_version[n] = text[skip + n];
+            n++;
+        }
+    }
+    ret_version[n] = '\0';
+    return ret_version;
+}
+
+int fs_health_parse(struct fs_health_text osd_dump, struct fs_health_text status,
+                    struct fs_health_text df, struct fs_health *ret_health, struct fs_error *err)
+{
+    json_t *dump = json_loadb(osd_dump.text, osd_dump.length, 0, NULL);
+    json_t *state = json_loadb(status.text, status.length, 0, NULL);
+    json_t *space = df.length > 0 ? json_loadb(df.text, df.length, 0, NULL) : NULL;
     const json_t *pools = json_object_get(dump, "pools");
     int rc = 0;
 
@@ -120,20 +179,26 @@ int fs_health_parse(const char *osd_dump, size_t osd_dump_length, const char *st
             ret_health->trim_known =
                 json_is_true(json_object_get(json_object_get(state, "mgrmap"), "available"));
             read_pools(dump, pools, ret_health);
+            read_flags(json_string_value(json_object_get(dump, "flags")), ret_health);
+            read_space(space, ret_health);
         }
     }
     json_decref(dump);
     json_decref(state);
+    json_decref(space);
     return rc;
 }
 
-static int ask(rados_t rados, const char *command, char **ret_text, size_t *ret_length,
+/* ret_answer->text is for rados_buffer_free. */
+static int ask(rados_t rados, const char *command, struct fs_health_text *ret_answer,
                struct fs_error *err)
 {
-    char *message = NULL;
+    char *message = NULL, *text = NULL;
     size_t length = 0;
-    int rc =
-        rados_mon_command(rados, &command, 1, NULL, 0, ret_text, ret_length, &message, &length);
+    int rc = rados_mon_command(rados, &command, 1, NULL, 0, &text, &ret_answer->length, &message,
+                               &length);
+
+    ret_answer->text = text;
 
     if (message) {
         rados_buffer_free(message);
@@ -141,27 +206,56 @@ static int ask(rados_t rados, const char *command, char **ret_text, size_t *ret_
     return rc < 0 ? fs_cluster_error(err, rc, "asking the monitors %s", command) : 0;
 }
 
+static void release(struct fs_health_text *answer)
+{
+    if (answer->text) {
+        rados_buffer_free((char *)answer->text);
+    }
+}
+
+void fs_site_look_around(struct fs_site *site)
+{
+    rados_t rados = fs_cluster_rados(site->cluster);
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_health_text answer = {0};
+
+    if (ask(rados, "{\"prefix\": \"version\", \"format\": \"json\"}", &answer, &err) == 0) {
+        json_t *object = json_loadb(answer.text, answer.length, 0, NULL);
+        const char *text = json_string_value(json_object_get(object, "version"));
+        (void)fs_health_version(text ? text : "", text ? strlen(text) : 0, site->ceph_version,
+                                sizeof(site->ceph_version));
+        json_decref(object);
+    }
+    release(&answer);
+    /* The cap is looked at first: -ENOENT is for those who may. So no key is ever sent. */
+    answer = (struct fs_health_text){0};
+    site->wide_caps =
+        ask(rados, "{\"prefix\": \"auth get\", \"entity\": \"client.farshore-is-nobody\"}", &answer,
+            &err) == -ENOENT;
+    release(&answer);
+}
+
 int fs_site_health(struct fs_site *site, struct fs_health *ret_health, struct fs_error *err)
 {
     rados_t rados = fs_cluster_rados(site->cluster);
-    char *dump = NULL, *status = NULL;
-    size_t dump_length = 0, status_length = 0;
-    int rc =
-        ask(rados, "{\"prefix\": \"osd dump\", \"format\": \"json\"}", &dump, &dump_length, err);
+    struct fs_health_text dump = {0}, status = {0}, df = {0};
+    struct fs_error ignored = FS_ERROR_INIT;
+    int rc = ask(rados, "{\"prefix\": \"osd dump\", \"format\": \"json\"}", &dump, err);
 
     *ret_health = (struct fs_health){0};
     if (rc == 0) {
-        rc = ask(rados, "{\"prefix\": \"status\", \"format\": \"json\"}", &status, &status_length,
-                 err);
+        rc = ask(rados, "{\"prefix\": \"status\", \"format\": \"json\"}", &status, err);
     }
     if (rc == 0) {
-        rc = fs_health_parse(dump, dump_length, status, status_length, ret_health, err);
+        (void)ask(rados, "{\"prefix\": \"df\", \"format\": \"json\"}", &df, &ignored);
+        rc = fs_health_parse(dump, status, df, ret_health, err);
     }
-    if (dump) {
-        rados_buffer_free(dump);
+    if (rc == 0) {
+        memcpy(ret_health->version, site->ceph_version, sizeof(ret_health->version));
+        ret_health->wide_caps = site->wide_caps;
     }
-    if (status) {
-        rados_buffer_free(status);
-    }
+    release(&dump);
+    release(&status);
+    release(&df);
     return rc;
 }

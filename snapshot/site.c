@@ -122,6 +122,7 @@ int fs_site_open(const struct fs_site_options *options, struct fs_site **ret_sit
         rc = learn_identity(site, err);
     }
     if (rc == 0) {
+        fs_site_look_around(site);
         site->lease = fs_lease_new(&site->options, site->cluster, site->state);
         if (site->lease == NULL) {
             rc = fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");

@@ -21,7 +21,12 @@ struct fs_site {
     struct fs_operator *operators; /* made by fs_site_operator */
     struct fs_holds holds;         /* points that are being digested: not to be pruned */
     struct fs_holds drills;        /* points with drills: they stay points */
+    char ceph_version[32];         /* of the monitors; as fs_health has it */
+    bool wide_caps;                /* as fs_health has it */
 };
+
+/* snapshot/health.c. WORKER: learns ceph_version and wide_caps; at the opening. */
+void fs_site_look_around(struct fs_site *site);
 
 /* snapshot/source.c and snapshot/sink.c */
 struct fs_source *fs_rbd_source_new(struct fs_site *site, struct fs_pool *blocking,

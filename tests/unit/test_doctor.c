@@ -14,13 +14,22 @@
 
 static const char well[] =
     "{\"site\": {\"name\": \"east\", \"cluster\": \"up\", \"lease\": \"held\","
+    "            \"ceph_version\": \"16.2.15\", \"wide_caps\": false,"
+    "            \"flags\": \"sortbitwise,recovery_deletes,noscrub\","
+    "            \"pools\": [{\"name\": \"rbd\", \"full\": false, \"nearfull\": false,"
+    "                       \"stored_bytes\": 1000000000, \"available_bytes\": 20000000000}],"
     "            \"certificate_expiry_timestamp\": 10000000},"
+    " \"policies\": [{\"name\": \"gold\", \"peer\": \"west\", \"selects\": true,"
+    "                \"pools\": [{\"source\": \"rbd/prod\", \"target\": \"copies\"}]}],"
     " \"peers\": [{\"name\": \"west\", \"up\": true, \"address\": \"a\", \"rtt_seconds\": 0.01,"
     "              \"clock_offset_seconds\": 0.002}],"
+    /* 10 MB change a minute, and are 600 kB on the wire. */
     " \"groups\": [{\"name\": \"rbd/shop\", \"role\": \"primary\", \"state\": \"ok\","
-    "   \"interval_seconds\": 60, \"counters\": {\"committed\": 10, \"sync_bytes\": {\"wire\": "
-    "6000000}},"
-    "   \"histograms\": {\"sync_duration_seconds\": {\"sum\": 50, \"count\": 10}}}],"
+    "   \"peer\": \"west\", \"interval_seconds\": 60, \"speed_bytes_per_second\": 1000000,"
+    "   \"retain\": {\"latest\": 3, \"hourly\": 24, \"daily\": 7, \"weekly\": 0},"
+    "   \"volumes\": [{\"pool\": \"rbd\", \"size_bytes\": 10000000000}],"
+    "   \"change\": {\"points\": 10, \"bytes\": 100000000, \"wire_bytes\": 6000000,"
+    "              \"covered_seconds\": 600, \"took_seconds\": 50}}],"
     " \"skipped\": []}";
 
 static json_t *status(void)
@@ -131,10 +140,152 @@ static void test_examine_intervals_by_what_points_take(void **state)
 static void test_examine_another_link(void **state)
 {
     (void)state;
-    /* 600 kB a minute. */
     assert_string_equal(level_of(status(), "bandwidth", 1e6), "ok");
-    assert_string_equal(level_of(status(), "bandwidth", 1e3), "warning");
+    assert_string_equal(level_of(status(), "bandwidth", 1e3), "error");
     assert_null(level_of(status(), "bandwidth", 0));
+}
+
+/* The levels of what is said of "bandwidth" about each group. */
+static const char *level_about(json_t *report, const char *about)
+{
+    size_t i;
+    json_t *check;
+
+    json_array_foreach(json_object_get(report, "checks"), i, check)
+    {
+        if (strcmp(json_string_value(json_object_get(check, "check")), "bandwidth") == 0 &&
+            strcmp(json_string_value(json_object_get(check, "about")), about) == 0) {
+            return json_string_value(json_object_get(check, "level"));
+        }
+    }
+    return NULL;
+}
+
+/* Small ones get what they want, those that want more than a fair share do not keep up. */
+static void test_examine_a_link_that_is_shared(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int wire; /* bytes in 600 s */
+        const char *level;
+    } rows[] = {{"a", 6000000, "ok"},
+                {"b", 60000000, "warning"},
+                {"c", 12000000, "ok"},
+                {"d", 48000000, "warning"}};
+    json_t *document = status(), *groups = json_object_get(document, "groups");
+    json_t *group = json_incref(json_array_get(groups, 0));
+
+    json_array_clear(groups);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *copy = json_deep_copy(group);
+        json_object_set_new(copy, "name", json_string(rows[i].name));
+        json_object_set_new(json_object_get(copy, "change"), "wire_bytes",
+                            json_integer(rows[i].wire));
+        json_array_append_new(groups, copy);
+    }
+    json_decref(group);
+    /* 10, 100, 20 and 80 kB/s over 130: a and c leave 100, which is 50 for each of the others. */
+    json_t *report = fs_doctor_examine(document, NOW, 130000);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_string_equal(level_about(report, rows[i].name), rows[i].level);
+    }
+    assert_string_equal(level_about(report, "west"), "error");
+    json_decref(report);
+    report = fs_doctor_examine(document, NOW, 210000);
+    assert_string_equal(level_about(report, "b"), "ok");
+    assert_string_equal(level_about(report, "west"), "ok");
+    json_decref(report);
+    json_decref(document);
+}
+
+static void test_examine_the_link_that_there_is(void **state)
+{
+    (void)state;
+    json_t *document = status();
+    assert_string_equal(level_of(document, "link", 0), "ok");
+    document = status();
+    json_object_set_new(part(document, "groups"), "speed_bytes_per_second", json_real(11000));
+    assert_string_equal(level_of(document, "link", 0), "warning");
+    document = status();
+    json_object_set_new(part(document, "peers"), "bandwidth_bytes_per_second", json_real(11000));
+    assert_string_equal(level_of(document, "link", 0), "warning");
+    /* Without three differences nobody knows. */
+    document = status();
+    json_object_set_new(json_object_get(part(document, "groups"), "change"), "points",
+                        json_integer(2));
+    assert_null(level_of(document, "link", 1e6));
+}
+
+static void test_examine_caps_version_and_flags(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *value, *check, *level;
+    } rows[] = {
+        {"ceph_version", "15.2.1", "cluster", "warning"},
+        {"ceph_version", "", "cluster", "ok"},
+        {"flags", "sortbitwise,noout", "flags", "warning"},
+        {"flags", "pauserd,pausewr", "flags", "error"},
+        {"flags", "nooutside,sortbitwise", "flags", "ok"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *document = status();
+        json_object_set_new(json_object_get(document, "site"), rows[i].key,
+                            json_string(rows[i].value));
+        assert_string_equal(level_of(document, rows[i].check, 0), rows[i].level);
+    }
+    json_t *document = status();
+    json_object_set_new(json_object_get(document, "site"), "wide_caps", json_true());
+    assert_string_equal(level_of(document, "caps", 0), "warning");
+}
+
+static void test_examine_pools_of_policies(void **state)
+{
+    (void)state;
+    assert_string_equal(level_of(status(), "pools", 0), "ok");
+    json_t *document = status();
+    /* As a target it is the right-hand pool that has to be here. */
+    json_object_set_new(part(document, "policies"), "selects", json_false());
+    assert_string_equal(level_of(document, "pools", 0), "error");
+    document = status();
+    json_t *pool = json_array_get(json_object_get(json_object_get(document, "site"), "pools"), 0);
+    json_object_set_new(pool, "nearfull", json_true());
+    assert_string_equal(level_of(document, "pools", 0), "warning");
+}
+
+static void test_examine_room_for_copies_and_points(void **state)
+{
+    (void)state;
+    static const struct {
+        double size, available;
+        const char *level;
+    } rows[] = {
+        /* The points hold at most (2 + 24 * 60) * 10 MB + 7 * 10 GB: each day the volume. */
+        {10e9, 95e9, "ok"},
+        {10e9, 93e9, "warning"},
+        {200e9, 20e9, "warning"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *document = status();
+        json_t *pool =
+            json_array_get(json_object_get(json_object_get(document, "site"), "pools"), 0);
+        json_t *group = part(document, "groups");
+        json_object_set_new(group, "role", json_string("secondary"));
+        json_object_set_new(json_array_get(json_object_get(group, "volumes"), 0), "size_bytes",
+                            json_real(rows[i].size));
+        json_object_set_new(pool, "available_bytes", json_real(rows[i].available));
+        assert_string_equal(level_of(document, "space", 0), rows[i].level);
+    }
+    json_t *document = status();
+    json_object_set_new(part(document, "groups"), "role", json_string("secondary"));
+    json_object_del(json_array_get(json_object_get(json_object_get(document, "site"), "pools"), 0),
+                    "available_bytes");
+    assert_string_equal(level_of(document, "space", 0), "ok"); /* it says that it does not know */
+    assert_string_equal(level_of(status(), "retention", 1e6), "ok");
+    assert_null(level_of(status(), "retention", 0));
 }
 
 static void test_parse_rate(void **state)
@@ -157,6 +308,11 @@ int main(void)
         cmocka_unit_test(test_examine_what_is_down),
         cmocka_unit_test(test_examine_intervals_by_what_points_take),
         cmocka_unit_test(test_examine_another_link),
+        cmocka_unit_test(test_examine_a_link_that_is_shared),
+        cmocka_unit_test(test_examine_the_link_that_there_is),
+        cmocka_unit_test(test_examine_caps_version_and_flags),
+        cmocka_unit_test(test_examine_pools_of_policies),
+        cmocka_unit_test(test_examine_room_for_copies_and_points),
         cmocka_unit_test(test_parse_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
