@@ -46,6 +46,7 @@ int fs_certificates_load(struct fs_daemon *daemon, const struct fs_config *confi
     if (rc < 0) {
         return rc;
     }
+    fs_enrolment_open(config, tls);
     fs_tls_unref(daemon->tls);
     daemon->tls = tls;
     if (daemon->listener) {

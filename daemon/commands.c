@@ -264,7 +264,7 @@ static bool known(const char *command)
 {
     static const char *const names[] = {"status",   "points", "sync",     "pause",   "resume",
                                         "adopt",    "verify", "failover", "history", "drill",
-                                        "failback", "resync", "relocate"};
+                                        "failback", "resync", "relocate", "enroll"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], command) == 0) {
@@ -300,6 +300,8 @@ void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request)
         do_status(commands, call, group);
     } else if (strcmp(command, "failover") == 0) {
         fs_operation_commands_failover(commands->operations, call, request, group);
+    } else if (strcmp(command, "enroll") == 0) {
+        fs_enrolment_command(commands->daemon, call, request);
     } else if (!group) {
         fs_call_fail(call, FS_EXIT_BAD_REQUEST, "%s needs a group", command);
     } else if (strcmp(command, "drill") == 0) {

@@ -128,9 +128,10 @@ static void run_cb(evutil_socket_t fd, short what, void *arg)
     earlier(&next, keep_in_touch(daemon, now));
     if (!daemon->stopping) {
         earlier(&next, fs_certificates_run(daemon, now));
+        earlier(&next, fs_enrolment_run(daemon, now));
     }
     if (daemon->stopping) {
-        if (fs_work_stopped(daemon->work)) {
+        if (fs_work_stopped(daemon->work) && !daemon->enrolment.asking) {
             (void)event_base_loopbreak(daemon->base);
             return;
         }
@@ -389,6 +390,9 @@ static int start_doors(struct fs_daemon *daemon, struct fs_error *err)
         rc = fs_tls_listen(daemon->base, daemon->tls, config->listen, HANDSHAKES_MAX, HANDSHAKE_NS,
                            fs_peers_accept, daemon->ctx.peers, &daemon->listener, err);
     }
+    if (rc == 0) {
+        rc = fs_enrolment_start(daemon, err);
+    }
     if (rc == 0 && config->http) {
         rc = fs_http_start(daemon->base, config->http, daemon, &daemon->http, err);
     }
@@ -400,6 +404,7 @@ static void close_all(struct fs_daemon *daemon)
 {
     fs_http_stop(daemon->http);
     fs_tls_listener_free(daemon->listener);
+    fs_enrolment_stop(daemon);
     fs_control_stop(daemon->control);
     fs_commands_free(daemon->commands);
     fs_peers_free(daemon->ctx.peers);

@@ -10,6 +10,7 @@
 
 #include "daemon/certificates.h"
 #include "daemon/context.h"
+#include "daemon/enrolment.h"
 #include "daemon/groups.h"
 #include "daemon/peer.h"
 #include "daemon/work.h"
@@ -37,6 +38,7 @@ struct fs_daemon {
     struct fs_pool *life, *blocking, *cpu;
     struct fs_tls *tls;
     struct fs_certificates certificates;
+    struct fs_enrolment enrolment;
     struct fs_tls_listener *listener; /* NULL: only dial */
     struct fs_work *work;
     struct fs_control *control;

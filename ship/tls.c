@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,11 +15,14 @@
 static const unsigned char alpn[] = "\x0a"
                                     "farshore/1";
 #define ALPN_LENGTH (sizeof(alpn) - 1)
+const unsigned char tls_enroll_alpn[TLS_ENROLL_ALPN_LENGTH + 1] = "\x11"
+                                                                  "farshore-enroll/1";
 
 struct fs_tls {
     unsigned refs;
     SSL_CTX *server;
     SSL_CTX *client;
+    X509 *enroll_ca;   /* NULL: no connections for enrolment */
     int64_t not_after; /* seconds since the epoch */
 };
 
@@ -77,17 +81,26 @@ static int load_files(SSL_CTX *ctx, const char *cert, const char *key, const cha
 static int select_alpn(SSL *ssl, const unsigned char **ret_out, unsigned char *ret_length,
                        const unsigned char *in, unsigned length, void *arg)
 {
-    (void)ssl, (void)arg;
+    const struct fs_tls *tls = arg;
     unsigned char *out;
-    if (SSL_select_next_proto(&out, ret_length, alpn, ALPN_LENGTH, in, length) !=
+    if (SSL_select_next_proto(&out, ret_length, alpn, ALPN_LENGTH, in, length) ==
         OPENSSL_NPN_NEGOTIATED) {
+        *ret_out = out;
+        return SSL_TLSEXT_ERR_OK;
+    }
+    if (tls->enroll_ca == NULL ||
+        SSL_select_next_proto(&out, ret_length, tls_enroll_alpn, TLS_ENROLL_ALPN_LENGTH, in,
+                              length) != OPENSSL_NPN_NEGOTIATED ||
+        SSL_add1_chain_cert(ssl, tls->enroll_ca) != 1) {
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
+    /* This comes before our request for a certificate: one that is shown has to be good still. */
+    SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
     *ret_out = out;
     return SSL_TLSEXT_ERR_OK;
 }
 
-static SSL_CTX *new_context(const SSL_METHOD *method)
+static SSL_CTX *new_context(const SSL_METHOD *method, struct fs_tls *tls)
 {
     SSL_CTX *ctx = SSL_CTX_new(method);
     if (ctx == NULL) {
@@ -110,7 +123,7 @@ static SSL_CTX *new_context(const SSL_METHOD *method)
         SSL_CTX_free(ctx);
         return NULL;
     }
-    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, tls);
     return ctx;
 }
 
@@ -165,8 +178,8 @@ int fs_tls_new(const char *cert, const char *key, const char *ca, struct fs_tls 
         return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
     }
     tls->refs = 1;
-    tls->server = new_context(TLS_server_method());
-    tls->client = new_context(TLS_client_method());
+    tls->server = new_context(TLS_server_method(), tls);
+    tls->client = new_context(TLS_client_method(), tls);
     if (tls->server == NULL || tls->client == NULL) {
         r = fs_error_set(err, FS_ERR_PERMANENT, ENOTSUP, "OpenSSL offers no TLS 1.3: %s",
                          ERR_reason_error_string(ERR_peek_last_error()));
@@ -203,7 +216,23 @@ void fs_tls_unref(struct fs_tls *tls)
     }
     SSL_CTX_free(tls->server);
     SSL_CTX_free(tls->client);
+    X509_free(tls->enroll_ca);
     free(tls);
+}
+
+int fs_tls_allow_enroll(struct fs_tls *tls, const char *ca, struct fs_error *err)
+{
+    BIO *file = BIO_new_file(ca, "r");
+    X509 *cert = file == NULL ? NULL : PEM_read_bio_X509(file, NULL, no_password, NULL);
+    BIO_free(file);
+    if (cert == NULL) {
+        int r = bad_file("tls.ca", ca, "holds no CA certificate in PEM form", err);
+        ERR_clear_error();
+        return r;
+    }
+    X509_free(tls->enroll_ca);
+    tls->enroll_ca = cert;
+    return 0;
 }
 
 int64_t fs_tls_not_after(const struct fs_tls *tls)
@@ -237,6 +266,27 @@ bool tls_alpn_agreed(const SSL *ssl)
     unsigned length;
     SSL_get0_alpn_selected(ssl, &name, &length);
     return length == ALPN_LENGTH - 1 && memcmp(name, alpn + 1, length) == 0;
+}
+
+bool tls_enrolls(const SSL *ssl)
+{
+    const unsigned char *name;
+    unsigned length;
+    SSL_get0_alpn_selected(ssl, &name, &length);
+    return length == TLS_ENROLL_ALPN_LENGTH - 1 && memcmp(name, tls_enroll_alpn + 1, length) == 0;
+}
+
+bool tls_peer_key(const SSL *ssl, uint8_t ret_hash[32])
+{
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    unsigned char *der = NULL;
+    int length = cert == NULL ? -1 : i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
+    if (length <= 0) {
+        return false;
+    }
+    bool ok = EVP_Digest(der, (size_t)length, ret_hash, NULL, EVP_sha256(), NULL) == 1;
+    OPENSSL_free(der);
+    return ok;
 }
 
 bool tls_peer_is(const SSL *ssl, const char *name)

@@ -52,7 +52,7 @@ static void fail(struct tls_handshake *handshake, const struct fs_error *err)
 static void succeed(struct tls_handshake *handshake)
 {
     struct fs_error err = FS_ERROR_INIT;
-    if (!tls_alpn_agreed(handshake->ssl)) {
+    if (!tls_alpn_agreed(handshake->ssl) && !(handshake->server && tls_enrolls(handshake->ssl))) {
         fs_error_set(&err, FS_ERR_PEER, EPROTO,
                      "%s does not speak Farshore's protocol over TLS 1.3: is it a Farshore?",
                      handshake->address);

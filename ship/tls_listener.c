@@ -29,6 +29,8 @@ struct fs_tls_listener {
     struct guest *guests;
     fs_tls_accepted_fn *accepted;
     void *arg;
+    fs_tls_accepted_fn *enroll; /* NULL: none */
+    void *enroll_arg;
 };
 
 static void free_guest(struct guest *guest)
@@ -54,9 +56,23 @@ static void on_handshake(void *arg, struct fs_transport *transport, const struct
         log_refused(guest->address, err);
     }
     free_guest(guest);
-    if (transport != NULL) {
-        listener->accepted(listener->arg, transport);
+    if (transport == NULL) {
+        return;
     }
+    if (!tls_transport_enrolls(transport)) {
+        listener->accepted(listener->arg, transport);
+    } else if (listener->enroll != NULL) {
+        listener->enroll(listener->enroll_arg, transport);
+    } else {
+        transport->ops->close(transport);
+    }
+}
+
+void fs_tls_listener_on_enroll(struct fs_tls_listener *listener, fs_tls_accepted_fn *enroll,
+                               void *arg)
+{
+    listener->enroll = enroll;
+    listener->enroll_arg = arg;
 }
 
 static void refuse(evutil_socket_t fd, const char *address, int code, const char *why)

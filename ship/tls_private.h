@@ -20,6 +20,12 @@
 SSL *tls_new_ssl(struct fs_tls *tls, int fd, bool server);
 /* Whether the handshake agreed on our protocol. */
 bool tls_alpn_agreed(const SSL *ssl);
+/* The ALPN of enrolment as OpenSSL wants it, and whether the handshake agreed on that. */
+#define TLS_ENROLL_ALPN_LENGTH 18
+extern const unsigned char tls_enroll_alpn[TLS_ENROLL_ALPN_LENGTH + 1];
+bool tls_enrolls(const SSL *ssl);
+/* As fs_tls_peer_key. */
+bool tls_peer_key(const SSL *ssl, uint8_t ret_hash[32]);
 /* The certificate of the peer is valid for name: its DNS names, or CN where it has none. */
 bool tls_peer_is(const SSL *ssl, const char *name);
 
@@ -36,6 +42,9 @@ void tls_explain(const SSL *ssl, int result, const char *address, struct fs_erro
 /* ssl (handshake done) and fd are moved in, also on failure. NULL when out of memory. */
 struct fs_transport *tls_transport_new(struct event_base *base, struct fs_tls *tls, SSL *ssl,
                                        int fd, bool dialed, const char *address);
+
+/* Is it a connection for enrolment? */
+bool tls_transport_enrolls(const struct fs_transport *transport);
 
 /* --- tls_handshake.c ------------------------------------------------------------------------ */
 

@@ -314,6 +314,16 @@ static bool transport_peer_is(const struct fs_transport *transport, const char *
     return tls_peer_is(((const struct tls_transport *)transport)->ssl, name);
 }
 
+bool fs_tls_peer_key(const struct fs_transport *transport, uint8_t ret_hash[32])
+{
+    return tls_peer_key(((const struct tls_transport *)transport)->ssl, ret_hash);
+}
+
+bool tls_transport_enrolls(const struct fs_transport *transport)
+{
+    return tls_enrolls(((const struct tls_transport *)transport)->ssl);
+}
+
 static const struct fs_transport_ops transport_ops = {
     .send = transport_send,
     .pending = transport_pending,

@@ -13,11 +13,13 @@
 #include "daemon/tool/client.h"
 #include "daemon/tool/doctor.h"
 #include "daemon/tool/drill_test.h"
+#include "daemon/tool/enroll.h"
 #include "daemon/tool/show.h"
 #include "daemon/tool/text.h"
 #include "daemon/tool/watch.h"
 
 #define DEFAULT_SOCKET "/run/farshore/control.sock"
+#define DEFAULT_CONFIG "/etc/farshore/farshored.yaml"
 
 enum {
     OPTION_WAIT = 256,
@@ -33,12 +35,16 @@ enum {
     OPTION_BANDWIDTH,
     OPTION_FROM,
     OPTION_TO,
+    OPTION_SITE,
+    OPTION_AS,
+    OPTION_ENDPOINT,
+    OPTION_POOLS,
+    OPTION_CONFIG,
 };
 
 #define COMMANDS                                                                                   \
     "status, points, sync, pause, resume, verify, doctor, adopt, failover, failback, resync, "     \
-    "drill "                                                                                       \
-    "relocate, drill or history"
+    "relocate, drill, history or enroll"
 
 struct arguments {
     const char *socket;
@@ -59,6 +65,7 @@ struct arguments {
     const char *color; /* NULL: where standard output is a terminal and NO_COLOR is not set */
     double timeout_s;
     double bandwidth; /* bytes a second; 0: not given */
+    struct fs_enroll_arguments enroll;
 };
 
 struct command {
@@ -74,8 +81,9 @@ struct command {
     bool needs_from;
     bool needs_to;
     bool takes_watch;
-    bool waits; /* shows progress */
-    bool asks;  /* the daemon says first what it would do; --yes skips the question */
+    bool enrolls; /* what follows is an action, and a token */
+    bool waits;   /* shows progress */
+    bool asks;    /* the daemon says first what it would do; --yes skips the question */
     void (*show)(const json_t *result, const struct arguments *arguments);
 };
 
@@ -157,6 +165,7 @@ static const struct command commands[] = {
     {"drill", .needs_group = true, .takes_output = true, .takes_point = true, .drills = true,
      .show = show_drill},
     {"history", .needs_group = true, .takes_output = true, .show = show_history},
+    {"enroll", .takes_output = true, .enrolls = true},
 };
 /* clang-format on */
 
@@ -196,6 +205,14 @@ static const struct argp_option options[] = {
     {"end", OPTION_END, NULL, 0, "drill: remove the group's drills", 0},
     {"exec", OPTION_EXEC, "COMMAND", 0, "drill: test it with that shell command", 0},
     {"yes", OPTION_YES, NULL, 0, "adopt, failover, failback, resync, relocate: do not ask", 0},
+    {"site", OPTION_SITE, "SITE", 0, "enroll invite: the site that is to join", 0},
+    {"as", OPTION_AS, "NAME", 0, "enroll invite: what this site is called, where it is new", 0},
+    {"endpoint", OPTION_ENDPOINT, "HOST:PORT", 0,
+     "enroll invite: where the other site reaches this one", 0},
+    {"pools", OPTION_POOLS, "HERE:THERE,...", 0,
+     "enroll invite, of a new site: the pools to protect (default rbd:rbd)", 0},
+    {"config", OPTION_CONFIG, "FILE", 0,
+     "enroll: the configuration to write (default " DEFAULT_CONFIG ")", 0},
     {0},
 };
 
@@ -258,6 +275,12 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
     }
     if (arguments->watch && arguments->json) {
         argp_error(state, "--watch and --output=json do not go together");
+    }
+    const struct fs_enroll_arguments *enroll = &arguments->enroll;
+    if (!command->enrolls &&
+        (enroll->site || enroll->as || enroll->endpoint || enroll->pools || enroll->config)) {
+        argp_error(state, "%s: has no --site, --as, --endpoint, --pools and --config",
+                   command->name);
     }
     if (arguments->bandwidth > 0 && strcmp(command->name, "doctor") != 0) {
         argp_error(state, "%s: has no --bandwidth", command->name);
@@ -328,6 +351,21 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_YES:
         arguments->yes = true;
         return 0;
+    case OPTION_SITE:
+        arguments->enroll.site = value;
+        return 0;
+    case OPTION_AS:
+        arguments->enroll.as = value;
+        return 0;
+    case OPTION_ENDPOINT:
+        arguments->enroll.endpoint = value;
+        return 0;
+    case OPTION_POOLS:
+        arguments->enroll.pools = value;
+        return 0;
+    case OPTION_CONFIG:
+        arguments->enroll.config = value;
+        return 0;
     case OPTION_TIMEOUT:
         parse_timeout(value, arguments, state);
         return 0;
@@ -341,6 +379,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         }
         if (state->arg_num == 1) {
             arguments->group = value;
+            return 0;
+        }
+        if (state->arg_num == 2 && find_command(arguments->command)->enrolls) {
+            arguments->enroll.token = value;
             return 0;
         }
         argp_error(state, "\"%s\" is one argument too many", value);
@@ -360,7 +402,8 @@ static const struct argp parser = {
                 "verify GROUP\ndoctor\nadopt GROUP\nfailover GROUP\nfailover "
                 "--policy=POLICY\nfailover --all\n"
                 "failback GROUP\nresync --from=SITE GROUP\nrelocate --to=SITE GROUP\n"
-                "drill GROUP\ndrill --end GROUP\nhistory GROUP",
+                "drill GROUP\ndrill --end GROUP\nhistory GROUP\n"
+                "enroll invite --site=SITE\nenroll join TOKEN",
     .doc = "Ask and steer the Farshore daemon of this site.\v"
            "GROUP is a group's name or UUID. Exit status: 0 done, 1 failed, 2 usage, 3 refused and "
            "nothing changed, 4 done and something found, 5 the daemon cannot be reached, 6 still "
@@ -499,6 +542,23 @@ static int ask(const struct arguments *arguments)
     return answer.exit;
 }
 
+/* No request: it may be that there is no daemon yet. */
+static int enroll(const struct arguments *arguments)
+{
+    struct fs_enroll_arguments given = arguments->enroll;
+
+    given.action = arguments->group;
+    given.socket = arguments->socket;
+    given.json = arguments->json;
+    given.config = given.config ? given.config : DEFAULT_CONFIG;
+    const char *problem = fs_enroll_check(&given);
+    if (problem) {
+        fprintf(stderr, "farshore: %s\n", problem);
+        return FS_EXIT_USAGE;
+    }
+    return fs_enroll(&given);
+}
+
 static bool is_confirmed(void)
 {
     char line[16] = "";
@@ -514,6 +574,9 @@ int main(int argc, char **argv)
     struct arguments arguments = {.socket = socket && *socket ? socket : DEFAULT_SOCKET};
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
 
+    if (find_command(arguments.command)->enrolls) {
+        return enroll(&arguments);
+    }
     int status = ask(&arguments);
     if (status != FS_EXIT_DONE || !find_command(arguments.command)->asks || arguments.yes ||
         arguments.dry_run) {

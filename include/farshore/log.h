@@ -32,6 +32,13 @@ enum fs_log_level {                     /* syslog's numbers */
       "the certificate files changed and cannot be used: the old ones stay")                       \
     X(FS_EV_CERTIFICATE_ENDS, "certificate_ends", FS_LOG_WARNING,                                  \
       "this site's certificate ends within 30 days")                                               \
+    X(FS_EV_CERTIFICATE_RENEWED, "certificate_renewed", FS_LOG_NOTICE,                             \
+      "this site has a new certificate of the same key")                                           \
+    X(FS_EV_CERTIFICATE_NOT_RENEWED, "certificate_not_renewed", FS_LOG_WARNING,                    \
+      "this site's certificate is near its end and was not renewed: tried again")                  \
+    X(FS_EV_ENROLLED, "enrolled", FS_LOG_NOTICE, "a site got a certificate from this one")         \
+    X(FS_EV_ENROLL_REFUSED, "enroll_refused", FS_LOG_WARNING,                                      \
+      "somebody asked for a certificate and got none")                                             \
     X(FS_EV_CLUSTER_UP, "cluster_up", FS_LOG_NOTICE, "connected to the Ceph cluster")              \
     X(FS_EV_CLUSTER_DOWN, "cluster_down", FS_LOG_ERROR, "the Ceph cluster cannot be reached")      \
     X(FS_EV_LEASE_TAKEN, "lease_taken", FS_LOG_NOTICE, "this daemon works for the site")           \

@@ -20,6 +20,12 @@ struct fs_tls *fs_tls_ref(struct fs_tls *tls);
 void fs_tls_unref(struct fs_tls *tls);
 /* When our own certificate ends: seconds since the epoch. */
 int64_t fs_tls_not_after(const struct fs_tls *tls);
+/* Let listeners take connections for enrolment (farshore/enroll.h), whose other end need not show a
+ * certificate; ca is sent along, so that it can be compared with a pin. -errno with err. */
+int fs_tls_allow_enroll(struct fs_tls *tls, const char *ca, struct fs_error *err);
+/* SHA-256 of the public key of the other end's certificate, which was verified; false where it
+ * showed none. Of transports of this header only. */
+bool fs_tls_peer_key(const struct fs_transport *transport, uint8_t ret_hash[32]);
 
 /* A transport whose TLS handshake is done; moved to the callback, which must give it to a session
  * or close it before it returns. peer_is compares with the DNS names of the peer's certificate, or
@@ -37,6 +43,9 @@ struct fs_tls_listener;
 int fs_tls_listen(struct event_base *base, struct fs_tls *tls, const char *address,
                   unsigned max_handshakes, int64_t handshake_ns, fs_tls_accepted_fn *accepted,
                   void *arg, struct fs_tls_listener **ret_listener, struct fs_error *err);
+/* Connections for enrolment go there; without this they are closed. */
+void fs_tls_listener_on_enroll(struct fs_tls_listener *listener, fs_tls_accepted_fn *enroll,
+                               void *arg);
 /* The port that it listens on (for ":0"). */
 unsigned fs_tls_listener_port(const struct fs_tls_listener *listener);
 /* Use another certificate for connections from now on. */

@@ -6,7 +6,7 @@ _farshore_groups() {
 
 _farshore() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command="" options i
-    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate drill history"
+    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate drill history enroll"
     # "--output=json" comes as three words.
     if [[ $word == "=" ]]; then
         word=""
@@ -17,7 +17,8 @@ _farshore() {
         -S | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         -o | --output) mapfile -t COMPREPLY < <(compgen -W "table json" -- "$word"); return ;;
         --color) mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$word"); return ;;
-        --timeout | --point | --bandwidth | --policy | --exec | --from | --to) return ;;
+        --config) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+        --timeout | --point | --bandwidth | --policy | --exec | --from | --to | --site | --as | --endpoint | --pools) return ;;
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
         if [[ -z $command && " $commands " == *" ${COMP_WORDS[i]} "* ]]; then
@@ -38,6 +39,7 @@ _farshore() {
             resync) options+=" --output= --from= --dry-run --yes" ;;
             relocate) options+=" --output= --to= --dry-run --yes" ;;
             drill) options+=" --output= --point= --end --exec=" ;;
+            enroll) options+=" --output= --site= --as= --endpoint= --pools= --config=" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
         if [[ ${COMPREPLY[0]} == *= ]]; then
@@ -45,6 +47,8 @@ _farshore() {
         fi
     elif [[ -z $command ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
+    elif [[ $command == enroll ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "invite join" -- "$word")
     elif [[ $command != doctor ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_farshore_groups)" -- "$word")
     fi

@@ -24,7 +24,9 @@ FLAGS = {
     "needs_to": {"to"},
     "takes_watch": {"watch", "color"},
     "asks": {"yes"},
+    "enrolls": {"site", "as", "endpoint", "pools", "config"},
 }
+ACTIONS = {"enroll": {"invite", "join"}}
 GROUPS = {"rbd/shop", "rbd/vm-1"}
 STATUS = "site east\n\nGROUP     ROLE     STATE\n{}\n\nnotes  follow\n".format(
     "\n".join(f"{group}  primary  ok" for group in sorted(GROUPS))
@@ -83,6 +85,8 @@ def zsh(words):
         return [m[1] + m[2] for line in lines if (m := re.match(r"(?:\([^)]*\))?(--)([\w-]+)", line))]
     if len(words) == 2:
         return next(line for line in lines if line.startswith("1:command:"))[11:-1].split()
+    if action := next((line for line in lines if line.startswith("2:action:")), None):
+        return action[10:-1].split()
     return [line for line in lines if line in GROUPS] if "2:group:_farshore_groups" in lines else []
 
 
@@ -108,7 +112,7 @@ with tempfile.TemporaryDirectory() as home:
         for command, options in takes.items():
             hold(shell, command, names(ask(["farshore", command, "--"])), options | ALWAYS)
             groups = set(filter(None, ask(["farshore", command, ""])))
-            hold(shell, f"{command} GROUP", groups, GROUPS if command in grouped else set())
+            hold(shell, f"{command} GROUP", groups, GROUPS if command in grouped else ACTIONS.get(command, set()))
 
 if len(takes) < 5:
     findings.append("no table of commands was found: the code's shape changed, mend this script")
