@@ -191,6 +191,13 @@ static void do_pause(struct fs_commands *commands, struct fs_call *call, struct 
  * Without "yes" only what it would do. The peer's next offer, which comes by itself, carries it
  * out: whoever wrote to the images may have gone on since.
  */
+static bool can_adopt(const struct fs_group *group)
+{
+    return group->failure.state == FS_STATE_TAMPERED ||
+           group->failure.state == FS_STATE_RECORD_LOST ||
+           (group->failure_label && strcmp(group->failure_label, FS_LABEL_FOREIGN) == 0);
+}
+
 static void do_adopt(struct fs_call *call, struct fs_group *group, bool yes)
 {
     const char *name = group->record->name;
@@ -200,12 +207,10 @@ static void do_adopt(struct fs_call *call, struct fs_group *group, bool yes)
                      group->record->peer);
         return;
     }
-    if (group->record->role != FS_ROLE_SECONDARY ||
-        (group->failure.state != FS_STATE_TAMPERED &&
-         group->failure.state != FS_STATE_RECORD_LOST)) {
+    if (group->record->role != FS_ROLE_SECONDARY || !can_adopt(group)) {
         fs_call_fail(call, FS_EXIT_REFUSED,
-                     "nobody else wrote to the images of %s, as far as this site knows: there is "
-                     "nothing to adopt",
+                     "nobody else wrote to the images of %s, and none is in its way, as far as "
+                     "this site knows: there is nothing to adopt",
                      name);
         return;
     }

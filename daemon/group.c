@@ -163,6 +163,7 @@ void fs_group_failed(struct fs_group *group, const char *label, const struct fs_
     group->failed_at++;
     group->failed_class = err->class;
     group->failure = *verdict;
+    group->failure_label = label;
     group->retry_ns = fs_context_boot(group->ctx) +
                       fs_schedule_backoff_ns(group->failures, fs_group_interval_ns(group));
     fs_group_stats_failed(&group->stats, label);
@@ -173,6 +174,7 @@ void fs_group_succeeded(struct fs_group *group)
     group->failures = 0;
     group->retry_ns = 0;
     group->failure = FS_VERDICT_OK;
+    group->failure_label = NULL;
 }
 
 static void add_role(const struct fs_group *group, struct fs_verdict *verdict)

@@ -43,8 +43,9 @@ struct fs_group {
 
     /* What the newest attempt ran into; state OK after a success. */
     struct fs_verdict failure;
-    unsigned failures; /* in a row */
-    int64_t retry_ns;  /* boot: no attempt before */
+    const char *failure_label; /* static; NULL after a success */
+    unsigned failures;         /* in a row */
+    int64_t retry_ns;          /* boot: no attempt before */
     /* The peer's cluster is behind with trimming: points are that many intervals apart until then.
      */
     unsigned slow_factor;

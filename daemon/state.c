@@ -118,6 +118,9 @@ const char *fs_verdict_of_refusal(enum fs_refusal refusal, const struct fs_error
         [FS_REFUSE_RECORD_LOST] = {FS_STATE_RECORD_LOST, "record_lost",
                                    "restore the newest state pool of the site that lost it; or "
                                    "farshore adopt GROUP at the secondary site goes on without"},
+        [FS_REFUSE_FOREIGN] = {FS_STATE_ERROR, FS_LABEL_FOREIGN,
+                               "rename or remove that image; or farshore adopt GROUP at the "
+                               "secondary site makes it the replica, and ships what differs"},
         [FS_REFUSE_TRIMMING] = {FS_STATE_DEGRADED, "trimming",
                                 "look at snaptrim in `ceph -s` of the peer; it goes on by itself"},
     };

@@ -56,6 +56,9 @@ void fs_verdict_add(struct fs_verdict *verdict, enum fs_group_state state, const
 /* The same with a verdict made elsewhere. */
 void fs_verdict_merge(struct fs_verdict *verdict, const struct fs_verdict *other);
 
+/* The label of a refusal that an operator can end by adopting what is there. */
+#define FS_LABEL_FOREIGN "foreign_image"
+
 /* What a failed take, a refused offer, or a failed operation means for the group. Each fills
  * *ret_verdict and returns the label of farshore_sync_failures_total (static storage). */
 const char *fs_verdict_of_take(enum fs_take_reason reason, const struct fs_error *err,

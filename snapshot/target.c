@@ -15,6 +15,11 @@
  * that moment under just that name with just that geometry would be taken for ours: it loses
  * nothing.
  *
+ * Any other image under the name is in the way, until it goes or an operator adopts it: then it is
+ * held where nobody uses it, stamped, what it holds is kept in a snapshot, and the difference to
+ * the source is found by digests. A crash in the middle leaves a stamped image that no record
+ * knows, which an operator adopts again.
+ *
  * An image that the record knows is found by its id, never by its name. If the id is gone, the
  * image was deleted: with recovery points in the record that is for an operator to see; without
  * any, a new copy is as good as the first.
@@ -216,6 +221,21 @@ static int check_unfinished(struct fs_cluster *cluster, struct fs_target *target
     return rc;
 }
 
+/* A backup that was restored there, as a start for the first copy? Or just somebody's. */
+static int foreign(const struct fs_target *target, const struct fs_record *record,
+                   enum fs_refusal *refusal, struct fs_error *err)
+{
+    char spec[FS_IMAGE_SPEC_SIZE];
+
+    return fs_refuse(
+        refusal, FS_REFUSE_FOREIGN, err, FS_ERR_CONFIG, EEXIST,
+        "image %s at the target exists and is not Farshore's, which writes only to its "
+        "own: rename or remove it. If it is an older copy of the volume, `farshore "
+        "adopt %.100s` at the target keeps what it holds in a snapshot, makes it the "
+        "replica, and only what differs is shipped",
+        fs_image_spec(&target->ref, spec), record->name);
+}
+
 /* A name that we want to use: free, or stamped as this volume (opened then). */
 static int check_name(struct fs_cluster *cluster, const struct fs_record *record, bool intended,
                       bool adopt, struct fs_target *target, enum fs_refusal *refusal,
@@ -242,9 +262,13 @@ static int check_name(struct fs_cluster *cluster, const struct fs_record *record
                            fs_image_spec(&target->ref, spec));
         }
     }
+    if (rc == -ENOENT && !intended && adopt) {
+        target->foreign = true;
+        return fs_hold_check_unused(cluster, &target->image, err);
+    }
     if (rc == -ENOENT) {
         rc = intended ? check_unfinished(cluster, target, refusal, err)
-                      : not_owned(target, refusal, "exists and is not Farshore's", err);
+                      : foreign(target, record, refusal, err);
         if (rc == 0) { /* fs_target_create goes on with it */
             fs_image_close(&target->image);
             target->ref.image_id[0] = '\0';
@@ -412,11 +436,14 @@ int fs_target_hold(struct fs_cluster *cluster, const struct fs_record *record,
             *refusal = FS_REFUSE_BUSY;
         }
     }
-    if (rc == 0 && target->unrecorded) {
+    if (rc == 0 && (target->unrecorded || target->foreign)) {
         target->hold.proven = target->hold.crashed = target->hold.fenced = false;
     }
     if (rc == 0) {
         rc = check_stamp(record, target, &stamp, refusal, err);
+        if (rc == -ENOENT && target->foreign) {
+            return write_stamp(record, target, err);
+        }
     }
     if (rc == 0 && (stamp.term.number != record->term.number ||
                     !fs_uuid_equal(&stamp.term.site, &record->term.site))) {

@@ -18,6 +18,7 @@ struct fs_target {
     struct fs_image_ref ref; /* image_id "": to be made */
     struct fs_geometry geometry;
     bool unrecorded; /* stamped as this volume, and the record does not know what is in it */
+    bool foreign;    /* not stamped at all, and an operator says that it becomes this volume */
 };
 
 /*

@@ -78,7 +78,8 @@ enum fs_refusal {
     FS_REFUSE_RECORD_LOST = 14, /* a site's records are older than what is known of them */
     FS_REFUSE_SUPERSEDED = 15,  /* it was primary itself until the sender was promoted */
     FS_REFUSE_TRIMMING = 16,    /* too early: its cluster is behind with trimming snapshots */
-    FS_REFUSE_LAST = FS_REFUSE_TRIMMING,
+    FS_REFUSE_FOREIGN = 17,     /* an image of that name exists and is nobody's of ours */
+    FS_REFUSE_LAST = FS_REFUSE_FOREIGN,
 };
 
 struct fs_sink_open_result {      /* valid during the callback */

@@ -282,7 +282,7 @@ static void test_foreign_images_are_not_touched(void **state)
 
     begin(&run, name);
     assert_int_equal(rbd_create(ioctx, "sink-foreign-1", 4u << 20, &order), 0);
-    refuse(&run, name, 1, FS_REFUSE_NOT_OWNED, "sink-foreign-1");
+    refuse(&run, name, 1, FS_REFUSE_FOREIGN, "sink-foreign-1");
     assert_null(run.record);
     assert_int_equal(rbd_open(ioctx, "sink-foreign-0", &image, NULL), -ENOENT);
     remove_image("sink-foreign-1");
@@ -295,7 +295,7 @@ static void test_foreign_images_are_not_touched(void **state)
     fs_record_free(run.record);
     run.record = NULL;
     run.held = 0;
-    refuse(&run, "sink-copied", 1, FS_REFUSE_NOT_OWNED, "sink-copied-0");
+    refuse(&run, "sink-copied", 1, FS_REFUSE_FOREIGN, "sink-copied-0");
     remove_image("sink-copied-0");
     end(&run, name);
 }

@@ -117,7 +117,7 @@ def test_image_of_the_same_name_that_is_not_ours_is_refused_and_untouched(east, 
         return group and "taken" in group.get("reason", "") and group
     group = wait_for(refused, 20, "the state says why")
     assert group["state"] in ("error", "never_synced")
-    assert "reason=not_owned" in pair.west.log()
+    assert "reason=foreign_image" in pair.west.log()
     with west.image("taken", read_only=True) as opened:
         assert opened.read(0, 4 * MIB) == before
         assert not list(opened.list_snaps())

@@ -214,3 +214,35 @@ def test_copies_and_images_made_again_are_left_alone(east, west, pair, same):
     group = in_state(pair.east, "rbd/disk", "error")
     assert "was deleted" in group["reason"], group
     assert fingerprint(west, "elsewhere") == made and fingerprint(west, "disk") == before
+
+
+def test_first_copy_seeded_from_a_backup(east, west, daemons, same):
+    """An image in the way is refused, until an operator adopts it: only what differs is shipped, and what
+    it held is kept. Not while somebody uses it."""
+    size = 64 * MIB
+    east.create("disk", size, labels=GOLD)
+    east.fill("disk", ranges=((0, size),))
+    west.create("disk", size)  # the backup of last night
+    west.fill("disk", ranges=((0, size),))
+    with west.image("disk") as image:
+        image.write(b"old" * 1000, 20 * MIB)
+    before = fingerprint(west, "disk")
+    pair = daemons()
+    group = in_state(pair.west, "rbd/disk", "error")
+    assert "not Farshore's" in group["reason"] and "adopt" in group["hint"]
+    in_state(pair.east, "rbd/disk", "error")
+    assert fingerprint(west, "disk") == before
+    with west.image("disk") as user:
+        user.write(b"x", 30 * MIB)
+        assert pair.west.request("adopt", group="rbd/disk", yes=True)["adopting"]
+        wait_for(lambda: "has it open" in pair.west.group("rbd/disk")["reason"], 40,
+                 lambda: f"it is in use: {pair.west.group('rbd/disk')}")
+    before = fingerprint(west, "disk")[1]
+    wait_for(lambda: pair.west.group("rbd/disk").get("recovery_point"), 60,
+             lambda: f"it becomes the replica: {pair.west.group('rbd/disk')}\n{pair.west.log(20)}")
+    same(pair, "rbd/disk")
+    assert pair.west.group("rbd/disk")["counters"]["sync_bytes"]["wire"] < 2 * MIB
+    with west.image("disk", read_only=True) as image:
+        kept, = [s["name"] for s in image.list_snaps() if s["name"].startswith("farshore.left.")]
+    with west.ioctx() as io, rbd.Image(io, "disk", snapshot=kept) as image:
+        assert hashlib.sha256(image.read(0, size)).hexdigest() == before
