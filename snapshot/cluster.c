@@ -312,6 +312,53 @@ bool fs_cluster_has_fenced(struct fs_cluster *cluster, const char *address)
     return found;
 }
 
+static int blocklist_rm(struct fs_cluster *cluster, const char *address, struct fs_error *err)
+{
+    char text[256];
+    const char *command = text;
+    char *out = NULL;
+    size_t length = 0;
+
+    snprintf(text, sizeof(text),
+             "{\"prefix\": \"osd blocklist\", \"blocklistop\": \"rm\", \"addr\": \"%.128s\"}",
+             address);
+    int rc = rados_mon_command(cluster->rados, &command, 1, NULL, 0, NULL, NULL, &out, &length);
+
+    if (out != NULL) {
+        rados_buffer_free(out);
+    }
+    return rc < 0 ? blocklist_error(cluster, address, rc, err) : 0;
+}
+
+int fs_cluster_unblocklist(struct fs_cluster *cluster, const char *address, struct fs_error *err)
+{
+    int rc = blocklist_rm(cluster, address, err);
+
+    if (rc == 0) {
+        rc = rados_wait_for_latest_osdmap(cluster->rados);
+        rc = rc < 0 ? blocklist_error(cluster, address, rc, err) : 0;
+    }
+    return rc;
+}
+
+bool fs_cluster_is_blocklisted(struct fs_cluster *cluster, const char *address)
+{
+    const char *command = "{\"prefix\": \"osd blocklist ls\", \"format\": \"plain\"}";
+    char *out = NULL, *status = NULL;
+    size_t out_length = 0, status_length = 0, length = strlen(address);
+    bool found = false;
+    int rc = rados_mon_command(cluster->rados, &command, 1, "", 0, &out, &out_length, &status,
+                               &status_length);
+
+    for (const char *at = out; rc == 0 && at && at + length < out + out_length && !found; at++) {
+        found =
+            (at == out || at[-1] == '\n') && memcmp(at, address, length) == 0 && at[length] == ' ';
+    }
+    rados_buffer_free(out);
+    rados_buffer_free(status);
+    return found;
+}
+
 int fs_cluster_check_blocklist(struct fs_cluster *cluster, struct fs_error *err)
 {
     /*
@@ -319,14 +366,5 @@ int fs_cluster_check_blocklist(struct fs_cluster *cluster, struct fs_error *err)
      * nothing to do, so no map changes. The address is of TEST-NET-1 (RFC 5737), which no client
      * has. "rm" and not "add", because `profile rbd` alone allows an add, and unfence needs both.
      */
-    const char *command =
-        "{\"prefix\": \"osd blocklist\", \"blocklistop\": \"rm\", \"addr\": \"192.0.2.1:0/1\"}";
-    char *text = NULL;
-    size_t length = 0;
-    int rc = rados_mon_command(cluster->rados, &command, 1, NULL, 0, NULL, NULL, &text, &length);
-
-    if (text != NULL) {
-        rados_buffer_free(text);
-    }
-    return rc < 0 ? blocklist_error(cluster, "192.0.2.1:0/1", rc, err) : 0;
+    return blocklist_rm(cluster, "192.0.2.1:0/1", err);
 }

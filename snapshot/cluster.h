@@ -45,6 +45,11 @@ int fs_cluster_ioctx(struct fs_cluster *cluster, const char *pool, const char *n
 int fs_cluster_blocklist(struct fs_cluster *cluster, const char *address, uint32_t expire_s,
                          struct fs_error *err);
 
+/* WORKER. Take the entry away, where there is one. */
+int fs_cluster_unblocklist(struct fs_cluster *cluster, const char *address, struct fs_error *err);
+/* WORKER. Is there an entry of exactly this address? False also where that cannot be asked. */
+bool fs_cluster_is_blocklisted(struct fs_cluster *cluster, const char *address);
+
 /* ANY thread. Has fs_cluster_blocklist fenced this address, as locks have it? */
 bool fs_cluster_has_fenced(struct fs_cluster *cluster, const char *address);
 

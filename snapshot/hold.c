@@ -37,73 +37,40 @@
 
 #include "farshore/buf.h"
 #include "farshore/fault.h"
+#include "snapshot/locker.h"
 
-#define LOCK_NAME   "rbd_lock"
 #define PARKED      "farshore"
 #define AUTO_PREFIX "auto "
 #define HOLDER_KEY  "farshore.holder"
-#define TEXT_SIZE   256
+#define TEXT_SIZE   FS_LOCKER_SIZE
 
 enum { LOCK_EXCLUSIVE = 1 }; /* of the lock class */
 
-struct locker {
-    bool present;
-    char client[TEXT_SIZE]; /* "client.4114" */
-    char cookie[TEXT_SIZE];
-    char address[TEXT_SIZE];
-    char tag[TEXT_SIZE];
-};
-
-static int read_locker(const struct fs_image *image, const char *header, struct locker *ret_locker,
-                       struct fs_error *err)
+static int read_locker(const struct fs_image *image, const char *header,
+                       struct fs_locker *ret_locker, struct fs_error *err)
 {
-    char clients[4096], cookies[4096], addresses[4096];
-    size_t tag = sizeof(ret_locker->tag), n_clients = sizeof(clients);
-    size_t n_cookies = sizeof(cookies), n_addresses = sizeof(addresses);
-    int exclusive = 0;
-
-    *ret_locker = (struct locker){0};
-    ssize_t rc =
-        rados_list_lockers(image->ioctx, header, LOCK_NAME, &exclusive, ret_locker->tag, &tag,
-                           clients, &n_clients, cookies, &n_cookies, addresses, &n_addresses);
-    if (rc == 0 || rc == -ENOENT) {
-        return 0;
-    }
-    if (rc < 0) {
-        return fs_cluster_error(err, (int)rc, "cannot read who holds the lock");
-    }
-    ret_locker->present = true;
-    snprintf(ret_locker->client, TEXT_SIZE, "%.255s", clients);
-    snprintf(ret_locker->cookie, TEXT_SIZE, "%.255s", cookies);
-    snprintf(ret_locker->address, TEXT_SIZE, "%.255s", addresses);
-    return 0;
-}
-
-static void own_client(struct fs_cluster *cluster, char ret_client[TEXT_SIZE])
-{
-    snprintf(ret_client, TEXT_SIZE, "client.%" PRIu64,
-             rados_get_instance_id(fs_cluster_rados(cluster)));
+    return fs_locker_read(image->ioctx, header, ret_locker, err);
 }
 
 static bool is_own(struct fs_cluster *cluster, const char *client)
 {
     char own[TEXT_SIZE];
 
-    own_client(cluster, own);
+    fs_own_client(cluster, own);
     return strcmp(client, own) == 0;
 }
 
 /* Who (client NULL: anyone but us) has the image open for writing? The first that is found, or
  * not present. */
 static int find_watcher(struct fs_cluster *cluster, const struct fs_image *image,
-                        const char *client, struct locker *ret_watcher, struct fs_error *err)
+                        const char *client, struct fs_locker *ret_watcher, struct fs_error *err)
 {
     rbd_image_watcher_t *watchers = NULL;
     size_t count = 16;
     char name[TEXT_SIZE];
     int rc;
 
-    *ret_watcher = (struct locker){0};
+    *ret_watcher = (struct fs_locker){0};
     do { /* -ERANGE leaves the count that is needed */
         free(watchers);
         watchers = calloc(count, sizeof(*watchers));
@@ -132,7 +99,7 @@ static int find_watcher(struct fs_cluster *cluster, const struct fs_image *image
 static int has_watcher(struct fs_cluster *cluster, const struct fs_image *image, const char *client,
                        bool *ret_has, struct fs_error *err)
 {
-    struct locker watcher;
+    struct fs_locker watcher;
     int rc = find_watcher(cluster, image, client, &watcher, err);
 
     *ret_has = watcher.present;
@@ -142,7 +109,7 @@ static int has_watcher(struct fs_cluster *cluster, const struct fs_image *image,
 int fs_hold_check_unused(struct fs_cluster *cluster, const struct fs_image *image,
                          struct fs_error *err)
 {
-    struct locker watcher;
+    struct fs_locker watcher;
     int rc = find_watcher(cluster, image, NULL, &watcher, err);
 
     if (rc == 0 && watcher.present) {
@@ -155,7 +122,7 @@ int fs_hold_check_unused(struct fs_cluster *cluster, const struct fs_image *imag
 }
 
 /* Is the locker the one that the last mark names? */
-static int is_marked(const struct fs_image *image, const struct locker *locker, bool *ret_marked,
+static int is_marked(const struct fs_image *image, const struct fs_locker *locker, bool *ret_marked,
                      struct fs_error *err)
 {
     char value[2 * TEXT_SIZE + 2], expected[2 * TEXT_SIZE + 2];
@@ -228,7 +195,7 @@ static int break_dead(const struct fs_image *image, struct fs_error *err)
 
 /* Clear the way for librbd's lock, and find out what can be proved. */
 static int clear_locker(struct fs_cluster *cluster, const struct fs_image *image,
-                        const struct locker *locker, struct fs_hold *hold, struct fs_error *err)
+                        const struct fs_locker *locker, struct fs_hold *hold, struct fs_error *err)
 {
     bool alive = false, marked = false;
     int rc;
@@ -238,7 +205,7 @@ static int clear_locker(struct fs_cluster *cluster, const struct fs_image *image
     }
     if (strcmp(locker->cookie, PARKED) == 0) {
         hold->proven = true;
-        rc = rados_break_lock(image->ioctx, hold->header, LOCK_NAME, locker->client, PARKED);
+        rc = rados_break_lock(image->ioctx, hold->header, FS_LOCK_NAME, locker->client, PARKED);
         return rc == -ENOENT || rc >= 0 ? 0
                                         : fs_cluster_error(err, rc, "cannot lift the parking lock");
     }
@@ -269,12 +236,12 @@ static int clear_locker(struct fs_cluster *cluster, const struct fs_image *image
 int fs_hold_take(struct fs_cluster *cluster, const struct fs_image *image, const char *image_id,
                  struct fs_hold *ret_hold, struct fs_error *err)
 {
-    struct locker locker;
+    struct fs_locker locker;
     bool before = false, after = false;
     int rc;
 
     *ret_hold = (struct fs_hold){0};
-    snprintf(ret_hold->header, sizeof(ret_hold->header), "rbd_header.%s", image_id);
+    fs_header_name(image_id, ret_hold->header);
     rc = read_locker(image, ret_hold->header, &locker, err);
     if (rc == 0) {
         rc = has_watcher(cluster, image, NULL, &before, err);
@@ -310,7 +277,7 @@ int fs_hold_take(struct fs_cluster *cluster, const struct fs_image *image, const
 
 int fs_hold_mark(const struct fs_image *image, struct fs_hold *hold, struct fs_error *err)
 {
-    struct locker locker;
+    struct fs_locker locker;
     char value[2 * TEXT_SIZE + 2];
     int rc = read_locker(image, hold->header, &locker, err);
 
@@ -334,7 +301,7 @@ int fs_hold_mark(const struct fs_image *image, struct fs_hold *hold, struct fs_e
 int fs_hold_check(struct fs_cluster *cluster, const struct fs_image *image,
                   const struct fs_hold *hold, struct fs_error *err)
 {
-    struct locker locker;
+    struct fs_locker locker;
     char own[TEXT_SIZE];
     bool marked = false;
     int rc = read_locker(image, hold->header, &locker, err);
@@ -345,7 +312,7 @@ int fs_hold_check(struct fs_cluster *cluster, const struct fs_image *image,
     if (rc < 0) {
         return rc;
     }
-    own_client(cluster, own);
+    fs_own_client(cluster, own);
     if (!locker.present || strcmp(locker.client, own) != 0 || !marked) {
         return fs_error_set(err, FS_ERR_TRANSIENT, EBUSY,
                             "its lock was taken away while it was being written (now: %s %s); "
@@ -368,16 +335,16 @@ int fs_hold_check(struct fs_cluster *cluster, const struct fs_image *image,
     return 0;
 }
 
-static int set_cookie(const struct fs_image *image, const char *header, const struct locker *locker,
-                      const char *cookie, struct fs_error *err)
+static int set_cookie(const struct fs_image *image, const char *header,
+                      const struct fs_locker *locker, const char *cookie, struct fs_error *err)
 {
     struct fs_buf body = FS_BUF_INIT, op = FS_BUF_INIT;
     const char *texts[] = {locker->cookie, locker->tag, cookie};
     char reply[16];
     int rc = -ENOMEM;
 
-    fs_buf_put_u32(&body, (uint32_t)strlen(LOCK_NAME));
-    fs_buf_put(&body, LOCK_NAME, strlen(LOCK_NAME));
+    fs_buf_put_u32(&body, (uint32_t)strlen(FS_LOCK_NAME));
+    fs_buf_put(&body, FS_LOCK_NAME, strlen(FS_LOCK_NAME));
     fs_buf_put_u8(&body, LOCK_EXCLUSIVE);
     for (size_t i = 0; i < 3; i++) {
         fs_buf_put_u32(&body, (uint32_t)strlen(texts[i]));
@@ -410,11 +377,11 @@ int fs_hold_lift(struct fs_cluster *cluster, const struct fs_image *image, const
                  struct fs_error *err)
 {
     struct fs_hold hold = {0};
-    struct locker locker;
+    struct fs_locker locker;
     bool user = false;
     int rc;
 
-    snprintf(hold.header, sizeof(hold.header), "rbd_header.%s", image_id);
+    fs_header_name(image_id, hold.header);
     rc = has_watcher(cluster, image, NULL, &user, err);
     if (rc == 0) {
         rc = read_locker(image, hold.header, &locker, err);
@@ -433,7 +400,7 @@ int fs_hold_lift(struct fs_cluster *cluster, const struct fs_image *image, const
 int fs_hold_park(struct fs_cluster *cluster, const struct fs_image *image, struct fs_hold *hold,
                  struct fs_error *err)
 {
-    struct locker locker;
+    struct fs_locker locker;
     int rc = 0;
 
     if (hold->taken && hold->marked) {

@@ -7,6 +7,7 @@
 #define FARSHORE_SNAPSHOT_HOLD_H
 
 #include "snapshot/image.h"
+#include "snapshot/locker.h"
 
 struct fs_hold {
     bool taken;  /* librbd's exclusive lock is ours */
@@ -16,7 +17,7 @@ struct fs_hold {
     bool crashed;  /* a daemon of this site died with the image in its hands, some time before */
     bool fenced;   /* and the lock was still that of an instance which this client has fenced */
     uint64_t size; /* of the image when it was marked */
-    char header[32 + FS_IMAGE_ID_SIZE]; /* the object that carries the lock */
+    char header[FS_HEADER_SIZE]; /* the object that carries the lock */
 };
 
 /*
