@@ -5,6 +5,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/drill.h"
+#include "daemon/fence_commands.h"
 #include "daemon/operation_commands.h"
 #include "daemon/status.h"
 #include "farshore/log.h"
@@ -33,6 +34,7 @@ struct fs_commands {
     struct fs_daemon *daemon;
     struct waiter *waiters;
     struct fs_operation_commands *operations;
+    struct fs_fence_commands *fences;
 };
 
 struct fs_commands *fs_commands_new(struct fs_daemon *daemon)
@@ -42,7 +44,10 @@ struct fs_commands *fs_commands_new(struct fs_daemon *daemon)
     if (commands) {
         commands->daemon = daemon;
         commands->operations = fs_operation_commands_new(&daemon->ctx);
-        if (!commands->operations) {
+        commands->fences = fs_fence_commands_new(&daemon->ctx);
+        if (!commands->operations || !commands->fences) {
+            fs_operation_commands_free(commands->operations);
+            fs_fence_commands_free(commands->fences);
             free(commands);
             commands = NULL;
         }
@@ -70,6 +75,7 @@ void fs_commands_free(struct fs_commands *commands)
         waiter_free(commands, commands->waiters);
     }
     fs_operation_commands_free(commands->operations);
+    fs_fence_commands_free(commands->fences);
     free(commands);
 }
 
@@ -78,6 +84,7 @@ void fs_commands_gone(void *arg, struct fs_call *call)
     struct fs_commands *commands = arg;
 
     fs_operation_commands_gone(commands->operations, call);
+    fs_fence_commands_gone(commands->fences, call);
     fs_drills_gone(commands->daemon->ctx.groups->drills, call);
     for (struct waiter *waiter = commands->waiters; waiter; waiter = waiter->next) {
         if (waiter->call == call) {
@@ -267,9 +274,9 @@ static void do_verify(struct fs_commands *commands, struct fs_call *call, struct
 
 static bool known(const char *command)
 {
-    static const char *const names[] = {"status",   "points", "sync",     "pause",   "resume",
-                                        "adopt",    "verify", "failover", "history", "drill",
-                                        "failback", "resync", "relocate", "enroll"};
+    static const char *const names[] = {
+        "status",  "points", "sync",     "pause",  "resume",   "adopt",  "verify", "failover",
+        "history", "drill",  "failback", "resync", "relocate", "enroll", "fence",  "unfence"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], command) == 0) {
@@ -316,6 +323,10 @@ void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request)
                                      strcmp(command, "resync") == 0);
     } else if (strcmp(command, "relocate") == 0) {
         fs_operation_commands_relocate(commands->operations, call, request, group);
+    } else if (strcmp(command, "fence") == 0) {
+        fs_fence_command(commands->fences, call, request, group);
+    } else if (strcmp(command, "unfence") == 0) {
+        fs_unfence_command(commands->fences, call, group);
     } else if (strcmp(command, "history") == 0) {
         fs_operation_commands_history(commands->operations, call, group);
     } else if (strcmp(command, "points") == 0) {
@@ -451,5 +462,7 @@ int64_t fs_commands_run(struct fs_commands *commands)
         (void)serve(commands, waiter, now);
     }
     int64_t due = fs_operation_commands_run(commands->operations);
+    int64_t fences = fs_fence_commands_run(commands->fences);
+    due = fences < due ? fences : due;
     return commands->waiters && now + PROGRESS_EVERY_NS < due ? now + PROGRESS_EVERY_NS : due;
 }

@@ -17,6 +17,8 @@ static void peer_fini(struct fs_config_peer *peer)
     free(peer->endpoints);
     free(peer->windows);
     free(peer->tls_name);
+    free(peer->fence_conf);
+    free(peer->fence_user);
     free(peer->name);
 }
 
@@ -151,6 +153,28 @@ int fs_config_load(const char *path, FILE *errors, struct fs_config **ret_config
     }
     fs_buf_fini(&buf);
     return rc;
+}
+
+static const char *const fence_modes[] = {
+    [FS_FENCE_NONE] = "none",
+    [FS_FENCE_BEST_EFFORT] = "best-effort",
+    [FS_FENCE_REQUIRED] = "required",
+};
+
+const char *fs_fence_mode_name(enum fs_fence_mode mode)
+{
+    return fence_modes[mode];
+}
+
+bool fs_fence_mode_parse(const char *text, enum fs_fence_mode *ret_mode)
+{
+    for (size_t i = 0; i < sizeof(fence_modes) / sizeof(fence_modes[0]); i++) {
+        if (strcmp(text, fence_modes[i]) == 0) {
+            *ret_mode = (enum fs_fence_mode)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 const struct fs_config_policy *fs_config_find_policy(const struct fs_config *config,

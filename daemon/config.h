@@ -17,6 +17,8 @@ struct fs_config_peer {
     char *tls_name;   /* the name in the peer's certificate; default: the peer's name */
     char **endpoints; /* host:port; none: we wait for the peer to dial */
     size_t n_endpoints;
+    char *fence_conf;          /* fence.conf: of the peer's cluster; NULL: it cannot be reached */
+    char *fence_user;          /* fence.user, without "client."; default farshore */
     uint64_t bandwidth;        /* bytes/s that we send at most, outside of windows; 0: no limit */
     struct fs_window *windows; /* the first that holds counts */
     size_t n_windows;
@@ -29,6 +31,13 @@ enum fs_hook {
     FS_HOOK_PROMOTED, /* the same, before FS_HOOK_START */
     FS_HOOK_DEMOTED,  /* after it gave a group away */
     FS_HOOK_COUNT
+};
+
+/* What a failover does about the users of the other site's volumes. */
+enum fs_fence_mode {
+    FS_FENCE_NONE = 0,
+    FS_FENCE_BEST_EFFORT, /* fenced where that can be done */
+    FS_FENCE_REQUIRED,    /* no failover without */
 };
 
 struct fs_config_policy {
@@ -46,6 +55,7 @@ struct fs_config_policy {
     int64_t verify_every_ns;             /* verify.every, at the target; 0: only by command */
     uint64_t verify_rate;                /* verify.rate: bytes/s, default 64 MiB */
     unsigned alert_warn, alert_critical; /* multiples of the interval; default 2 and 3 */
+    enum fs_fence_mode fence;            /* fence; default none */
     char *on[FS_HOOK_COUNT];             /* on.*: for the shell; NULL: nothing is run */
     int64_t on_timeout_ns;               /* on.timeout: of each; default 60 s */
 };
@@ -84,6 +94,10 @@ int fs_config_load(const char *path, FILE *errors, struct fs_config **ret_config
 int fs_config_parse(const char *name, const void *text, size_t length, FILE *errors,
                     struct fs_config **ret_config, struct fs_error *err);
 void fs_config_free(struct fs_config *config);
+
+/* "none", "best-effort" or "required", and back; false where it is none of them. */
+const char *fs_fence_mode_name(enum fs_fence_mode mode);
+bool fs_fence_mode_parse(const char *text, enum fs_fence_mode *ret_mode);
 
 /* Borrowed; NULL where there is none. */
 const struct fs_config_policy *fs_config_find_policy(const struct fs_config *config,

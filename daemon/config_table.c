@@ -178,6 +178,18 @@ static void set_time(struct fs_schema_loader *loader, const struct fs_schema_key
     }
 }
 
+static void set_fence(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                      const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config_policy *policy = base;
+
+    (void)loader;
+    (void)key;
+    (void)where;
+    (void)node;
+    (void)fs_fence_mode_parse(text, &policy->fence);
+}
+
 static void set_level(struct fs_schema_loader *loader, const struct fs_schema_key *key,
                       const char *where, void *base, yaml_node_t *node, const char *text)
 {
@@ -203,6 +215,7 @@ static void set_level(struct fs_schema_loader *loader, const struct fs_schema_ke
 
 static const char *const sources[] = {"images", NULL};
 static const char *const object_io[] = {"auto", "off", NULL};
+static const char *const fence_modes[] = {"none", "best-effort", "required", NULL};
 static const char *const not_one_instant[] = {"mark", "refuse", NULL};
 
 #define IN_CONFIG(member) .offset = offsetof(struct fs_config, member)
@@ -237,6 +250,9 @@ const struct fs_schema_key fs_config_table[] = {
     {"peers.*.tls_name", FS_SCHEMA_TEXT, IN_PEER(tls_name)},
     {"peers.*.bandwidth", FS_SCHEMA_RATE, .min = "1 Mbit/s", .max = "1000 Gbit/s",
      IN_PEER(bandwidth)},
+    {.path = "peers.*.fence", .type = FS_SCHEMA_SECTION},
+    {"peers.*.fence.conf", FS_SCHEMA_PATH, .required = true, IN_PEER(fence_conf)},
+    {"peers.*.fence.user", FS_SCHEMA_TEXT, .default_text = "farshore", IN_PEER(fence_user)},
     {"peers.*.windows", FS_SCHEMA_LIST, .element_size = sizeof(struct fs_window), IN_PEER(windows),
      .count_offset = offsetof(struct fs_config_peer, n_windows)},
     {"peers.*.windows[].days", FS_SCHEMA_CUSTOM, .type_text = "days", .default_text = "mon-sun",
@@ -287,6 +303,8 @@ const struct fs_schema_key fs_config_table[] = {
      IN_POLICY(alert_warn)},
     {"policies.*.alert.critical", FS_SCHEMA_NUMBER, .default_text = "3", .min = "1", .max = "1000",
      IN_POLICY(alert_critical)},
+    {"policies.*.fence", FS_SCHEMA_CUSTOM, .type_text = "none, best-effort or required",
+     .default_text = "none", .choices = fence_modes, .set = set_fence},
     {.path = "policies.*.on", .type = FS_SCHEMA_SECTION},
     {"policies.*.on.stop", FS_SCHEMA_TEXT, IN_POLICY(on[FS_HOOK_STOP])},
     {"policies.*.on.start", FS_SCHEMA_TEXT, IN_POLICY(on[FS_HOOK_START])},

@@ -8,7 +8,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "daemon/fence.h"
+#include "daemon/fence_peer.h"
 #include "daemon/operation_hooks.h"
 #include "daemon/operation_log.h"
 #include "daemon/peer.h"
@@ -17,7 +20,7 @@
 #include "farshore/fault.h"
 #include "farshore/log.h"
 
-enum { STOP, RECOVER, RAISE, PROMOTE };
+enum { STOP, FENCE, RECOVER, RAISE, PROMOTE };
 
 static const struct fs_operation_kind kind;
 
@@ -150,6 +153,115 @@ static void note_point(struct fs_group *group, const struct fs_record_point *poi
     }
 }
 
+/* --- the users of the other site's volumes ---------------------------------------------------- */
+
+static void not_fenced(struct fs_group *group, const char *why)
+{
+    struct fs_operation_result *result = &group->operation->result;
+    const char *peer = group->record->peer;
+    char text[700];
+
+    if (group->operation->fence == FS_FENCE_REQUIRED) {
+        result->refused = true;
+        (void)snprintf(text, sizeof(text),
+                       "the users of %.100s's volumes cannot be fenced, and that is required: "
+                       "%.400s; nothing was changed here",
+                       peer, why);
+        fs_operation_finish(group, true, text);
+        return;
+    }
+    (void)snprintf(
+        result->fencing, sizeof(result->fencing),
+        "nobody was fenced now (%.400s): what runs on the volumes at %.100s goes on until "
+        "it learns of this, and is fenced there then",
+        why, peer);
+    fs_operation_log(group, "not_fenced", &group->operation->id, group->operation->who, why);
+    fs_operation_enter(group, RECOVER);
+}
+
+static void fenced(struct fs_group *group, const char *where)
+{
+    struct fs_operation *operation = group->operation;
+
+    (void)snprintf(operation->result.fencing, sizeof(operation->result.fencing), "fenced at %s",
+                   where);
+    fs_operation_log(group, "fenced", &operation->id, operation->who, where);
+    fs_operation_enter(group, RECOVER);
+}
+
+/* Back from the worker that did it in the other site's cluster. */
+static void fenced_there(void *arg, const struct fs_fence *list, size_t count, bool all_seen,
+                         const struct fs_error *err)
+{
+    struct fs_group *group = arg;
+    struct fs_groups *groups = group->ctx->groups;
+    char text[200];
+
+    (void)all_seen;
+    groups->noting--;
+    fs_fences_stop(groups->fences); /* read again */
+    group->operation->working = false;
+    groups->ctx->kick(groups->ctx->hook_arg);
+    if (groups->stopping) {
+        return; /* it begins anew */
+    }
+    if (err && fs_error_is_set(err)) {
+        not_fenced(group, err->message);
+        return;
+    }
+    fs_fence_log_each(group, "client_fenced", list, count);
+    (void)snprintf(text, sizeof(text), "%.100s: %zu client%s out, through its cluster",
+                   group->record->peer, count, count == 1 ? " is" : "s are");
+    fenced(group, text);
+}
+
+/* Without the peer's daemon; why: it cannot be asked. */
+static void fence_there(struct fs_group *group, const char *why)
+{
+    struct fs_operation *operation = group->operation;
+    struct fs_operator *operators = group->ctx->operators;
+    struct fs_fence_order *order = calloc(1, sizeof(*order));
+
+    if (order && fs_fence_order_other(group, operation->who, order)) {
+        operation->working = true;
+        group->ctx->groups->noting++;
+        operators->ops->fence(operators, order, &operation->doing, fenced_there, group);
+    } else {
+        not_fenced(group, why);
+    }
+    free(order);
+}
+
+/* Before anything is changed here; from the raised term on it is history. */
+static void fence_other(struct fs_group *group)
+{
+    struct fs_operation *operation = group->operation;
+    struct fs_record next = {.term = group->record->term, .peer_term = group->record->peer_term};
+    char text[600];
+
+    if (operation->fence == FS_FENCE_NONE || group->record->promotion.present) {
+        (void)snprintf(operation->result.fencing, sizeof(operation->result.fencing),
+                       operation->fence == FS_FENCE_NONE
+                           ? "nobody was fenced: what still runs on the volumes at the other site "
+                             "goes on there until it is stopped"
+                           : "what was fenced at the other site is in the history of the group");
+        fs_operation_enter(group, RECOVER);
+        return;
+    }
+    fs_record_raise_term(&next, &group->ctx->site_uuid);
+    switch (fs_fence_peer_ask(group, next.term.number, text, sizeof(text))) {
+    case FS_FENCE_WAIT:
+        operation->retry_ns = fs_context_boot(group->ctx) + 1 * FS_SEC;
+        return;
+    case FS_FENCE_FENCED:
+        fenced(group, text);
+        return;
+    case FS_FENCE_IMPOSSIBLE:
+        fence_there(group, text);
+        return;
+    }
+}
+
 static void recovered(void *arg, struct fs_record *record, const struct fs_error *err)
 {
     struct fs_group *group = arg;
@@ -247,6 +359,8 @@ static void raise_term(struct fs_group *group)
         return;
     }
     fs_record_raise_term(record, &ctx->site_uuid);
+    record->fence = operation->fence != FS_FENCE_NONE;
+    record->fence_users = false;
     if (point) {
         record->role = FS_ROLE_PROMOTING;
         record->promotion = (struct fs_record_promotion){.present = true, .point = point->point.id};
@@ -284,6 +398,7 @@ static void promote(struct fs_group *group)
 
 static const struct fs_operation_step steps[] = {
     [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, false},
+    [FENCE] = {"having the other site fence its users", 75 * FS_SEC, fence_other, false},
     [RECOVER] = {"finishing a commit", 20 * FS_SEC, recover, false},
     [RAISE] = {"raising the term", 20 * FS_SEC, raise_term, false},
     [PROMOTE] = {"promoting the images", 30 * FS_SEC, promote, true},
@@ -293,7 +408,8 @@ static const struct fs_operation_kind kind = {.name = "failover", .steps = steps
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-uint64_t fs_failover_start(struct fs_group *group, const struct fs_uuid *wanted, const char *who)
+uint64_t fs_failover_start(struct fs_group *group, const struct fs_uuid *wanted,
+                           enum fs_fence_mode fence, const char *who)
 {
     if (group->operation && group->operation->kind != &kind) { /* it waits for something */
         fs_operation_finish(group, true, "a failover was asked for instead");
@@ -305,6 +421,7 @@ uint64_t fs_failover_start(struct fs_group *group, const struct fs_uuid *wanted,
             return 0;
         }
         operation->point = *wanted;
+        operation->fence = fence;
     }
     return operation->serial;
 }
@@ -312,6 +429,9 @@ uint64_t fs_failover_start(struct fs_group *group, const struct fs_uuid *wanted,
 void fs_failover_resume(struct fs_group *group)
 {
     if (group->record->promotion.present) {
-        (void)fs_operation_start(group, &kind, "");
+        struct fs_operation *operation = fs_operation_start(group, &kind, "");
+        if (operation) {
+            operation->fence = group->record->fence ? FS_FENCE_BEST_EFFORT : FS_FENCE_NONE;
+        }
     }
 }

@@ -21,7 +21,8 @@ int64_t fs_failover_loss_ns(const struct fs_group *group, const struct fs_record
 
 /* Begin one that is not refused; or, where one is under way, join it. Returns its serial, 0 when
  * out of memory. */
-uint64_t fs_failover_start(struct fs_group *group, const struct fs_uuid *wanted, const char *who);
+uint64_t fs_failover_start(struct fs_group *group, const struct fs_uuid *wanted,
+                           enum fs_fence_mode fence, const char *who);
 /* A promotion that the record knows of, and nobody carries on. */
 void fs_failover_resume(struct fs_group *group);
 

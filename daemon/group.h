@@ -59,6 +59,12 @@ struct fs_group {
     struct fs_term heard;
     bool heard_pending;
     enum fs_role peer_role; /* as it said last in this daemon's life */
+    bool heard_fence;       /* and it says that who is superseded by it fences its users */
+    struct fs_group_asked { /* by the peer, to fence our users: it is to be told what came of it */
+        bool pending;
+        uint64_t number; /* of the term that it asked with */
+        uint64_t serial; /* of the operation */
+    } asked;
 
     /* --- where we are primary --- */
     bool was_seen;     /* it was shown as ours: letting it go is news */

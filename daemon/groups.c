@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "daemon/drill.h"
+#include "daemon/fence.h"
+#include "daemon/fence_peer.h"
 #include "daemon/operation.h"
 #include "daemon/peer.h"
 #include "daemon/primary.h"
@@ -29,9 +31,11 @@ struct fs_groups *fs_groups_new(struct fs_context *ctx)
         groups->ctx = ctx;
         groups->verifier = fs_verifier_new(groups);
         groups->drills = fs_drills_new(groups);
-        if (!groups->verifier || !groups->drills) {
+        groups->fences = fs_fences_new(groups);
+        if (!groups->verifier || !groups->drills || !groups->fences) {
             fs_verifier_free(groups->verifier);
             fs_drills_free(groups->drills);
+            fs_fences_free(groups->fences);
             free(groups);
             groups = NULL;
         }
@@ -46,6 +50,7 @@ void fs_groups_free(struct fs_groups *groups)
     }
     fs_verifier_free(groups->verifier);
     fs_drills_free(groups->drills);
+    fs_fences_free(groups->fences);
     for (size_t i = 0; i < groups->count; i++) {
         fs_group_free(groups->list[i]);
     }
@@ -487,6 +492,8 @@ int64_t fs_groups_run(struct fs_groups *groups)
         }
         fs_terms_run(groups);
         fs_drills_run(groups->drills);
+        fs_fences_run(groups->fences);
+        fs_fence_peer_run(groups);
         fs_recovery_run(groups);
         start_due(groups);
     }
@@ -513,6 +520,7 @@ void fs_groups_stop(struct fs_groups *groups)
     fs_verifier_stop(groups->verifier);
     fs_operations_stop(groups);
     fs_drills_stop(groups->drills);
+    fs_fences_stop(groups->fences);
     for (size_t i = 0; i < groups->count; i++) {
         struct fs_group *group = groups->list[i];
         fs_primary_cancel(group);

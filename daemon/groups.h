@@ -10,11 +10,13 @@
 #include "daemon/verifier.h"
 
 struct fs_drills;
+struct fs_fences;
 
 struct fs_groups {
     struct fs_context *ctx;
     struct fs_verifier *verifier; /* owned */
     struct fs_drills *drills;     /* owned */
+    struct fs_fences *fences;     /* owned */
     struct fs_group **list;       /* owned; in the order of their names */
     size_t count;
     size_t capacity;

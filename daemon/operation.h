@@ -26,6 +26,15 @@ struct fs_operation_kind {
     void (*give_up)(struct fs_group *group, const char *message);
 };
 
+/* What the peer was asked to do, and has answered. */
+struct fs_peer_fence {
+    int64_t began_ns, sent_ns; /* boot; 0: not yet */
+    uint64_t number;           /* of the term that it was asked with */
+    bool answered;
+    enum fs_fence_outcome outcome;
+    char message[512];
+};
+
 struct fs_operation {
     const struct fs_operation_kind *kind;
     uint64_t serial;
@@ -40,6 +49,9 @@ struct fs_operation {
     bool working;              /* a worker has it */
     struct fs_error last;      /* what the step was tried with, and failed */
     struct fs_doing doing;
+    enum fs_fence_mode fence; /* failover: of the other site's users */
+    struct fs_peer_fence peer_fence;
+    size_t fenced;    /* clients that were */
     const char *hook; /* the one that runs, all else being done; NULL */
     size_t n_hooks;   /* of fs_hooks_after, that were run or are not there */
     struct fs_operation_result result;

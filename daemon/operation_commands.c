@@ -185,7 +185,7 @@ static json_t *volumes_json(const struct fs_group *group, const struct fs_record
 
 /* refusal: NULL, or why nothing will be done. */
 static json_t *plan_of(const struct fs_group *group, const struct fs_record_point *point,
-                       const char *refusal)
+                       enum fs_fence_mode fence, const char *refusal)
 {
     json_t *plan = json_pack("{s:o, s:s, s:s, s:I}", "group", fs_status_text(group->record->name),
                              "peer", group->record->peer, "role", fs_role_name(group->record->role),
@@ -206,6 +206,7 @@ static json_t *plan_of(const struct fs_group *group, const struct fs_record_poin
             json_real((double)fs_failover_loss_ns(group, point) / (double)FS_SEC));
     }
     (void)json_object_set_new(plan, "volumes", volumes_json(group, point));
+    (void)json_object_set_new(plan, "fence", json_string(fs_fence_mode_name(fence)));
     (void)json_object_set_new(plan, "peer_note", peer_json(group));
     return plan;
 }
@@ -274,8 +275,20 @@ static int select_groups(const struct fs_groups *groups, const json_t *request,
     return 0;
 }
 
+/* What was said, or what the group's policy says. */
+static enum fs_fence_mode fence_mode(const struct fs_group *group, const char *said)
+{
+    const struct fs_config_policy *policy = fs_group_policy(group);
+    enum fs_fence_mode mode = policy ? policy->fence : FS_FENCE_NONE;
+
+    if (said) {
+        (void)fs_fence_mode_parse(said, &mode);
+    }
+    return mode;
+}
+
 static void give_plan(struct fs_call *call, const struct selection *selection,
-                      const struct fs_uuid *wanted)
+                      const struct fs_uuid *wanted, const char *fence)
 {
     json_t *plans = json_array();
     char refusal[640] = "";
@@ -286,7 +299,8 @@ static void give_plan(struct fs_call *call, const struct selection *selection,
         const char *why =
             fs_failover_refusal(selection->groups[i], wanted, &point, refusal, sizeof(refusal));
         possible += why == NULL || fs_failover_is_done(selection->groups[i]);
-        json_array_append_new(plans, plan_of(selection->groups[i], point, why));
+        json_array_append_new(plans, plan_of(selection->groups[i], point,
+                                             fence_mode(selection->groups[i], fence), why));
     }
     if (possible == 0 && selection->count == 1) {
         json_decref(plans);
@@ -298,7 +312,8 @@ static void give_plan(struct fs_call *call, const struct selection *selection,
 }
 
 static void begin(struct fs_operation_commands *commands, struct fs_call *call,
-                  const struct selection *selection, const struct fs_uuid *wanted)
+                  const struct selection *selection, const struct fs_uuid *wanted,
+                  const char *fence)
 {
     struct question *question = fs_question_new(commands, call, &failover, selection->count);
     char who[FS_CALL_WHO_SIZE];
@@ -313,7 +328,8 @@ static void begin(struct fs_operation_commands *commands, struct fs_call *call,
 
         target->done = fs_failover_is_done(group);
         if (!fs_failover_refusal(group, wanted, &point, target->message, sizeof(target->message))) {
-            target->serial = fs_failover_start(group, wanted, fs_call_who(call, who));
+            target->serial =
+                fs_failover_start(group, wanted, fence_mode(group, fence), fs_call_who(call, who));
             if (target->serial == 0) {
                 (void)snprintf(target->message, sizeof(target->message), "out of memory");
             }
@@ -327,11 +343,18 @@ void fs_operation_commands_failover(struct fs_operation_commands *commands, stru
 {
     const char *point = json_string_value(json_object_get(request, "point"));
     const char *policy = json_string_value(json_object_get(request, "policy"));
+    const char *fence = json_string_value(json_object_get(request, "fence"));
+    enum fs_fence_mode mode;
     struct fs_uuid wanted = {0};
     struct selection selection;
 
     if (!group && !policy && !json_is_true(json_object_get(request, "all"))) {
         fs_call_fail(call, FS_EXIT_BAD_REQUEST, "failover needs a group, a policy or all");
+        return;
+    }
+    if (fence && !fs_fence_mode_parse(fence, &mode)) {
+        fs_call_fail(call, FS_EXIT_BAD_REQUEST,
+                     "\"%.64s\" is none of none, best-effort and required", fence);
         return;
     }
     if (point && (!group || !fs_commands_find_point(group, point, &wanted))) {
@@ -347,9 +370,9 @@ void fs_operation_commands_failover(struct fs_operation_commands *commands, stru
         fs_call_fail(call, FS_EXIT_REFUSED, "this site is secondary for no group%s%s",
                      policy ? " of policy " : "", policy ? policy : "");
     } else if (json_is_true(json_object_get(request, "yes"))) {
-        begin(commands, call, &selection, &wanted);
+        begin(commands, call, &selection, &wanted, fence);
     } else {
-        give_plan(call, &selection, &wanted);
+        give_plan(call, &selection, &wanted, fence);
     }
     free(selection.groups);
 }
@@ -446,7 +469,10 @@ json_t *fs_question_outcome(const struct fs_group *group, const struct target *t
         (void)json_object_set_new(object, "message", fs_status_text(target->message));
         return object;
     }
-    (void)json_object_set_new(object, "outcome", json_string(result->failed ? "failed" : success));
+    (void)json_object_set_new(object, "outcome",
+                              json_string(result->refused  ? "refused"
+                                          : result->failed ? "failed"
+                                                           : success));
     (void)json_object_set_new(object, "message", fs_status_text(result->message));
     (void)json_object_set_new(object, "term", json_integer((json_int_t)group->record->term.number));
     (void)json_object_set_new(object, "duration_seconds",
@@ -470,10 +496,7 @@ static json_t *failover_outcome(const struct fs_group *group, const struct targe
     json_t *object = fs_question_outcome(group, target, result, "promoted");
 
     if (object && result) {
-        (void)json_object_set_new(
-            object, "fencing",
-            json_string("nobody was fenced: what still runs on the volumes at the "
-                        "other site goes on there until it is stopped"));
+        (void)json_object_set_new(object, "fencing", fs_status_text(result->fencing));
     }
     return object;
 }
@@ -497,7 +520,7 @@ static void give_outcome(struct question *question)
         bool went_on = result && !result->failed && question->kind->waits &&
                        !question->kind->reached(group, target);
         promoted += target->done || (result && !result->failed && !went_on);
-        refused += !target->done && !result;
+        refused += !target->done && (!result || result->refused);
         if (went_on) { /* it is done, and what it was for is not */
             (void)snprintf(message, sizeof(message),
                            "%.300s; no point has come yet: %.150s: %.150s", result->message,

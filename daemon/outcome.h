@@ -17,6 +17,7 @@ struct fs_hook_outcome {
 struct fs_operation_result {
     uint64_t serial; /* of the operation */
     bool failed;     /* message says why, and what it waits for */
+    bool refused;    /* and nothing was changed */
     char message[640];
     bool has_point; /* what follows is known: not where a site goes on from its heads */
     struct fs_point_id point;
@@ -24,6 +25,7 @@ struct fs_operation_result {
     int64_t loss_ns;     /* at most so much was not at this site when it was promoted */
     int64_t took_ns;     /* without the hooks */
     int64_t downtime_ns; /* of a relocation, from on.stop on; -1: not known */
+    char fencing[640];   /* what was done about the users of the other site's volumes */
     struct fs_hook_outcome hooks[FS_HOOKS_AFTER];
 };
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/fence_peer.h"
 #include "daemon/groups.h"
 #include "daemon/relocate.h"
 #include "daemon/replica.h"
@@ -323,6 +324,26 @@ static void on_sooner(void *arg)
     link->peers->ctx->kick(link->peers->ctx->hook_arg);
 }
 
+static void on_fence_want(void *arg, struct fs_session *session, const struct fs_fence_want *want)
+{
+    const struct link *link = arg;
+
+    (void)session;
+    if (link->peer) {
+        fs_fence_peer_wanted(link->peers->ctx->groups, link->peer->name, want);
+    }
+}
+
+static void on_fence_done(void *arg, struct fs_session *session, const struct fs_fence_done *done)
+{
+    const struct link *link = arg;
+
+    (void)session;
+    if (link->peer) {
+        fs_fence_peer_done(link->peers->ctx->groups, link->peer->name, done);
+    }
+}
+
 static const struct fs_session_events session_events = {
     .hello = on_hello,
     .up = on_up,
@@ -333,6 +354,8 @@ static const struct fs_session_events session_events = {
     .terms = on_terms,
     .move = on_move,
     .move_answer = on_move_answer,
+    .fence_want = on_fence_want,
+    .fence_done = on_fence_done,
     .verify = on_verify,
     .digest_open = on_digest_open,
     .sooner = on_sooner,

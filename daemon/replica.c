@@ -53,7 +53,7 @@ static bool admit_role(struct fs_group *group, const struct fs_offer *offer,
     if (record->role == FS_ROLE_SECONDARY || record->version == 0) {
         return true; /* the sink compares terms, as they are stored */
     }
-    fs_terms_learn(group, &offer->term);
+    fs_terms_learn(group, &offer->term, false); /* its TERMS were here before */
     if (offer->term.number < record->term.number) {
         return refuse(refusal, FS_REFUSE_STALE_TERM,
                       "%s was promoted to term %" PRIu64 " for group %.200s, the offer is of term "

@@ -5,6 +5,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/drill.h"
+#include "daemon/fence.h"
 #include "daemon/primary.h"
 
 #define TEXT_MAX 1024
@@ -383,6 +384,7 @@ json_t *fs_status_group(const struct fs_group *group)
     set(object, "sync", fs_status_sync(group));
     set(object, "verify", fs_verifier_status(group->ctx->groups->verifier, group));
     set(object, "drills", fs_drills_status(group->ctx->groups->drills, group));
+    set(object, "fences", fs_fences_status(group->ctx->groups->fences, group));
     set(object, "slow_reason", fs_status_text(group->slow_reason));
     set(object, "volumes", volumes_json(group));
     if (stats.compression_ratio > 0) {

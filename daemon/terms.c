@@ -24,10 +24,14 @@ static bool is_told(const struct fs_group *group, const char *peer)
 
 static struct fs_terms_entry entry_of(const struct fs_group *group)
 {
+    const struct fs_record *record = group->record;
+    bool ours = fs_uuid_equal(&record->term.site, &group->ctx->site_uuid);
+
     return (struct fs_terms_entry){
-        .group = group->record->group,
-        .term = group->record->term,
-        .role = group->record->role,
+        .group = record->group,
+        .term = record->term,
+        .role = record->role,
+        .flags = record->fence && ours ? FS_TERMS_FENCE : 0,
     };
 }
 
@@ -92,18 +96,22 @@ static bool may_ship(enum fs_role role)
     return role == FS_ROLE_PRIMARY || role == FS_ROLE_PROMOTING || role == FS_ROLE_DEMOTED;
 }
 
-void fs_terms_learn(struct fs_group *group, const struct fs_term *term)
+void fs_terms_learn(struct fs_group *group, const struct fs_term *term, bool fence)
 {
     const struct fs_record *record = group->record;
     const struct fs_term *known = group->heard_pending ? &group->heard : &record->peer_term;
     bool higher = term->number > record->term.number;
 
+    if (group->heard_pending && fs_term_same(term, &group->heard)) {
+        group->heard_fence = group->heard_fence || (fence && higher);
+    }
     if ((!may_ship(record->role) && record->role != FS_ROLE_SUPERSEDED) || record->version == 0 ||
         fs_term_same(term, known) || term->number < known->number ||
         (!higher && !fs_term_clashes(term, &record->term))) {
         return;
     }
     group->heard = *term;
+    group->heard_fence = fence && higher; /* equal numbers fence nobody */
     group->heard_pending = true;
     group->retry_ns = 0;
     if (group->operation) { /* a relocation waits for it */
@@ -144,7 +152,7 @@ void fs_terms_heard(struct fs_groups *groups, const char *peer, const struct fs_
         }
         group->peer_role = entry->role;
         if (may_ship(entry->role)) {
-            fs_terms_learn(group, &entry->term);
+            fs_terms_learn(group, &entry->term, entry->flags & FS_TERMS_FENCE);
         } else {
             learn_seen(group, &entry->term, entry->role);
         }
@@ -223,7 +231,9 @@ void fs_terms_run(struct fs_groups *groups)
         record->peer_term = group->heard;
         record->peer_version = 0;
         if (group->heard.number > record->term.number) {
+            bool pending = record->role == FS_ROLE_SUPERSEDED && record->fence_users;
             record->role = FS_ROLE_SUPERSEDED;
+            record->fence_users = pending || group->heard_fence;
         }
         fs_fault("supersede.store");
         group->phase = FS_PHASE_OPERATING;

@@ -50,6 +50,10 @@ const char *fs_frame_type_name(uint16_t type)
         return "MOVE";
     case FS_FRAME_MOVE_ANSWER:
         return "MOVE_ANSWER";
+    case FS_FRAME_FENCE_WANT:
+        return "FENCE_WANT";
+    case FS_FRAME_FENCE_DONE:
+        return "FENCE_DONE";
     case FS_FRAME_VERIFY:
         return "VERIFY";
     case FS_FRAME_VERIFY_REPORT:

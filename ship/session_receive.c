@@ -31,6 +31,8 @@ static enum place place_of(uint16_t type)
     case FS_FRAME_TERMS:
     case FS_FRAME_MOVE:
     case FS_FRAME_MOVE_ANSWER:
+    case FS_FRAME_FENCE_WANT:
+    case FS_FRAME_FENCE_DONE:
         return PLACE_CONTROL;
     case FS_FRAME_OFFER:
     case FS_FRAME_SEGMENT:
@@ -240,6 +242,17 @@ static int handle_move(struct fs_session *session, const struct fs_frame *frame,
     return r;
 }
 
+static int handle_fence_want(struct fs_session *session, const struct fs_frame *frame,
+                             struct fs_error *err)
+{
+    struct fs_fence_want want;
+    int r = fs_fence_want_decode(frame->payload, frame->length, &want, err);
+    if (r == 0 && session->events->fence_want != NULL) {
+        session->events->fence_want(session->arg, session, &want);
+    }
+    return r;
+}
+
 static int handle_move_answer(struct fs_session *session, const struct fs_frame *frame,
                               struct fs_error *err)
 {
@@ -247,6 +260,17 @@ static int handle_move_answer(struct fs_session *session, const struct fs_frame 
     int r = fs_move_answer_decode(frame->payload, frame->length, &answer, err);
     if (r == 0 && session->events->move_answer != NULL) {
         session->events->move_answer(session->arg, session, &answer);
+    }
+    return r;
+}
+
+static int handle_fence_done(struct fs_session *session, const struct fs_frame *frame,
+                             struct fs_error *err)
+{
+    struct fs_fence_done done;
+    int r = fs_fence_done_decode(frame->payload, frame->length, &done, err);
+    if (r == 0 && session->events->fence_done != NULL) {
+        session->events->fence_done(session->arg, session, &done);
     }
     return r;
 }
@@ -274,6 +298,10 @@ static int handle_control(struct fs_session *session, const struct fs_frame *fra
         return handle_move(session, frame, err);
     case FS_FRAME_MOVE_ANSWER:
         return handle_move_answer(session, frame, err);
+    case FS_FRAME_FENCE_WANT:
+        return handle_fence_want(session, frame, err);
+    case FS_FRAME_FENCE_DONE:
+        return handle_fence_done(session, frame, err);
     default:
         return handle_current(session, frame, err);
     }

@@ -7,6 +7,8 @@
 
 #include "snapshot/alloc.h"
 #include "snapshot/drill.h"
+#include "snapshot/fence.h"
+#include "snapshot/fence_record.h"
 #include "snapshot/follow.h"
 #include "snapshot/history.h"
 #include "snapshot/promote.h"
@@ -342,6 +344,94 @@ static void operator_drills(struct fs_operator *base, fs_drills_fn *done, void *
     fs_pool_submit(own->blocking, &job->job);
 }
 
+/* --- fencing --------------------------------------------------------------------------------- */
+
+enum fence_work { FENCE_LOOK, FENCE_RUN, FENCE_LIFT, FENCE_LOAD };
+
+struct fence_job {
+    struct fs_job job;
+    struct fs_site *site;
+    enum fence_work work;
+    struct fs_fence_order order;
+    struct fs_doing *doing;
+    struct fs_fence_list list;
+    struct fs_error err;
+    fs_fences_fn *done;
+    void *arg;
+};
+
+static void fence_run(struct fs_job *letter)
+{
+    struct fence_job *job = (struct fence_job *)letter;
+
+    switch (job->work) {
+    case FENCE_LOOK:
+        (void)fs_fence_look(job->site, &job->order, &job->list, &job->err);
+        break;
+    case FENCE_RUN:
+        (void)fs_fence_run(job->site, &job->order, job->doing, &job->list, &job->err);
+        break;
+    case FENCE_LIFT:
+        (void)fs_fence_lift(job->site, &job->order, &job->list, &job->err);
+        break;
+    case FENCE_LOAD:
+        (void)fs_fence_load(job->site->state, &job->list.fences, &job->list.count, &job->err);
+        break;
+    }
+}
+
+static void fence_done(struct fs_job *letter)
+{
+    struct fence_job *job = (struct fence_job *)letter;
+
+    job->done(job->arg, job->list.fences, job->list.count, job->list.all_seen,
+              fs_error_is_set(&job->err) ? &job->err : NULL);
+    free(job->list.fences);
+    free(job);
+}
+
+static void submit_fence(struct fs_operator *base, enum fence_work work,
+                         const struct fs_fence_order *order, struct fs_doing *doing,
+                         fs_fences_fn *done, void *arg)
+{
+    struct rbd_operator *own = operator_of(base);
+    struct fence_job *job = fs_operation_new(sizeof(*job));
+
+    job->job = (struct fs_job){.run = fence_run, .done = fence_done};
+    job->site = own->site;
+    job->work = work;
+    if (order) {
+        job->order = *order;
+    }
+    job->doing = doing;
+    job->done = done;
+    job->arg = arg;
+    fs_pool_submit(own->blocking, &job->job);
+}
+
+static void operator_fence_look(struct fs_operator *base, const struct fs_fence_order *order,
+                                fs_fences_fn *done, void *arg)
+{
+    submit_fence(base, FENCE_LOOK, order, NULL, done, arg);
+}
+
+static void operator_fence(struct fs_operator *base, const struct fs_fence_order *order,
+                           struct fs_doing *doing, fs_fences_fn *done, void *arg)
+{
+    submit_fence(base, FENCE_RUN, order, doing, done, arg);
+}
+
+static void operator_unfence(struct fs_operator *base, const struct fs_fence_order *order,
+                             fs_fences_fn *done, void *arg)
+{
+    submit_fence(base, FENCE_LIFT, order, NULL, done, arg);
+}
+
+static void operator_fences(struct fs_operator *base, fs_fences_fn *done, void *arg)
+{
+    submit_fence(base, FENCE_LOAD, NULL, NULL, done, arg);
+}
+
 /* --- the table ------------------------------------------------------------------------------- */
 
 static const struct fs_operator_ops operator_ops = {
@@ -355,6 +445,10 @@ static const struct fs_operator_ops operator_ops = {
     .end_drill = operator_end_drill,
     .note_drill = operator_note_drill,
     .drills = operator_drills,
+    .fence_look = operator_fence_look,
+    .fence = operator_fence,
+    .unfence = operator_unfence,
+    .fences = operator_fences,
 };
 
 struct fs_operator *fs_rbd_operator_new(struct fs_site *site, struct fs_pool *blocking)

@@ -17,7 +17,7 @@
 
 #include "snapshot/omap.h"
 
-#define NAMESPACE      "farshore"
+#define NAMESPACE      FS_STATE_NAMESPACE
 #define VERSION_SIZE   24
 #define INSTANCE_SIZE  192
 #define STORE_ATTEMPTS 2

@@ -58,11 +58,13 @@ int fs_state_remove_instance(struct fs_state *state, const char *address, struct
 
 /* --- for this directory ---------------------------------------------------------------------- */
 
-#define FS_STATE_SITE     "site"
-#define FS_STATE_GROUPS   "groups"
-#define FS_STATE_CURRENT  "current"
-#define FS_STATE_DRILLS   "drills"
-#define FS_STATE_INSTANCE "instance."
+#define FS_STATE_NAMESPACE "farshore"
+#define FS_STATE_SITE      "site"
+#define FS_STATE_GROUPS    "groups"
+#define FS_STATE_CURRENT   "current"
+#define FS_STATE_DRILLS    "drills"
+#define FS_STATE_FENCES    "fences"
+#define FS_STATE_INSTANCE  "instance."
 
 /* The name of a group's object. */
 #define FS_STATE_OBJECT_SIZE (FS_UUID_TEXT + 8)

@@ -408,6 +408,12 @@ static void read_arrays(struct reader *reader, const json_t *root, struct fs_rec
     }
 }
 
+/* Absent in records that know nothing of it. */
+static bool get_optional_bool(struct reader *reader, const json_t *object, const char *key)
+{
+    return json_object_get(object, key) ? get_bool(reader, object, key) : false;
+}
+
 static void read_record(struct reader *reader, const json_t *root, struct fs_record *record)
 {
     get_uuid(reader, root, "group", &record->group);
@@ -426,6 +432,8 @@ static void read_record(struct reader *reader, const json_t *root, struct fs_rec
     record->paused = get_bool(reader, root, "paused");
     get_term(reader, root, "peer_term", &record->peer_term);
     record->peer_version = get_u64(reader, root, "peer_version");
+    record->fence = get_optional_bool(reader, root, "fence");
+    record->fence_users = get_optional_bool(reader, root, "fence_users");
     read_arrays(reader, root, record);
     read_roles(reader, root, record);
 }

@@ -259,6 +259,12 @@ static void put_arrays(json_t *object, const struct fs_record *record, bool *ok)
     if (record->grant.present) {
         put(object, "grant", from_grant(&record->grant), ok);
     }
+    if (record->fence) {
+        put(object, "fence", json_true(), ok);
+    }
+    if (record->fence_users) {
+        put(object, "fence_users", json_true(), ok);
+    }
 }
 
 char *fs_record_encode(const struct fs_record *record)

@@ -23,6 +23,7 @@ void fs_record_raise_term(struct fs_record *record, const struct fs_uuid *site)
         highest = record->grant.term.number;
     }
     record->term = (struct fs_term){.number = highest + 1, .site = *site};
+    record->fence = false; /* that was said of the former one */
 }
 
 /* The order of points is their seq, in whichever term they were taken. */

@@ -29,6 +29,7 @@ enum {
     OPTION_POLICY,
     OPTION_ALL,
     OPTION_DRY_RUN,
+    OPTION_FENCE,
     OPTION_END,
     OPTION_EXEC,
     OPTION_COLOR,
@@ -44,7 +45,7 @@ enum {
 
 #define COMMANDS                                                                                   \
     "status, points, sync, pause, resume, verify, doctor, adopt, failover, failback, resync, "     \
-    "relocate, drill, history or enroll"
+    "relocate, fence, unfence, drill, history or enroll"
 
 struct arguments {
     const char *socket;
@@ -54,6 +55,7 @@ struct arguments {
     const char *policy;
     const char *from; /* the site whose data stays */
     const char *to;   /* the site that becomes primary */
+    const char *fence;
     bool all;
     bool dry_run;
     bool end;
@@ -132,6 +134,12 @@ static void show_follow(const json_t *result, const struct arguments *arguments)
     fs_show_follow(result, stdout);
 }
 
+static void show_fences(const json_t *result, const struct arguments *arguments)
+{
+    (void)arguments;
+    fs_show_fences(result, stdout);
+}
+
 static void show_drill(const json_t *result, const struct arguments *arguments)
 {
     fs_show_drill(result, arguments->group, stdout);
@@ -162,6 +170,9 @@ static const struct command commands[] = {
      .waits = true, .asks = true, .show = show_follow},
     {"relocate", .needs_group = true, .needs_to = true, .takes_output = true, .takes_dry_run = true,
      .waits = true, .asks = true, .show = show_follow},
+    {"fence", .needs_group = true, .takes_output = true, .takes_dry_run = true, .waits = true,
+     .asks = true, .show = show_fences},
+    {"unfence", .needs_group = true, .takes_output = true, .waits = true, .show = show_fences},
     {"drill", .needs_group = true, .takes_output = true, .takes_point = true, .drills = true,
      .show = show_drill},
     {"history", .needs_group = true, .takes_output = true, .show = show_history},
@@ -185,9 +196,9 @@ static const struct argp_option options[] = {
     {"socket", 'S', "PATH", 0,
      "The daemon's control socket (else FARSHORE_SOCKET, else " DEFAULT_SOCKET ")", 0},
     {"output", 'o', "FORMAT", 0,
-     "status, points, verify, failover, failback, resync, relocate, drill, history: table "
-     "(default) "
-     "or json",
+     "status, points, verify, failover, failback, resync, relocate, fence, unfence, drill, "
+     "history: "
+     "table (default) or json",
      0},
     {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "sync --wait: wait no longer than that", 0},
@@ -201,10 +212,13 @@ static const struct argp_option options[] = {
     {"from", OPTION_FROM, "SITE", 0, "resync: the site whose data stays", 0},
     {"to", OPTION_TO, "SITE", 0, "relocate: the site that becomes primary", 0},
     {"dry-run", OPTION_DRY_RUN, NULL, 0,
-     "failover, failback, resync, relocate: only show what would be done", 0},
+     "failover, failback, resync, relocate, fence: only show what would be done", 0},
+    {"fence", OPTION_FENCE, "MODE", 0,
+     "failover: none, best-effort or required, whatever the policy says", 0},
     {"end", OPTION_END, NULL, 0, "drill: remove the group's drills", 0},
     {"exec", OPTION_EXEC, "COMMAND", 0, "drill: test it with that shell command", 0},
-    {"yes", OPTION_YES, NULL, 0, "adopt, failover, failback, resync, relocate: do not ask", 0},
+    {"yes", OPTION_YES, NULL, 0, "adopt, failover, failback, resync, relocate, fence: do not ask",
+     0},
     {"site", OPTION_SITE, "SITE", 0, "enroll invite: the site that is to join", 0},
     {"as", OPTION_AS, "NAME", 0, "enroll invite: what this site is called, where it is new", 0},
     {"endpoint", OPTION_ENDPOINT, "HOST:PORT", 0,
@@ -240,6 +254,9 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
     }
     if ((arguments->policy || arguments->all) && !command->takes_many) {
         argp_error(state, "%s: has no --policy and no --all", command->name);
+    }
+    if (arguments->fence && !command->takes_many) {
+        argp_error(state, "%s: has no --fence", command->name);
     }
     if (arguments->dry_run && !command->takes_dry_run) {
         argp_error(state, "%s: has no --dry-run", command->name);
@@ -345,6 +362,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_TO:
         arguments->to = value;
         return 0;
+    case OPTION_FENCE:
+        arguments->fence = value;
+        return 0;
     case OPTION_DRY_RUN:
         arguments->dry_run = true;
         return 0;
@@ -402,6 +422,7 @@ static const struct argp parser = {
                 "verify GROUP\ndoctor\nadopt GROUP\nfailover GROUP\nfailover "
                 "--policy=POLICY\nfailover --all\n"
                 "failback GROUP\nresync --from=SITE GROUP\nrelocate --to=SITE GROUP\n"
+                "fence GROUP\nunfence GROUP\n"
                 "drill GROUP\ndrill --end GROUP\nhistory GROUP\n"
                 "enroll invite --site=SITE\nenroll join TOKEN",
     .doc = "Ask and steer the Farshore daemon of this site.\v"
@@ -447,6 +468,9 @@ static json_t *make_request(const struct arguments *arguments)
     }
     if (request && arguments->to) {
         json_object_set_new(request, "to", json_string(arguments->to));
+    }
+    if (request && arguments->fence) {
+        json_object_set_new(request, "fence", json_string(arguments->fence));
     }
     if (request && arguments->all) {
         json_object_set_new(request, "all", json_true());

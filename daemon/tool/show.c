@@ -130,6 +130,16 @@ static void show_reason(const json_t *group, FILE *out)
                 json_is_true(json_object_get(drill, "ready")) ? "" : " and unfinished",
                 string_of(group, "name"));
     }
+    json_t *fence;
+    json_array_foreach(json_object_get(group, "fences"), i, fence)
+    {
+        char moment[FS_TEXT_SIZE];
+        fprintf(out, "%s: %s at %s is fenced since %s%s; farshore unfence %s lets it in again\n",
+                string_of(group, "name"), string_of(fence, "client"), string_of(fence, "address"),
+                fs_text_moment(number_of(fence, "since_timestamp"), moment),
+                json_is_true(json_object_get(fence, "proven")) ? "" : " (not proven)",
+                string_of(group, "name"));
+    }
     if (*slow) {
         fprintf(out, "%s: slow diffs: %s\n", string_of(group, "name"), slow);
     }

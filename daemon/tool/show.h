@@ -24,6 +24,8 @@ void fs_show_follow(const json_t *result, FILE *out);
 void fs_show_failover(const json_t *result, FILE *out);
 /* "2 of 3 groups done; rbd/shop: taking the locks of the images" */
 void fs_show_operation_progress(const json_t *progress, FILE *out);
+/* Who would be fenced, or what came of fencing and unfencing. */
+void fs_show_fences(const json_t *result, FILE *out);
 /* A drill that was made, or how many were removed. */
 void fs_show_drill(const json_t *result, const char *group, FILE *out);
 void fs_show_history(const json_t *result, FILE *out);

@@ -31,6 +31,15 @@ static void show_plan(const json_t *plan, FILE *out)
         fprintf(out, "  volume %s becomes writable here\n", json_string_value(volume));
     }
     fprintf(out, "  %s\n", string_of(plan, "peer_note"));
+    if (strcmp(string_of(plan, "fence"), "none") != 0) {
+        fprintf(out,
+                "  %s fences who uses the volumes there, a whole machine where that is a kernel "
+                "client%s\n",
+                string_of(plan, "peer"),
+                strcmp(string_of(plan, "fence"), "required") == 0
+                    ? "; nothing is done where it cannot"
+                    : ", if it can");
+    }
 }
 
 static void show_hooks(const json_t *group, FILE *out)
@@ -143,6 +152,41 @@ void fs_show_follow(const json_t *result, FILE *out)
     json_array_foreach(json_object_get(result, "groups"), i, group)
     {
         show_follow_outcome(group, out);
+    }
+}
+
+static void show_client(const json_t *fence, FILE *out)
+{
+    fprintf(out, "  %s at %s, of %s\n", string_of(fence, "client"), string_of(fence, "address"),
+            string_of(fence, "images"));
+    if (*string_of(fence, "others")) {
+        fprintf(out, "    IT SERVES OTHER IMAGES, TOO: %s\n", string_of(fence, "others"));
+    }
+}
+
+void fs_show_fences(const json_t *result, FILE *out)
+{
+    const json_t *would = json_object_get(result, "would_fence");
+    size_t i;
+    json_t *fence;
+
+    if (!would) {
+        fprintf(out, "%s: %s\n", string_of(result, "group"), string_of(result, "message"));
+        would = json_object_get(result, "fences");
+    } else {
+        fprintf(
+            out, "%s: %s\n", string_of(result, "group"),
+            json_array_size(would) > 0
+                ? "these clients would be blocklisted where they do not let go of it by "
+                  "themselves, and could not use anything of this cluster until farshore unfence:"
+                : "nobody is on the volumes now");
+    }
+    json_array_foreach(would, i, fence)
+    {
+        show_client(fence, out);
+    }
+    if (json_is_false(json_object_get(result, "all_seen"))) {
+        fprintf(out, "  not all images of the cluster could be looked at: they may serve others\n");
     }
 }
 

@@ -130,8 +130,15 @@
     X("grant.stored", SOURCE, "the grant is stored, and the peer may not know")                    \
     X("grant.sent", SOURCE, "the peer is told, and may not have heard")                            \
     X("undo.store", SOURCE, "a relocation is taken back: the record says demoted yet")             \
+    X("fence.ask", SITE, "fencing may be done: nothing is changed yet")                            \
+    X("fence.asked", SITE, "one image's lock was asked for")                                       \
+    X("fence.recorded", SITE, "a client that is to be fenced is recorded, and can still write")    \
+    X("fence.blocklisted", SITE, "it is blocklisted; it may still be listed as on the images")     \
+    X("fence.proven", SITE, "nobody is on the images, one entry says so, nobody was told")         \
+    X("unfence.lifted", SITE, "a client is let in again, and still recorded as fenced")            \
     X("supersede.store", SOURCE, "a higher term was heard of: not stored yet")                     \
-    X("supersede.stored", SOURCE, "the record says superseded")
+    X("supersede.stored", SOURCE, "the record says superseded")                                    \
+    X("supersede.fenced", SOURCE, "its users are fenced as ordered, the record does not say so")
 
 #ifdef FARSHORE_FAULTS
 

@@ -100,6 +100,8 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_HOOK_DONE, "hook_done", FS_LOG_NOTICE, "a hook ended with status 0")                   \
     X(FS_EV_HOOK_FAILED, "hook_failed", FS_LOG_ERROR,                                              \
       "a hook failed, or was killed at its time limit")                                            \
+    X(FS_EV_CLIENT_FENCED, "client_fenced", FS_LOG_WARNING,                                        \
+      "a client was kept from a group's volumes, or let in again")                                 \
     X(FS_EV_SUPERSEDED, "superseded", FS_LOG_WARNING,                                              \
       "the peer was promoted: this site takes and ships no more points of a group")                \
     X(FS_EV_SPLIT_BRAIN, "split_brain", FS_LOG_ERROR,                                              \

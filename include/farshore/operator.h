@@ -76,6 +76,49 @@ struct fs_follow_request {
 typedef void fs_follow_fn(void *arg, struct fs_record *record, size_t kept,
                           const struct fs_error *err);
 
+/* --- fencing ---------------------------------------------------------------------------------- */
+
+#define FS_FENCE_CLIENT_SIZE  64
+#define FS_FENCE_ADDRESS_SIZE 96
+#define FS_FENCE_TEXT_SIZE    512
+
+/* A Ceph client that was kept from a group's images, or would be. Plain data. */
+struct fs_fence {
+    struct fs_uuid group;
+    char site[FS_NAME_SIZE];             /* whose cluster it is a client of */
+    char client[FS_FENCE_CLIENT_SIZE];   /* "client.4711" */
+    char address[FS_FENCE_ADDRESS_SIZE]; /* as the blocklist has it */
+    char images[FS_FENCE_TEXT_SIZE];     /* of the group's, that it was on: "rbd/a, rbd/b" */
+    char others[FS_FENCE_TEXT_SIZE];     /* other images that it served; "" where none is known */
+    char who[64];
+    int64_t since_ns; /* wall */
+    bool proven;      /* it is out; otherwise a crash or a failure left it, and it may be out */
+};
+
+/* How to reach the other site's cluster; conf "": not at all. Plain data. */
+struct fs_fence_reach {
+    char site[FS_NAME_SIZE];
+    char conf[FS_FENCE_TEXT_SIZE], user[FS_NAME_SIZE];
+};
+
+/* Whose users are meant. Plain data. */
+struct fs_fence_order {
+    struct fs_uuid group;
+    char site[FS_NAME_SIZE];
+    char who[64];
+    struct fs_fence_reach other;
+    /* To fence, and look: the users of site's images. The other site's are known by pool_id, ns
+     * and image_id; fsid is of their cluster. */
+    bool at_other;
+    char fsid[FS_UUID_TEXT];
+    size_t n_images;
+    struct fs_image_ref images[FS_VOLUMES_MAX];
+};
+
+/* fences (borrowed): those concerned. all_seen: no image of the cluster was left out of others. */
+typedef void fs_fences_fn(void *arg, const struct fs_fence *fences, size_t count, bool all_seen,
+                          const struct fs_error *err);
+
 struct fs_operator_ops {
     /*
      * Carry a stored promotion (record->promotion.present) to its end: the images get exactly the
@@ -128,6 +171,24 @@ struct fs_operator_ops {
                        void *arg);
     /* All of the site's. */
     void (*drills)(struct fs_operator *storage, fs_drills_fn *done, void *arg);
+
+    /* Whom fence would keep out, and what else those serve. Changes nothing. */
+    void (*fence_look)(struct fs_operator *storage, const struct fs_fence_order *order,
+                       fs_fences_fn *done, void *arg);
+    /*
+     * Keep the users of the images out, until unfence: their locks are taken, and whoever is on one
+     * of them then is recorded and blocklisted. Nothing is changed where it may not be done. Done
+     * once nobody is on the images and every lock was ours; who is let in later is not concerned.
+     * -EBUSY: a Farshore instance is on an image, and those are never fenced.
+     */
+    void (*fence)(struct fs_operator *storage, const struct fs_fence_order *order,
+                  struct fs_doing *doing, fs_fences_fn *done, void *arg);
+    /* Let in again whom fence recorded for the group, at either site, and nobody else; gives those.
+     */
+    void (*unfence)(struct fs_operator *storage, const struct fs_fence_order *order,
+                    fs_fences_fn *done, void *arg);
+    /* All that are recorded. */
+    void (*fences)(struct fs_operator *storage, fs_fences_fn *done, void *arg);
 };
 
 /* First member of an implementation. */

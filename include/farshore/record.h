@@ -118,6 +118,8 @@ struct fs_record {
     struct fs_record_promotion promotion;
     struct fs_record_following following;
     struct fs_record_grant grant;
+    bool fence; /* the promotion to our own term was told to fence: the peer is to hear of it */
+    bool fence_users; /* superseded by one that was: who uses our volumes is still to be fenced */
     /* Newest committed point: the moment until which the group is known unchanged; it is stored
      * apart from the record (batched over groups) and merged in on load. */
     int64_t current_until_ns;
@@ -162,7 +164,7 @@ void fs_record_clear_incoming(struct fs_record *record);
 bool fs_term_same(const struct fs_term *a, const struct fs_term *b);
 /* Equal numbers of different sites: a split brain, where both are primary. */
 bool fs_term_clashes(const struct fs_term *a, const struct fs_term *b);
-/* A term of this site above the highest that is known. */
+/* A term of this site above the highest that is known; nobody was told to fence for it yet. */
 void fs_record_raise_term(struct fs_record *record, const struct fs_uuid *site);
 /*
  * Primary from now on. Nothing of a transfer counts any more, new points get numbers above all that

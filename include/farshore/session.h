@@ -97,6 +97,9 @@ struct fs_session_events {
     /* MOVE and MOVE_ANSWER; borrowed. NULL: ignored. */
     void (*move)(void *arg, struct fs_session *session, const struct fs_move *move);
     void (*move_answer)(void *arg, struct fs_session *session, const struct fs_move_answer *answer);
+    /* FENCE_WANT and FENCE_DONE; borrowed. NULL: ignored. */
+    void (*fence_want)(void *arg, struct fs_session *session, const struct fs_fence_want *want);
+    void (*fence_done)(void *arg, struct fs_session *session, const struct fs_fence_done *done);
     /* A peer asks for a verification, or for digests; borrowed. Attach or refuse, as for an offer.
      * Both NULL: the session refuses them. */
     void (*verify)(void *arg, struct fs_session *session, uint32_t stream,

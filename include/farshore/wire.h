@@ -55,6 +55,9 @@ enum fs_frame_type {
     /* Between sites that both have FS_FEATURE_TERMS: stream 0, both sides, first and after each
      * change of a term or role. Nothing is shipped to a site that has not said its terms. */
     FS_FRAME_TERMS = 34,
+    /* Between sites that both have FS_FEATURE_FENCE; stream 0. */
+    FS_FRAME_FENCE_WANT = 35, /* I am to be promoted: fence your users first */
+    FS_FRAME_FENCE_DONE = 36, /* they are out, or cannot be fenced */
     /* Between sites that both have FS_FEATURE_MOVE; stream 0: a relocation. */
     FS_FRAME_MOVE = 37,        /* S: may it be? or: the next term is yours */
     FS_FRAME_MOVE_ANSWER = 38, /* T; to a grant only where it is not taken: TERMS tell the rest */
@@ -101,6 +104,8 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
 /* Finds the difference to what a target holds by digests, and answers who does. */
 #define FS_FEATURE_COMPARE (UINT64_C(1) << 2)
 #define FS_FEATURE_MOVE    (UINT64_C(1) << 4) /* knows MOVE */
+
+#define FS_FEATURE_FENCE (UINT64_C(1) << 3) /* knows FENCE_WANT and the flag of TERMS */
 
 struct fs_hello {
     uint16_t version_min, version_max;
@@ -195,8 +200,11 @@ struct fs_terms_entry {
     struct fs_uuid group;
     struct fs_term term;
     enum fs_role role; /* one that this version does not know is FS_ROLE_NONE */
-    uint8_t flags;     /* none yet: 0; others are ignored */
+    uint8_t flags;     /* FS_TERMS_*; others are ignored */
 };
+
+/* Whoever is superseded by this term is to fence its users, as soon as it learns of it. */
+#define FS_TERMS_FENCE 1u
 
 #define FS_TERMS_MAX 4096
 struct fs_terms {
@@ -229,6 +237,25 @@ struct fs_move_answer {
     enum fs_move_what what;
     uint64_t number; /* of the question */
     enum fs_move_outcome outcome;
+    char message[512];
+};
+
+struct fs_fence_want {
+    struct fs_uuid group;
+    struct fs_term term; /* that the sender is about to raise to */
+    char who[64];        /* for people: who told the sender to */
+};
+
+enum fs_fence_outcome {
+    FS_FENCE_OUT = 0,     /* nobody is on the volumes any more */
+    FS_FENCE_REFUSED = 1, /* it may not be: message says why; nothing was changed */
+    FS_FENCE_FAILED = 2,  /* it could not be finished */
+};
+
+struct fs_fence_done {
+    struct fs_uuid group;
+    uint64_t number; /* of the term that was asked with */
+    enum fs_fence_outcome outcome;
     char message[512];
 };
 
@@ -308,6 +335,8 @@ struct fs_digest_batch {
     X(terms)                                                                                       \
     X(move)                                                                                        \
     X(move_answer)                                                                                 \
+    X(fence_want)                                                                                  \
+    X(fence_done)                                                                                  \
     X(verify)                                                                                      \
     X(verify_report)                                                                               \
     X(digest_open)                                                                                 \

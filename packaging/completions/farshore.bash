@@ -6,7 +6,7 @@ _farshore_groups() {
 
 _farshore() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command="" options i
-    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate drill history enroll"
+    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate fence unfence drill history enroll"
     # "--output=json" comes as three words.
     if [[ $word == "=" ]]; then
         word=""
@@ -16,6 +16,7 @@ _farshore() {
     case $before in
         -S | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         -o | --output) mapfile -t COMPREPLY < <(compgen -W "table json" -- "$word"); return ;;
+        --fence) mapfile -t COMPREPLY < <(compgen -W "none best-effort required" -- "$word"); return ;;
         --color) mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$word"); return ;;
         --config) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --timeout | --point | --bandwidth | --policy | --exec | --from | --to | --site | --as | --endpoint | --pools) return ;;
@@ -29,15 +30,16 @@ _farshore() {
         options="--socket= --help --usage --version"
         case $command in
             status) options+=" --output= --watch --color=" ;;
-            points | history) options+=" --output=" ;;
+            points | unfence | history) options+=" --output=" ;;
             sync) options+=" --wait --timeout=" ;;
             verify) options+=" --output= --point=" ;;
             doctor) options+=" --output= --bandwidth=" ;;
             adopt) options+=" --yes" ;;
-            failover) options+=" --output= --point= --policy= --all --dry-run --yes" ;;
+            failover) options+=" --output= --point= --policy= --all --fence= --dry-run --yes" ;;
             failback) options+=" --output= --dry-run --yes" ;;
             resync) options+=" --output= --from= --dry-run --yes" ;;
             relocate) options+=" --output= --to= --dry-run --yes" ;;
+            fence) options+=" --output= --dry-run --yes" ;;
             drill) options+=" --output= --point= --end --exec=" ;;
             enroll) options+=" --output= --site= --as= --endpoint= --pools= --config=" ;;
         esac

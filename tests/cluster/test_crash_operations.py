@@ -15,6 +15,7 @@ import rbd
 from harness import MIB, content, wait_for
 from harness.crash import OPERATIONS, Shared, arm, catalogue, killed
 from harness.daemon import program
+from harness.writer import Writer
 
 LABEL = "farshore.io/policy"
 SELECT = {"select": {"labels": f"{LABEL}=gold"}, "group_by": "app", "interval": "1h"}
@@ -31,7 +32,8 @@ def chosen():
         return steps, seed
     # The ones around the two writes that matter every time, of the others some.
     always = [s for s in steps if s in ("promote.restored", "promote.primary", "supersede.store",
-                                        "drill.cloned", "follow.stored", "grant.store", "grant.stored")]
+                                        "drill.cloned", "follow.stored", "grant.store", "grant.stored",
+                                        "fence.recorded")]
     others = [s for s in steps if s not in always]
     return always + random.Random(seed).sample(others, min(2, len(others))), seed
 
@@ -54,8 +56,8 @@ def farshore(daemon, *arguments):
                             stderr=subprocess.PIPE, text=True)
 
 
-def failover(daemon, group):
-    return farshore(daemon, "failover", "--yes", "-o", "json", group)
+def failover(daemon, group, fence="none"):
+    return farshore(daemon, "failover", "--yes", "-o", "json", f"--fence={fence}", group)
 
 
 def drill(daemon, *arguments):
@@ -181,6 +183,38 @@ def check_relocation(pair, east, west, group, names, step):
     return site
 
 
+def check_fence(pair, east, group, names, step):
+    """Fencing, given again, comes to its end; whoever is out is listed and let in again, and nobody
+    else is on the blocklist because of it."""
+    writer = Writer(east, [f"rbd/{names[0]}"], rate=20, patience=10**6)
+
+    def fenced():
+        return farshore(pair.east, "fence", "--yes", group).wait(60) == 0
+    try:
+        if step == "unfence.lifted":
+            assert fenced()
+        arm(pair.east, step)
+        asked = farshore(pair.east, *(["unfence"] if step == "unfence.lifted" else ["fence", "--yes"]),
+                         group)
+        killed(pair.east, step)
+        asked.communicate(timeout=60)
+        pair.east.start()
+        wait_for(lambda: pair.east.group(group), 20, "east has read its records")
+        if step in ("fence.recorded", "fence.blocklisted", "fence.proven", "unfence.lifted"):
+            wait_for(lambda: pair.east.group(group)["fences"], 20, "it is listed")
+        if step != "unfence.lifted":
+            wait_for(fenced, 60, "it is fenced", every_s=1)
+        assert writer.stop()["failures"]
+    finally:
+        writer.kill()
+    addresses = {f["address"] for f in pair.east.group(group)["fences"]}
+    assert addresses <= set(east.blocklist()) or step == "unfence.lifted"
+    wait_for(lambda: farshore(pair.east, "unfence", group).wait(60) in (0, 3), 20, "it is let in")
+    assert not pair.east.group(group)["fences"] and not addresses & set(east.blocklist())
+    wait_for(lambda: pair.east.status()["peers"][0]["up"], 40, "the session is up again")
+    pair.synced(group)
+
+
 def head(site, name):
     with site.image(name, read_only=True) as image:
         return hashlib.sha256(image.read(0, image.size())).hexdigest()
@@ -233,6 +267,11 @@ def test_killed_at(shared, clusters, step):
             for name in names:
                 west.unlabel(name, LABEL)
             return
+        if step.startswith(("fence.", "unfence.")):
+            check_fence(pair, east, group, names, step)
+            for name in names:
+                east.unlabel(name, LABEL)
+            return
         point = pair.west.committed(group)[-1]
         exact = {}
         for volume in point["volumes"]:
@@ -240,7 +279,7 @@ def test_killed_at(shared, clusters, step):
                 exact[volume["image"]] = hashlib.sha256(image.read(0, SIZE)).hexdigest()
         victim = pair.east if step.startswith(SOURCES) else pair.west
         arm(victim, BEFORE.get(step, step))
-        asked = failover(pair.west, group)
+        asked = failover(pair.west, group, "best-effort" if step == "supersede.fenced" else "none")
         killed(victim, BEFORE.get(step, step))
         if step in BEFORE:
             arm(victim, step)

@@ -18,7 +18,7 @@ FLAGS = {
     "takes_wait": {"wait", "timeout"},
     "takes_point": {"point"},
     "drills": {"end", "exec"},
-    "takes_many": {"policy", "all"},
+    "takes_many": {"policy", "all", "fence"},
     "takes_dry_run": {"dry-run"},
     "needs_from": {"from"},
     "needs_to": {"to"},

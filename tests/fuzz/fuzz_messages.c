@@ -64,6 +64,8 @@ TRY(digest_batch, fs_digest_batch_fini)
 TRY(terms, fs_terms_fini)
 TRY(move, no_fini)
 TRY(move_answer, no_fini)
+TRY(fence_want, no_fini)
+TRY(fence_done, no_fini)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -81,7 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {try_verify, true},       {try_verify_report, true}, {try_digest_open, true},
         {try_digest_ready, true}, {try_digest_want, true},   {try_digest_batch, true},
         {try_terms, false}, /* roles of later versions are folded into one */
-        {try_move, true},         {try_move_answer, true},
+        {try_move, true},         {try_move_answer, true},   {try_fence_want, true},
+        {try_fence_done, true},
     };
     if (size == 0) {
         return 0;

@@ -8,7 +8,8 @@ from .daemon import DaemonPair, program
 from .end import check_end
 
 # The steps of operations (test_crash_operations.py); the others are of a point's life.
-OPERATIONS = ("promote.", "supersede.", "drill.", "follow.", "demote.", "grant.", "undo.")
+OPERATIONS = ("promote.", "supersede.", "drill.", "follow.", "demote.", "grant.", "undo.", "fence.",
+              "unfence.")
 
 
 def catalogue():

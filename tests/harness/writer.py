@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A client that keeps writing to images until SIGTERM, and then says how that went: one line of
-JSON with the number of writes, the failures, the longest that a write took, and the slow ones as
-(begun by the monotonic clock, seconds).
+JSON with the number of writes, the first failures, the longest that a write took, the slow ones as
+(begun by the monotonic clock, seconds), and when the last one ended that went well, by the same clock.
+It gives up after `patience` failures.
 
 random    4 KiB at random places of every image
 sequence  the number n to block 0 of the first image, then of the second, ... then n + 1. At one
@@ -27,10 +28,10 @@ SLOW_S = 5
 class Writer:
     """The process, as a test sees it."""
 
-    def __init__(self, site, images, mode="random", rate=100, seed=1):
+    def __init__(self, site, images, mode="random", rate=100, seed=1, patience=5):
         self.process = subprocess.Popen(
             ["/usr/bin/python3", __file__, "--conf", site.conf, "--mode", mode, "--rate", str(rate),
-             "--seed", str(seed), *images],
+             "--seed", str(seed), "--patience", str(patience), *images],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         started = self.process.stdout.readline()
         assert started == "writing\n", f"the writer of {images} did not start"
@@ -75,6 +76,7 @@ def main():
     parser.add_argument("--mode", choices=("random", "sequence", "mixed"), default="random")
     parser.add_argument("--rate", type=float, default=100, help="writes a second")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--patience", type=int, default=5, help="failures after which it gives up")
     parser.add_argument("images", nargs="+", metavar="POOL/[NAMESPACE/]IMAGE")
     args = parser.parse_args()
     ended = []
@@ -88,7 +90,8 @@ def main():
         io.set_namespace(namespace[0] if namespace else "")
         images.append(rbd.Image(io, name))
     source = random.Random(args.seed)
-    result = {"writes": 0, "failures": [], "longest_s": 0.0, "slow": []}
+    result = {"writes": 0, "failures": [], "longest_s": 0.0, "slow": [], "last_ok": 0.0}
+    failed = 0
     print("writing", flush=True)
     while not ended:
         begun = time.monotonic()
@@ -98,9 +101,12 @@ def main():
             if args.mode != "sequence":
                 write_random(images, source, first_block=int(args.mode == "mixed"))
             result["writes"] += 1
+            result["last_ok"] = time.monotonic()
         except (OSError, rbd.Error) as e:
-            result["failures"].append(f"{type(e).__name__}: {e}")
-            if len(result["failures"]) >= 5:
+            failed += 1
+            if failed <= 5:
+                result["failures"].append(f"{type(e).__name__}: {e}")
+            if failed >= args.patience:
                 break
         took = time.monotonic() - begun
         result["longest_s"] = max(result["longest_s"], took)

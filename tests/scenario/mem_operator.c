@@ -483,6 +483,53 @@ static void operator_drills(struct fs_operator *operators, fs_drills_fn *done, v
     mem_start(store_of(operators), MEM_OP_LOG, &op->action, drill_finish);
 }
 
+/* --- fencing: nobody but the tests uses the images in memory ------------------------------------
+ */
+
+struct fence {
+    struct mem_action action;
+    fs_fences_fn *done;
+    void *arg;
+};
+
+static void fence_finish(struct mem_action *action)
+{
+    struct fence *op = (struct fence *)action;
+
+    op->done(op->arg, NULL, 0, true, fs_error_is_set(&action->err) ? &action->err : NULL);
+    free(op);
+}
+
+static void start_fence(struct fs_operator *operators, enum mem_op kind, fs_fences_fn *done,
+                        void *arg)
+{
+    struct fence *op = mem_alloc(1, sizeof(*op));
+
+    op->done = done;
+    op->arg = arg;
+    mem_start(store_of(operators), kind, &op->action, fence_finish);
+}
+
+static void operator_fences(struct fs_operator *operators, fs_fences_fn *done, void *arg)
+{
+    start_fence(operators, MEM_OP_LOG, done, arg);
+}
+
+static void operator_unfence(struct fs_operator *operators, const struct fs_fence_order *order,
+                             fs_fences_fn *done, void *arg)
+{
+    (void)order;
+    start_fence(operators, MEM_OP_LOG, done, arg);
+}
+
+static void operator_fence(struct fs_operator *operators, const struct fs_fence_order *order,
+                           struct fs_doing *doing, fs_fences_fn *done, void *arg)
+{
+    (void)order;
+    (void)doing;
+    start_fence(operators, MEM_OP_FENCE, done, arg);
+}
+
 const struct fs_operator_ops mem_operator_ops = {
     .promote = operator_promote,
     .follow = operator_follow,
@@ -494,4 +541,8 @@ const struct fs_operator_ops mem_operator_ops = {
     .end_drill = start_drill,
     .note_drill = start_drill,
     .drills = operator_drills,
+    .fence_look = operator_unfence,
+    .fence = operator_fence,
+    .unfence = operator_unfence,
+    .fences = operator_fences,
 };

@@ -115,6 +115,7 @@ enum mem_op {
     MEM_OP_DEMOTE,
     MEM_OP_UNUSED,
     MEM_OP_LOG,
+    MEM_OP_FENCE,
     MEM_OP_COUNT,
 };
 

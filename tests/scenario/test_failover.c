@@ -7,6 +7,8 @@
  *   - images are their users' only when the record says primary, and stay so
  *   - the term is raised once, whoever dies and however often it is asked for (I3)
  *   - the old primary ends as superseded and ships nothing; equal terms stop both sites
+ *   - its users are fenced where that was ordered, before the term is raised or at the first
+ *     contact, and never for an equal term
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -92,14 +94,19 @@ static struct pair *begin(bool unfinished)
     return pair;
 }
 
-static uint64_t failover(struct pair_site *site)
+static uint64_t failover_fencing(struct pair_site *site, enum fs_fence_mode fence)
 {
     const struct fs_record_point *point;
     char text[512];
     struct fs_group *group = pair_find(site, "a");
 
     assert_null(fs_failover_refusal(group, &newest, &point, text, sizeof(text)));
-    return fs_failover_start(group, &newest, "tester");
+    return fs_failover_start(group, &newest, fence, "tester");
+}
+
+static uint64_t failover(struct pair_site *site)
+{
+    return failover_fencing(site, FS_FENCE_NONE);
 }
 
 static const struct fs_operation_result *finished(struct pair_site *site, uint64_t serial)
@@ -201,7 +208,7 @@ static void test_failover_to_an_older_point(void **state)
     assert_false(fs_uuid_equal(&older, &point));
     assert_null(fs_failover_refusal(west, &older, &found, text, sizeof(text)));
     const struct fs_operation_result *result =
-        finished(&pair->west, fs_failover_start(west, &older, "tester"));
+        finished(&pair->west, fs_failover_start(west, &older, FS_FENCE_NONE, "tester"));
     assert_true(fs_uuid_equal(&result->point.id, &older));
     found = fs_record_find_point(west->record, &older);
     for (unsigned i = 0; i < N_IMAGES; i++) {
@@ -226,6 +233,111 @@ static void test_failover_returning_primary_is_superseded_at_first_contact(void 
     expect_role(&pair->east, FS_ROLE_SUPERSEDED);
     assert_int_equal(pair_find(&pair->east, "a")->record->n_points, points);
     pair_restart(&pair->east); /* and stays so */
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    pair_free(pair);
+}
+
+static uint64_t fenced_at(const struct pair_site *site)
+{
+    return mem_store_started(site->store, MEM_OP_FENCE);
+}
+
+static void test_failover_has_the_other_site_fence_first(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+
+    mem_store_hold(pair->east.store, MEM_OP_FENCE);
+    uint64_t serial = failover_fencing(&pair->west, FS_FENCE_REQUIRED);
+    pair_advance(pair, 20 * FS_SEC);
+    expect_role(&pair->west, FS_ROLE_SECONDARY); /* east is at it */
+    assert_int_equal(pair_find(&pair->west, "a")->record->term.number, 1);
+    assert_int_equal(fenced_at(&pair->east), 1);
+    mem_store_release(pair->east.store, MEM_OP_FENCE);
+    const struct fs_operation_result *result = finished(&pair->west, serial);
+    assert_false(result->failed);
+    assert_non_null(strstr(result->fencing, "fenced at"));
+    pair_advance(pair, FS_SEC);
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    assert_false(pair_find(&pair->east, "a")->record->fence_users);
+    pair_free(pair);
+}
+
+static void test_failover_that_must_fence_and_cannot_changes_nothing(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+
+    mem_store_fail(pair->east.store, MEM_OP_FENCE, 1, 1, FS_ERR_PERMANENT, EPERM);
+    const struct fs_operation_result *result =
+        finished(&pair->west, failover_fencing(&pair->west, FS_FENCE_REQUIRED));
+    assert_true(result->failed && result->refused);
+    expect_role(&pair->west, FS_ROLE_SECONDARY);
+    expect_role(&pair->east, FS_ROLE_PRIMARY);
+    pair_cut(pair);
+    result = finished(&pair->west, failover_fencing(&pair->west, FS_FENCE_REQUIRED));
+    assert_true(result->failed && result->refused);
+    assert_non_null(strstr(result->message, "not connected"));
+    assert_int_equal(pair_find(&pair->west, "a")->record->term.number, 1);
+    pair_connect(pair); /* and replication goes on */
+    pair_write(pair, "a");
+    pair_advance(pair, 2 * INTERVAL);
+    (void)synced(pair);
+    pair_free(pair);
+}
+
+/* Nobody could be asked: it is done at the first contact, by the old primary itself, once. */
+static void test_failover_returning_primary_fences_its_users(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+
+    pair_cut(pair);
+    const struct fs_operation_result *result =
+        finished(&pair->west, failover_fencing(&pair->west, FS_FENCE_BEST_EFFORT));
+    assert_false(result->failed);
+    assert_non_null(strstr(result->fencing, "nobody was fenced now"));
+    pair_restart(&pair->west); /* it is in the record */
+    assert_int_equal(fenced_at(&pair->east), 0);
+    mem_store_fail(pair->east.store, MEM_OP_FENCE, 1, 1, FS_ERR_TRANSIENT, EBUSY);
+    pair_connect(pair);
+    pair_advance(pair, FS_SEC / 2);
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    assert_true(pair_find(&pair->east, "a")->record->fence_users);
+    pair_restart(&pair->east); /* and that it is still to be done */
+    pair_connect(pair);
+    pair_advance(pair, 10 * FS_SEC);
+    assert_false(pair_find(&pair->east, "a")->record->fence_users);
+    uint64_t fenced = fenced_at(&pair->east);
+    assert_true(fenced > 0);
+    pair_restart(&pair->east);
+    pair_connect(pair);
+    pair_advance(pair, INTERVAL);
+    assert_int_equal(fenced_at(&pair->east), fenced);
+    pair_free(pair);
+}
+
+static void test_failover_to_equal_terms_fences_nobody(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+
+    pair_cut(pair);
+    pair_discover(pair, NULL);
+    (void)finished(&pair->east, failover_fencing(&pair->east, FS_FENCE_BEST_EFFORT));
+    (void)finished(&pair->west, failover_fencing(&pair->west, FS_FENCE_BEST_EFFORT));
+    pair_discover_west(pair);
+    pair_connect(pair);
+    pair_advance(pair, 2 * INTERVAL);
+    assert_int_equal(pair_state(&pair->east, "a"), FS_STATE_SPLIT_BRAIN);
+    assert_int_equal(fenced_at(&pair->east) + fenced_at(&pair->west), 0);
+    /* The one that is told to go on has the other's users fenced: its term is higher then. */
+    const struct fs_operation_result *result =
+        finished(&pair->west, failover_fencing(&pair->west, FS_FENCE_REQUIRED));
+    assert_false(result->failed);
+    assert_true(fenced_at(&pair->east) > 0);
+    assert_int_equal(fenced_at(&pair->west), 0);
+    pair_advance(pair, FS_SEC);
     expect_role(&pair->east, FS_ROLE_SUPERSEDED);
     pair_free(pair);
 }
@@ -397,7 +509,8 @@ static void go_on(struct life *life, int64_t ns)
             life->dead = NULL;
             role = pair_find(&life->pair->west, "a")->record->role;
             if (role == FS_ROLE_SECONDARY) {
-                (void)failover(&life->pair->west); /* the command got no answer: again */
+                (void)failover_fencing(&life->pair->west,
+                                       FS_FENCE_BEST_EFFORT); /* the command got no answer: again */
             }
             if (role != FS_ROLE_PRIMARY) { /* nobody may write before the record allows it */
                 check_writable(life->pair, false);
@@ -415,7 +528,7 @@ static void test_crash_heals(void **state)
     struct fs_uuid point = synced(pair);
 
     fs_fault_set_hook(pass, &life);
-    (void)failover(&pair->west);
+    (void)failover_fencing(&pair->west, FS_FENCE_BEST_EFFORT);
     go_on(&life, 2 * INTERVAL);
     fs_fault_set_hook(NULL, NULL);
     if (life.crash->nth == 1) {
@@ -426,6 +539,8 @@ static void test_crash_heals(void **state)
     const struct fs_record *record = pair_find(&pair->west, "a")->record;
     assert_int_equal(record->term.number, 2);
     assert_false(record->promotion.present);
+    assert_true(fenced_at(&pair->east) > 0);
+    assert_false(pair_find(&pair->east, "a")->record->fence_users);
     check_heads(pair, &point);
     check_writable(pair, true);
     pair_free(pair);
@@ -467,6 +582,10 @@ int main(void)
         cmocka_unit_test(test_failover_returning_primary_is_superseded_at_first_contact),
         cmocka_unit_test(test_failover_at_both_sites_is_a_split_brain),
         cmocka_unit_test(test_failover_of_a_superseded_site_goes_on_from_its_head),
+        cmocka_unit_test(test_failover_has_the_other_site_fence_first),
+        cmocka_unit_test(test_failover_that_must_fence_and_cannot_changes_nothing),
+        cmocka_unit_test(test_failover_returning_primary_fences_its_users),
+        cmocka_unit_test(test_failover_to_equal_terms_fences_nobody),
         cmocka_unit_test(test_failover_needs_a_point),
         cmocka_unit_test(test_failover_waits_for_a_lock_and_says_so),
         cmocka_unit_test(test_failover_that_takes_too_long_goes_on_by_itself),

@@ -67,7 +67,7 @@ static void failover(struct pair_site *site)
     char text[512];
 
     assert_null(fs_failover_refusal(group_of(site), &newest, &point, text, sizeof(text)));
-    uint64_t serial = fs_failover_start(group_of(site), &newest, "tester");
+    uint64_t serial = fs_failover_start(group_of(site), &newest, FS_FENCE_NONE, "tester");
     run_to_end(site->pair, site);
     assert_false(fs_operation_result(group_of(site), serial)->failed);
 }

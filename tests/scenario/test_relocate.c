@@ -262,7 +262,7 @@ static void test_failover_after_a_grant_that_nobody_took(void **state)
     const struct fs_record_point *point;
     char text[512];
     assert_null(fs_failover_refusal(group_of(&pair->east), &newest, &point, text, sizeof(text)));
-    uint64_t serial = fs_failover_start(group_of(&pair->east), &newest, "tester");
+    uint64_t serial = fs_failover_start(group_of(&pair->east), &newest, FS_FENCE_NONE, "tester");
     assert_false(finished(&pair->east, serial)->failed);
     expect_role(&pair->east, FS_ROLE_PRIMARY);
     assert_int_equal(group_of(&pair->east)->record->term.number, 3); /* 2 was granted */

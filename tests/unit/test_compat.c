@@ -20,6 +20,7 @@
 #include "farshore/wire.h"
 #include "ship/content.h"
 #include "snapshot/drill.h"
+#include "snapshot/fence_record.h"
 #include "snapshot/stamp.h"
 #include "snapshot/state.h"
 
@@ -113,6 +114,12 @@ static void check_payload(const struct fs_frame *frame)
         break;
     case FS_FRAME_TERMS:
         CHECK(terms, fs_terms_fini);
+        break;
+    case FS_FRAME_FENCE_WANT:
+        CHECK(fence_want, no_fini);
+        break;
+    case FS_FRAME_FENCE_DONE:
+        CHECK(fence_done, no_fini);
         break;
     case FS_FRAME_MOVE:
         CHECK(move, no_fini);
@@ -287,6 +294,11 @@ static void check_records(int version)
     assert_int_equal(fs_drill_decode(text, &drill), 0);
     check_again(&recording, fs_drill_encode(&drill));
 
+    struct fs_fence fence;
+    get(version, "records/fence.json", &recording);
+    assert_int_equal(fs_fence_decode(text, &fence), 0);
+    check_again(&recording, fs_fence_encode(&fence));
+
     static struct fs_verify_note note;
     get(version, "records/verify_note.json", &recording);
     assert_int_equal(fs_verify_note_decode(text, &note), 0);
@@ -308,6 +320,7 @@ static void test_every_record_of_every_version_decodes(void **state)
     }
     check_record(1, "records/record.json");
     check_record(1, "records/record-2.json"); /* with failback and relocation, which came later */
+    check_record(1, "records/record-3.json"); /* with fencing */
 }
 
 int main(void)

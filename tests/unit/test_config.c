@@ -129,6 +129,7 @@ static void test_load_every_key_arrives(void **state)
                    "    snapshot_timeout: 2500ms\n"
                    "    retain: {latest: 7, hourly: 24, daily: 8, weekly: 4}\n"
                    "    alert: {warn: 4, critical: 9}\n"
+                   "    fence: best-effort\n"
                    "    on: {stop: systemctl start --wait vm-stop, promoted: \"dns west\", "
                    "timeout: 90s}\n"
                    "  incoming: {peer: north, pools: {a: b}}\n"
@@ -195,6 +196,7 @@ static void test_load_every_key_arrives(void **state)
     assert_null(gold->on[FS_HOOK_START]);
     assert_null(gold->on[FS_HOOK_DEMOTED]);
     assert_int_equal(gold->on_timeout_ns, 90 * FS_SEC);
+    assert_int_equal(gold->fence, FS_FENCE_BEST_EFFORT);
 
     assert_null(incoming->selector);
     assert_null(incoming->group_by);
@@ -205,6 +207,7 @@ static void test_load_every_key_arrives(void **state)
     assert_int_equal(incoming->alert_warn, 2);
     assert_int_equal(incoming->alert_critical, 3);
     assert_int_equal(incoming->on_timeout_ns, 60 * FS_SEC);
+    assert_int_equal(incoming->fence, FS_FENCE_NONE);
     assert_null(fs_config_find_policy(config, "silver"));
     fs_config_free(config);
 }
@@ -651,7 +654,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 44);
+    assert_int_equal(count, 47);
 }
 
 int main(void)

@@ -96,6 +96,7 @@ static struct fs_record *full_record(void)
         (struct fs_record_following){.present = true, .from = {.number = 2, .site = uuid_of(202)}};
     record->grant = (struct fs_record_grant){
         .present = true, .term = {.number = 4, .site = uuid_of(201)}, .point = uuid_of(4)};
+    record->fence = true;
     return record;
 }
 
@@ -183,6 +184,8 @@ static void assert_same(const struct fs_record *a, const struct fs_record *b)
     assert_same_volumes(a, b);
     assert_same_points(a, b);
     assert_int_equal(a->promotion.present, b->promotion.present);
+    assert_int_equal(a->fence, b->fence);
+    assert_int_equal(a->fence_users, b->fence_users);
     assert_true(fs_uuid_equal(&a->promotion.point, &b->promotion.point));
     assert_int_equal(a->following.present, b->following.present);
     assert_true(fs_term_same(&a->following.from, &b->following.from));
