@@ -30,6 +30,7 @@ enum fs_hook {
     FS_HOOK_START,    /* after it became primary */
     FS_HOOK_PROMOTED, /* the same, before FS_HOOK_START */
     FS_HOOK_DEMOTED,  /* after it gave a group away */
+    FS_HOOK_DRILL,    /* drill.exec: tests the images of a drill */
     FS_HOOK_COUNT
 };
 
@@ -58,6 +59,8 @@ struct fs_config_policy {
     enum fs_fence_mode fence;            /* fence; default none */
     char *on[FS_HOOK_COUNT];             /* on.*: for the shell; NULL: nothing is run */
     int64_t on_timeout_ns;               /* on.timeout: of each; default 60 s */
+    int64_t drill_every_ns;              /* drill.every, at the target; 0: only by command */
+    int64_t drill_timeout_ns;            /* drill.timeout: of drill.exec; default 10 min */
 };
 
 struct fs_config {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "daemon/commands.h"
+#include "daemon/drill_schedule.h"
 #include "daemon/operation_log.h"
 #include "daemon/status.h"
 #include "farshore/log.h"
@@ -21,15 +22,6 @@ struct request {
     size_t ended;      /* that were */
     char message[640]; /* the first failure */
     struct request *next;
-};
-
-struct fs_drills {
-    struct fs_groups *groups;
-    size_t count;
-    struct fs_drill *list; /* owned; as the cluster has them */
-    bool loaded, loading;
-    int64_t retry_ns; /* boot: of the loading */
-    struct request *requests;
 };
 
 struct fs_drills *fs_drills_new(struct fs_groups *groups)
@@ -61,16 +53,28 @@ void fs_drills_free(struct fs_drills *drills)
 static struct fs_drill *find(const struct fs_drills *drills, const struct fs_uuid *id)
 {
     for (size_t i = 0; i < drills->count; i++) {
-        if (fs_uuid_equal(&drills->list[i].id, id)) {
+        if (!drills->list[i].result && fs_uuid_equal(&drills->list[i].id, id)) {
             return &drills->list[i];
         }
     }
     return NULL;
 }
 
-static void put(struct fs_drills *drills, const struct fs_drill *drill)
+const struct fs_drill *fs_drills_result(const struct fs_drills *drills, const struct fs_uuid *group)
 {
-    struct fs_drill *known = find(drills, &drill->id);
+    for (size_t i = 0; i < drills->count; i++) {
+        if (drills->list[i].result && fs_uuid_equal(&drills->list[i].group, group)) {
+            return &drills->list[i];
+        }
+    }
+    return NULL;
+}
+
+void fs_drills_put(struct fs_drills *drills, const struct fs_drill *drill)
+{
+    struct fs_drill *known = drill->result
+                                 ? (struct fs_drill *)fs_drills_result(drills, &drill->group)
+                                 : find(drills, &drill->id);
 
     if (!known) {
         struct fs_drill *list =
@@ -85,7 +89,7 @@ static void put(struct fs_drills *drills, const struct fs_drill *drill)
     *known = *drill;
 }
 
-static void drop(struct fs_drills *drills, const struct fs_uuid *id)
+void fs_drills_drop(struct fs_drills *drills, const struct fs_uuid *id)
 {
     struct fs_drill *known = find(drills, id);
 
@@ -107,7 +111,7 @@ static void loaded(void *arg, const struct fs_drill *list, size_t count, const s
         drills->loaded = true;
         drills->count = 0;
         for (size_t i = 0; i < count; i++) {
-            put(drills, &list[i]);
+            fs_drills_put(drills, &list[i]);
         }
     }
     ctx->kick(ctx->hook_arg);
@@ -117,6 +121,7 @@ void fs_drills_run(struct fs_drills *drills)
 {
     struct fs_context *ctx = drills->groups->ctx;
 
+    fs_drill_schedule_run(drills);
     if (!ctx->operators || drills->loaded || drills->loading ||
         fs_context_boot(ctx) < drills->retry_ns) {
         return;
@@ -210,11 +215,22 @@ json_t *fs_drills_status(const struct fs_drills *drills, const struct fs_group *
     json_t *array = json_array();
 
     for (size_t i = 0; i < drills->count; i++) {
-        if (fs_uuid_equal(&drills->list[i].group, &group->record->group)) {
+        if (!drills->list[i].result &&
+            fs_uuid_equal(&drills->list[i].group, &group->record->group)) {
             json_array_append_new(array, drill_json(drills, &drills->list[i]));
         }
     }
     return array;
+}
+
+json_t *fs_drills_last(const struct fs_drills *drills, const struct fs_group *group)
+{
+    const struct fs_drill *last = fs_drills_result(drills, &group->record->group);
+
+    return last ? json_pack("{s:s, s:f, s:i}", "point", last->point_name, "ended_timestamp",
+                            (double)last->noted_ns / (double)FS_SEC, "exit_status",
+                            last->exit_status)
+                : NULL;
 }
 
 static void log_drill(const struct request *request, const char *step, const struct fs_drill *drill,
@@ -243,7 +259,7 @@ static void made(void *arg, const struct fs_drill *drill, const struct fs_error 
     if (failed) {
         drills->loaded = false; /* what could not be removed again is listed */
     } else {
-        put(drills, drill);
+        fs_drills_put(drills, drill);
     }
     request_free(request);
     if (!call) {
@@ -295,7 +311,7 @@ static void ended(void *arg, const struct fs_drill *drill, const struct fs_error
         }
     } else {
         request->ended++;
-        drop(drills, &drill->id);
+        fs_drills_drop(drills, &drill->id);
     }
     if (--request->left > 0) {
         return;
@@ -327,7 +343,8 @@ static void end_all(struct fs_drills *drills, struct fs_call *call, const struct
     }
     request->ending = true;
     for (size_t i = 0; i < drills->count; i++) {
-        if (fs_uuid_equal(&drills->list[i].group, &group->record->group)) {
+        if (!drills->list[i].result &&
+            fs_uuid_equal(&drills->list[i].group, &group->record->group)) {
             request->left++;
             ctx->operators->ops->end_drill(ctx->operators, &drills->list[i], ended, request);
         }
@@ -351,8 +368,13 @@ static void noted(void *arg, const struct fs_drill *drill, const struct fs_error
 
     (void)snprintf(text, sizeof(text), "its test ended with %d", drill->exit_status);
     log_drill(request, "test", drill, failed ? err->message : text);
+    if (!failed) {
+        struct fs_drill result = *drill;
+        result.result = true;
+        fs_drills_put(drills, &result);
+    }
     if (!failed && find(drills, &drill->id)) {
-        put(drills, drill);
+        fs_drills_put(drills, drill);
     }
     request_free(request);
     if (call && failed) {
@@ -378,6 +400,7 @@ static void note(struct fs_drills *drills, struct fs_call *call, const struct fs
     struct request *request = request_new(drills, call, group);
     struct fs_drill drill = *known;
     drill.exit_status = exit_status;
+    drill.noted_ns = fs_context_wall(ctx);
     if (request) {
         ctx->operators->ops->note_drill(ctx->operators, &drill, noted, request);
     }

@@ -24,6 +24,9 @@ void fs_drills_gone(struct fs_drills *drills, struct fs_call *call);
 /* Those of a group, oldest first; a new reference. */
 json_t *fs_drills_status(const struct fs_drills *drills, const struct fs_group *group);
 
+/* What came of the newest one that ended, or NULL; a new reference. */
+json_t *fs_drills_last(const struct fs_drills *drills, const struct fs_group *group);
+
 /* A round of the loop; the site's work stops. */
 void fs_drills_run(struct fs_drills *drills);
 void fs_drills_stop(struct fs_drills *drills);

@@ -45,10 +45,9 @@ struct fs_hooks {
 };
 
 static const char *const names[] = {
-    [FS_HOOK_STOP] = "on.stop",
-    [FS_HOOK_START] = "on.start",
-    [FS_HOOK_PROMOTED] = "on.promoted",
-    [FS_HOOK_DEMOTED] = "on.demoted",
+    [FS_HOOK_STOP] = "on.stop",         [FS_HOOK_START] = "on.start",
+    [FS_HOOK_PROMOTED] = "on.promoted", [FS_HOOK_DEMOTED] = "on.demoted",
+    [FS_HOOK_DRILL] = "drill.exec",
 };
 
 const enum fs_hook fs_hooks_after[FS_HOOKS_AFTER] = {FS_HOOK_PROMOTED, FS_HOOK_START};
@@ -181,9 +180,9 @@ static void judge(struct hook *hook, int status)
 
     if (hook->timed_out) {
         (void)fs_error_set(&hook->err, FS_ERR_PERMANENT, ETIMEDOUT,
-                           "%s was killed: it did not end within %.0f s (on.timeout)%s%.300s",
-                           names[hook->hook], (double)hook->limit_ns / (double)FS_SEC, said,
-                           hook->last);
+                           "%s was killed: it did not end within %.0f s (%s.timeout)%s%.300s",
+                           names[hook->hook], (double)hook->limit_ns / (double)FS_SEC,
+                           hook->hook == FS_HOOK_DRILL ? "drill" : "on", said, hook->last);
     } else if (WIFSIGNALED(status)) {
         (void)fs_error_set(&hook->err, FS_ERR_PERMANENT, EIO, "%s was ended by signal %d%s%.300s",
                            names[hook->hook], WTERMSIG(status), said, hook->last);
@@ -281,6 +280,21 @@ static void put_variables(struct fs_buf *text, const struct fs_group *group, enu
     fs_buf_put_u8(text, 0);
 }
 
+/* As `farshore drill --exec` has it. */
+static void put_drill(struct fs_buf *text, const struct fs_drill *drill)
+{
+    char id[FS_UUID_TEXT], spec[FS_IMAGE_SPEC_SIZE];
+
+    fs_uuid_format(&drill->id, id);
+    fs_buf_printf(text, "FARSHORE_DRILL=%s%c", id, '\0');
+    fs_buf_printf(text, "FARSHORE_IMAGES=");
+    for (size_t i = 0; i < drill->n_images; i++) {
+        fs_buf_printf(text, "%s%s %s", i > 0 ? "\n" : "",
+                      fs_image_spec(&drill->images[i].clone, spec), drill->images[i].parent);
+    }
+    fs_buf_put_u8(text, 0);
+}
+
 /* The daemon's environment without what is the daemon's own, then ours. One allocation; its
  * strings are in text. NULL when out of memory. */
 static char **environment(const struct fs_buf *text)
@@ -345,12 +359,15 @@ static int spawn(const char *command, char **variables, int out, pid_t *ret_pid)
 
 /* Fills hook->pid, or returns a positive errno. */
 static int spawn_for(struct hook *hook, const struct fs_group *group, const char *command,
-                     const struct fs_point_id *point)
+                     const struct fs_point_id *point, const struct fs_drill *drill)
 {
     struct fs_buf text = FS_BUF_INIT;
     int ends[2];
 
     put_variables(&text, group, hook->hook, point);
+    if (drill) {
+        put_drill(&text, drill);
+    }
     char **variables = environment(&text);
     int rc = variables ? 0 : ENOMEM;
     if (rc == 0 && pipe2(ends, O_CLOEXEC) < 0) {
@@ -403,8 +420,8 @@ static struct hook *hook_new(struct fs_hooks *hooks, fs_hook_fn *done, void *arg
     return hook;
 }
 
-bool fs_hook_start(const struct fs_group *group, enum fs_hook which,
-                   const struct fs_point_id *point, fs_hook_fn *done, void *arg)
+static bool start(const struct fs_group *group, enum fs_hook which, const struct fs_point_id *point,
+                  const struct fs_drill *drill, fs_hook_fn *done, void *arg)
 {
     const struct fs_config_policy *policy = fs_group_policy(group);
     const char *command = policy ? policy->on[which] : NULL;
@@ -420,10 +437,10 @@ bool fs_hook_start(const struct fs_group *group, enum fs_hook which,
     }
     (void)snprintf(hook->group, sizeof(hook->group), "%s", group->record->name);
     hook->hook = which;
-    hook->limit_ns = policy->on_timeout_ns;
+    hook->limit_ns = drill ? policy->drill_timeout_ns : policy->on_timeout_ns;
     fs_log(FS_EV_HOOK_STARTED, FS_S("group", hook->group), FS_S("hook", names[which]),
            FS_S("command", command));
-    int rc = spawn_for(hook, group, command, point);
+    int rc = spawn_for(hook, group, command, point, drill);
     if (rc == 0) {
         rc = listen_to(hook);
         if (rc != 0) {
@@ -441,4 +458,16 @@ bool fs_hook_start(const struct fs_group *group, enum fs_hook which,
     const struct timeval timeout = {.tv_sec = wait / FS_SEC, .tv_usec = wait % FS_SEC / 1000};
     (void)event_add(hook->timer, &timeout);
     return true;
+}
+
+bool fs_hook_start(const struct fs_group *group, enum fs_hook which,
+                   const struct fs_point_id *point, fs_hook_fn *done, void *arg)
+{
+    return start(group, which, point, NULL, done, arg);
+}
+
+bool fs_hook_start_drill(const struct fs_group *group, const struct fs_drill *drill,
+                         fs_hook_fn *done, void *arg)
+{
+    return start(group, FS_HOOK_DRILL, NULL, drill, done, arg);
 }

@@ -37,5 +37,8 @@ typedef void fs_hook_fn(void *arg, const struct fs_error *err);
  */
 bool fs_hook_start(const struct fs_group *group, enum fs_hook hook, const struct fs_point_id *point,
                    fs_hook_fn *done, void *arg);
+/* The same for drill.exec, with what `farshore drill --exec` puts in the environment. */
+bool fs_hook_start_drill(const struct fs_group *group, const struct fs_drill *drill,
+                         fs_hook_fn *done, void *arg);
 
 #endif

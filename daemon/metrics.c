@@ -358,6 +358,17 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
                     "absent where only commands do.",
                     NULL, "verify_interval_seconds");
     put_differences(out, groups);
+    put_group_gauge(out, groups, "farshore_drill_timestamp_seconds",
+                    "When the newest drill whose outcome is known ended, scheduled or with a "
+                    "test; absent where none did.",
+                    "drill", "ended_timestamp");
+    put_group_gauge(out, groups, "farshore_drill_exit_status",
+                    "Exit status of its test, 0 for success; absent where none ended.", "drill",
+                    "exit_status");
+    put_group_gauge(out, groups, "farshore_drill_interval_seconds",
+                    "How often the policy wants a drill, where the secondary is; absent where "
+                    "only commands make them.",
+                    NULL, "drill_interval_seconds");
     put_group_gauge(out, groups, "farshore_compression_ratio",
                     "Content of the newest transfer by what it took on the wire; absent where "
                     "there was none.",

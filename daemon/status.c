@@ -354,6 +354,9 @@ static void set_objectives(const struct fs_group *group, json_t *object)
     if (policy && policy->verify_every_ns > 0 && group->record->role == FS_ROLE_SECONDARY) {
         set(object, "verify_interval_seconds", json_real(seconds(policy->verify_every_ns)));
     }
+    if (policy && policy->drill_every_ns > 0 && group->record->role == FS_ROLE_SECONDARY) {
+        set(object, "drill_interval_seconds", json_real(seconds(policy->drill_every_ns)));
+    }
 }
 
 json_t *fs_status_group(const struct fs_group *group)
@@ -385,6 +388,10 @@ json_t *fs_status_group(const struct fs_group *group)
     set(object, "verify", fs_verifier_status(group->ctx->groups->verifier, group));
     set(object, "drills", fs_drills_status(group->ctx->groups->drills, group));
     set(object, "fences", fs_fences_status(group->ctx->groups->fences, group));
+    json_t *drill = fs_drills_last(group->ctx->groups->drills, group);
+    if (drill) {
+        set(object, "drill", drill);
+    }
     set(object, "slow_reason", fs_status_text(group->slow_reason));
     set(object, "volumes", volumes_json(group));
     if (stats.compression_ratio > 0) {

@@ -51,11 +51,12 @@ char *fs_drill_encode(const struct fs_drill *drill)
                                                 clone->pool, "ns", clone->ns, "name", clone->name,
                                                 "parent", drill->images[i].parent));
     }
-    json_t *object = json_pack(
-        "{s:i, s:o, s:o, s:o, s:s, s:I, s:s, s:b, s:i, s:o}", "format", FORMAT, "id",
-        uuid_json(&drill->id), "group", uuid_json(&drill->group), "point", uuid_json(&drill->point),
-        "point_name", drill->point_name, "created_ns", (json_int_t)drill->created_ns, "who",
-        drill->who, "ready", drill->ready, "exit", drill->exit_status, "images", images);
+    json_t *object =
+        json_pack("{s:i, s:o, s:o, s:o, s:s, s:I, s:s, s:b, s:i, s:I, s:o}", "format", FORMAT, "id",
+                  uuid_json(&drill->id), "group", uuid_json(&drill->group), "point",
+                  uuid_json(&drill->point), "point_name", drill->point_name, "created_ns",
+                  (json_int_t)drill->created_ns, "who", drill->who, "ready", drill->ready, "exit",
+                  drill->exit_status, "noted_ns", (json_int_t)drill->noted_ns, "images", images);
 
     if (object) {
         text = json_dumps(object, JSON_COMPACT);
@@ -115,13 +116,27 @@ int fs_drill_decode(const char *text, struct fs_drill *ret_drill)
     ret_drill->created_ns = json_integer_value(json_object_get(object, "created_ns"));
     ret_drill->exit_status = (int)json_integer_value(json_object_get(object, "exit"));
     ret_drill->ready = json_is_true(json_object_get(object, "ready"));
+    ret_drill->noted_ns = json_integer_value(json_object_get(object, "noted_ns"));
     json_decref(object);
     return ok ? 0 : -EINVAL;
 }
 
-static int store(struct fs_site *site, const struct fs_drill *drill, struct fs_error *err)
+/* The key under which a group's newest result is kept. */
+#define RESULT_PREFIX "result."
+
+static void set_entry(rados_write_op_t op, const char *prefix, const struct fs_uuid *id,
+                      const char *text)
 {
-    char key[FS_UUID_TEXT];
+    char uuid[FS_UUID_TEXT], key[sizeof(RESULT_PREFIX) + FS_UUID_TEXT];
+
+    fs_uuid_format(id, uuid);
+    snprintf(key, sizeof(key), "%s%s", prefix, uuid);
+    fs_omap_set(op, key, text, strlen(text));
+}
+
+static int store(struct fs_site *site, const struct fs_drill *drill, bool result,
+                 struct fs_error *err)
+{
     char *text = fs_drill_encode(drill);
     int rc;
 
@@ -130,8 +145,12 @@ static int store(struct fs_site *site, const struct fs_drill *drill, struct fs_e
     }
     rados_write_op_t op = fs_omap_change();
 
-    fs_uuid_format(&drill->id, key);
-    fs_omap_set(op, key, text, strlen(text));
+    if (drill->n_images > 0 || !result) {
+        set_entry(op, "", &drill->id, text);
+    }
+    if (result) {
+        set_entry(op, RESULT_PREFIX, &drill->group, text);
+    }
     rc = fs_omap_apply(fs_state_ioctx(site->state), FS_STATE_DRILLS, op);
     free(text);
     return rc < 0 ? fs_cluster_error(err, rc, "storing a drill") : 0;
@@ -162,7 +181,10 @@ int fs_drill_load(struct fs_site *site, struct fs_drill **ret_drills, size_t *re
     }
     drills = calloc(omap.count + 1, sizeof(*drills));
     for (size_t i = 0; drills && i < omap.count; i++) {
-        n += fs_drill_decode(omap.pairs[i].value, &drills[n]) == 0;
+        if (fs_drill_decode(omap.pairs[i].value, &drills[n]) == 0) {
+            drills[n++].result =
+                strncmp(omap.pairs[i].key, RESULT_PREFIX, strlen(RESULT_PREFIX)) == 0;
+        }
     }
     fs_omap_fini(&omap);
     if (!drills) {
@@ -184,7 +206,7 @@ int fs_drill_hold_points(struct fs_site *site, struct fs_error *err)
     }
     fs_holds_clear(&site->drills);
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        rc = fs_holds_add(&site->drills, &drills[i].point);
+        rc = drills[i].result ? 0 : fs_holds_add(&site->drills, &drills[i].point);
     }
     free(drills);
     return rc < 0 ? fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory to hold points") : 0;
@@ -385,14 +407,14 @@ int fs_drill_make(struct fs_site *site, struct fs_record *record, struct fs_dril
         return rc;
     }
     fs_fault("drill.store");
-    rc = store(site, drill, err);
+    rc = store(site, drill, false, err);
     if (rc == 0) {
         fs_fault("drill.stored");
         rc = make_clones(site, record, point, drill, err);
     }
     if (rc == 0) {
         drill->ready = true;
-        rc = store(site, drill, err);
+        rc = store(site, drill, false, err);
         fs_fault("drill.ready");
     }
     if (rc < 0) {
@@ -511,5 +533,5 @@ int fs_drill_end(struct fs_site *site, const struct fs_drill *drill, struct fs_e
 
 int fs_drill_note(struct fs_site *site, const struct fs_drill *drill, struct fs_error *err)
 {
-    return store(site, drill, err);
+    return store(site, drill, true, err);
 }

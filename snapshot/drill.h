@@ -2,7 +2,8 @@
 /*
  * Drills: writable clones of a point's volumes, made and removed by name, in the state namespace
  *
- *   drills   omap: drill id -> JSON (see drill.c)
+ *   drills   omap: drill id -> JSON (see drill.c); "result." and a group's uuid -> the JSON of its
+ *            newest drill of which it is known how it ended
  *
  * A point with a drill is not let go of by retention (struct fs_site: drills). WORKER.
  */
@@ -20,7 +21,7 @@ int fs_drill_make(struct fs_site *site, struct fs_record *record, struct fs_dril
                   struct fs_error *err);
 /* -EBUSY (config) where somebody has a clone open; then none is removed. */
 int fs_drill_end(struct fs_site *site, const struct fs_drill *drill, struct fs_error *err);
-/* Store what came of the test that it was made for. */
+/* Store what came of the test that it was made for, as the group's newest result too. */
 int fs_drill_note(struct fs_site *site, const struct fs_drill *drill, struct fs_error *err);
 /* All of the site's; the array is the caller's. */
 int fs_drill_load(struct fs_site *site, struct fs_drill **ret_drills, size_t *ret_count,

@@ -53,8 +53,10 @@ struct fs_drill {
     char point_name[FS_SNAP_NAME_SIZE];
     int64_t created_ns; /* wall */
     char who[64];
-    bool ready;      /* all images are there; otherwise a crash left some of them */
-    int exit_status; /* of the test that it was made for, or FS_DRILL_NO_EXIT */
+    bool ready;       /* all images are there; otherwise a crash left some of them */
+    int exit_status;  /* of the test that it was made for, or FS_DRILL_NO_EXIT */
+    int64_t noted_ns; /* wall: when that ended; 0: it has not */
+    bool result;      /* not a drill but what came of the group's newest one, which may be gone */
     size_t n_images;
     struct fs_drill_image images[FS_VOLUMES_MAX];
 };
@@ -166,10 +168,11 @@ struct fs_operator_ops {
     /* Remove its images, none where somebody has one of them open (-EBUSY). */
     void (*end_drill)(struct fs_operator *storage, const struct fs_drill *drill, fs_drill_fn *done,
                       void *arg);
-    /* Store its exit_status. */
+    /* Store its exit_status and noted_ns, as the group's newest result too; of one that could not
+     * be made (no images) only that. */
     void (*note_drill)(struct fs_operator *storage, const struct fs_drill *drill, fs_drill_fn *done,
                        void *arg);
-    /* All of the site's. */
+    /* All of the site's, and the newest result of each group. */
     void (*drills)(struct fs_operator *storage, fs_drills_fn *done, void *arg);
 
     /* Whom fence would keep out, and what else those serve. Changes nothing. */

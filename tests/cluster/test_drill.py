@@ -147,3 +147,41 @@ def test_what_cannot_be_cloned_leaves_nothing(east, pair):
     assert len(clones(east)) == 1
     assert farshore(pair.east, "drill", "--end", "rbd/alone").returncode == 0
     assert not clones(east)
+
+
+def test_drill_on_a_schedule(pair, west, workdir):
+    """Made, tested, remembered and removed; a failure is the newest result until one succeeds, also
+    after a restart."""
+    policy = pair.west.config["policies"]["gold"]
+    verdict = workdir / "verdict"
+    verdict.write_text("3")
+    policy["drill"] = {"every": "2s", "timeout": "20s",
+                       "exec": f"echo $FARSHORE_IMAGES > {workdir}/images; exit $(cat {verdict})"}
+    pair.west.expect_error("event=hook_failed")
+    pair.west.reload()
+
+    def result(status):
+        last = pair.west.group(GROUP).get("drill")
+        return last and last["exit_status"] == status and last
+    failed = wait_for(lambda: result(1), 40, lambda: f"it fails: {pair.west.group(GROUP)}")
+    words = (workdir / "images").read_text().split()
+    assert [w.rpartition(".")[2] for w in words[::2]] == words[1::2]
+    assert sorted(words[1::2]) == sorted(NAMES)
+    verdict.write_text("0")
+    done = wait_for(lambda: result(0), 40, lambda: f"it succeeds: {pair.west.group(GROUP)}")
+    assert done["ended_timestamp"] > failed["ended_timestamp"]
+    assert done["point"] == pair.west.committed(GROUP)[-1]["name"]
+    policy["drill"] = {"every": "1d"}
+    pair.west.reload()
+    wait_for(lambda: not clones(west) and not pair.west.group(GROUP)["drills"], 40,
+             lambda: f"nothing is left: {clones(west)}")
+    metrics = pair.west.http("/metrics")
+    assert 'farshore_drill_exit_status{group="rbd/vm"' in metrics
+    assert 'farshore_drill_interval_seconds{group="rbd/vm"' in metrics
+    last = pair.west.group(GROUP)["drill"]
+    pair.west.stop()
+    pair.west.start()
+    wait_for(lambda: (pair.west.group(GROUP) or {}).get("drill") == last, 20,
+             lambda: f"it is remembered: {pair.west.group(GROUP)}")
+    steps = [(e["step"], e["who"]) for e in pair.west.request("history", group=GROUP)["history"]]
+    assert ("test", "drill.every") in steps

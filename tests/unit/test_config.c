@@ -654,7 +654,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 47);
+    assert_int_equal(count, 50);
 }
 
 int main(void)

@@ -15,6 +15,7 @@
 static struct fs_drill sample(void)
 {
     struct fs_drill drill = {
+        .noted_ns = 1234567890123456789,
         .id = {{1}},
         .group = {{2}},
         .point = {{3}},
@@ -47,6 +48,7 @@ static void test_drill_round_trip(void **state)
     assert_string_equal(got.point_name, drill.point_name);
     assert_string_equal(got.who, drill.who);
     assert_int_equal(got.created_ns, drill.created_ns);
+    assert_int_equal(got.noted_ns, drill.noted_ns);
     assert_int_equal(got.exit_status, FS_DRILL_NO_EXIT);
     assert_true(got.ready);
     assert_int_equal(got.n_images, 1);
