@@ -43,8 +43,6 @@
 #define LOOK_NS (20 * FS_SEC)
 #define SCAN_NS (3 * FS_SEC)
 #define ROUNDS  8
-/* The other site may be gone, and somebody waits for the failover. */
-#define OTHER_TIMEOUT_NS (10 * FS_SEC)
 
 struct fencing {
     struct fs_site *site;
@@ -79,18 +77,6 @@ static void pause_a_little(void)
 
 /* --- the cluster ------------------------------------------------------------------------------ */
 
-static int open_other(const struct fs_fence_reach *other, struct fs_cluster **ret_cluster,
-                      struct fs_error *err)
-{
-    if (!other->conf[0]) {
-        return fs_error_set(err, FS_ERR_CONFIG, EHOSTUNREACH,
-                            "there is no way to %.100s's cluster: peers.%.100s.fence of the "
-                            "configuration names none",
-                            other->site, other->site);
-    }
-    return fs_cluster_open(other->conf, other->user, OTHER_TIMEOUT_NS, ret_cluster, err);
-}
-
 static void close_other(const struct fs_site *site, struct fs_cluster *cluster)
 {
     if (cluster != site->cluster) {
@@ -108,7 +94,7 @@ static int reach(struct fencing *fencing)
         return 0;
     }
     struct fs_cluster *other = NULL;
-    int rc = open_other(&order->other, &other, fencing->err);
+    int rc = fs_fence_reach_open(&order->other, &other, fencing->err);
 
     if (rc == 0 && strcmp(fs_cluster_fsid(other), order->fsid) != 0) {
         rc = fs_error_set(fencing->err, FS_ERR_CONFIG, EINVAL,
@@ -235,19 +221,6 @@ static struct fs_fence fence_of(const struct fencing *fencing, const struct fs_c
     return fence;
 }
 
-static int append(struct fencing *fencing, const struct fs_fence *fence)
-{
-    struct fs_fence_list *list = fencing->list;
-    struct fs_fence *fences = reallocarray(list->fences, list->count + 1, sizeof(*fences));
-
-    if (!fences) {
-        return fs_error_set(fencing->err, FS_ERR_TRANSIENT, ENOMEM, "no memory to fence a client");
-    }
-    list->fences = fences;
-    fences[list->count++] = *fence;
-    return 0;
-}
-
 static int find_others(const struct fencing *fencing, int64_t limit_ns, struct fs_client_list *list)
 {
     bool all = true;
@@ -277,7 +250,7 @@ static int fence_client(struct fencing *fencing, const struct fs_client *client)
     int rc = fs_fence_store(fencing->site->state, &fence, fencing->err);
 
     if (rc == 0) {
-        rc = append(fencing, &fence);
+        rc = fs_fence_list_append(fencing->list, &fence, fencing->err);
     }
     if (rc == 0) {
         fs_fault("fence.recorded");
@@ -544,71 +517,11 @@ int fs_fence_look(struct fs_site *site, struct fs_fence_order *order,
     for (size_t i = 0; rc == 0 && i < clients.count; i++) {
         if (!clients.clients[i].instance) {
             const struct fs_fence fence = fence_of(&fencing, &clients.clients[i]);
-            rc = append(&fencing, &fence);
+            rc = fs_fence_list_append(ret_list, &fence, err);
         }
     }
     fs_client_list_fini(&clients);
     close_images(&fencing);
     close_other(site, fencing.cluster);
-    return rc;
-}
-
-/* --- letting in again ------------------------------------------------------------------------- */
-
-/* Another group may have fenced the same client: then it stays out. */
-static bool is_shared(const struct fs_fence *fences, size_t count, const struct fs_fence *fence)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(fences[i].address, fence->address) == 0 &&
-            strcmp(fences[i].site, fence->site) == 0 &&
-            !fs_uuid_equal(&fences[i].group, &fence->group)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* One entry: out of the blocklist of its cluster (opened where it is needed), then forgotten. */
-static int lift(struct fs_site *site, const struct fs_fence_order *order,
-                const struct fs_fence *fence, bool shared, struct fs_cluster **other,
-                struct fs_error *err)
-{
-    struct fs_cluster *cluster = site->cluster;
-    int rc = 0;
-
-    if (strcmp(fence->site, order->site) != 0) {
-        if (!*other) {
-            rc = open_other(&order->other, other, err);
-        }
-        cluster = *other;
-    }
-    if (rc == 0 && !shared) {
-        rc = fs_cluster_unblocklist(cluster, fence->address, err);
-        fs_fault("unfence.lifted");
-    }
-    return rc == 0 ? fs_fence_forget(site->state, fence, err) : rc;
-}
-
-int fs_fence_lift(struct fs_site *site, const struct fs_fence_order *order,
-                  struct fs_fence_list *ret_list, struct fs_error *err)
-{
-    struct fencing fencing = {.site = site, .list = ret_list, .err = err};
-    struct fs_cluster *other = NULL;
-    struct fs_fence *fences = NULL;
-    size_t count = 0;
-
-    *ret_list = (struct fs_fence_list){.all_seen = true};
-    int rc = fs_fence_load(site->state, &fences, &count, err);
-
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        if (fs_uuid_equal(&fences[i].group, &order->group)) {
-            rc = lift(site, order, &fences[i], is_shared(fences, count, &fences[i]), &other, err);
-            if (rc == 0) {
-                rc = append(&fencing, &fences[i]);
-            }
-        }
-    }
-    free(fences);
-    fs_cluster_close(other);
     return rc;
 }

@@ -21,4 +21,13 @@ int fs_fence_run(struct fs_site *site, struct fs_fence_order *order, struct fs_d
 int fs_fence_lift(struct fs_site *site, const struct fs_fence_order *order,
                   struct fs_fence_list *ret_list, struct fs_error *err);
 
+/* --- for the two files of it (unfence.c) --------------------------------------------------------
+ */
+
+int fs_fence_list_append(struct fs_fence_list *list, const struct fs_fence *fence,
+                         struct fs_error *err);
+/* A connection to the other site's cluster, which may be gone; fs_cluster_close it. */
+int fs_fence_reach_open(const struct fs_fence_reach *other, struct fs_cluster **ret_cluster,
+                        struct fs_error *err);
+
 #endif

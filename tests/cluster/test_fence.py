@@ -122,6 +122,24 @@ def test_a_writer_that_stands_still_is_fenced(group, east, writer):
     assert farshore(group.east, "unfence", GROUP).returncode == 0
 
 
+def test_caps_for_single_pools_are_enough(daemons, east, writer):
+    """Then it says that it could not look at all images."""
+    full = ["mon", 'profile rbd, allow command "osd blocklist"', "osd", "profile rbd"]
+    east.command(prefix="auth caps", entity="client.farshore", caps=[*full[:3], "profile rbd pool=rbd"])
+    try:
+        east.create("root", 16 * MIB, labels=GOLD)
+        pair = daemons(policies={"gold": {**SELECT, "pools": {"rbd": "rbd"}}})
+        pair.ready(GROUP)
+        users = writer(east, ["rbd/root"], **STUBBORN)
+        shown = farshore(pair.east, "fence", "--dry-run", GROUP)
+        assert shown.returncode == 0 and "not all images of the cluster" in shown.stdout
+        assert told(pair.east, "fence", "--yes", GROUP)["fences"][0]["proven"]
+        check_out(users, time.monotonic())
+        assert farshore(pair.east, "unfence", GROUP).returncode == 0
+    finally:
+        east.command(prefix="auth caps", entity="client.farshore", caps=full)
+
+
 def test_a_secondary_has_no_users_to_fence(group):
     refused = farshore(group.west, "fence", "--yes", GROUP)
     assert refused.returncode == 3 and "secondary" in refused.stderr
