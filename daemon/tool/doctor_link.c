@@ -108,7 +108,7 @@ static void examine_other_link(struct fs_doctor *doctor, const char *peer, struc
     } else {
         fs_doctor_say(
             doctor, "bandwidth", FS_DOCTOR_OK, peer, "",
-            "a link of %s/s carries all %zu groups at their intervals: together they want "
+            "a link of %s/s carries its groups (%zu) at their intervals: together they want "
             "%s/s",
             link, count, wanted);
     }
@@ -155,7 +155,7 @@ static void examine_link(struct fs_doctor *doctor, const json_t *peer, const str
     if (capacity <= 0) {
         fs_doctor_say(
             doctor, "link", FS_DOCTOR_OK, name, "",
-            "%zu groups send %s/s; what the link can carry is known after a transfer of 8 "
+            "its groups (%zu) send %s/s; what the link can carry is known after a transfer of 8 "
             "MiB or more",
             count, wanted);
     } else if (sum > capacity * 0.7) {
@@ -163,10 +163,11 @@ static void examine_link(struct fs_doctor *doctor, const json_t *peer, const str
             doctor, "link", FS_DOCTOR_WARNING, name,
             "widen the link or raise `bandwidth`, or lengthen intervals: --bandwidth=RATE "
             "says what another one would carry",
-            "%zu groups send %s/s of the %s/s that it carries", count, wanted, link);
+            "its groups (%zu) send %s/s of the %s/s that it carries", count, wanted, link);
     } else {
         fs_doctor_say(doctor, "link", FS_DOCTOR_OK, name, "",
-                      "%zu groups send %s/s of the %s/s that it carries", count, wanted, link);
+                      "its groups (%zu) send %s/s of the %s/s that it carries", count, wanted,
+                      link);
     }
 }
 

@@ -71,9 +71,9 @@ static void examine_pool(struct fs_doctor *doctor, const json_t *pool)
     if (!is_number(pool, "available_bytes")) {
         fs_doctor_say(
             doctor, "space", FS_DOCTOR_OK, name, "",
-            "the copies of %zu groups may grow to %s; how much room there is, is not known: "
+            "the copies of %zu group%s may grow to %s; how much room there is, is not known: "
             "no manager of the cluster reports it",
-            groups, grown);
+            groups, groups == 1 ? "" : "s", grown);
         return;
     }
     double all = number_of(pool, "stored_bytes") + number_of(pool, "available_bytes");
@@ -82,15 +82,15 @@ static void examine_pool(struct fs_doctor *doctor, const json_t *pool)
     if (copies + points > all) {
         fs_doctor_say(doctor, "space", FS_DOCTOR_WARNING, name,
                       "add space to the cluster, keep fewer points, or protect less",
-                      "it may get full: the copies of %zu groups may grow to %s and their points "
+                      "it may get full: the copies of %zu group%s may grow to %s and their points "
                       "hold up to %s; %s is stored in it, and %s is free",
-                      groups, grown, kept, stored, room);
+                      groups, groups == 1 ? "" : "s", grown, kept, stored, room);
     } else {
         fs_doctor_say(
             doctor, "space", FS_DOCTOR_OK, name, "",
-            "the copies of %zu groups may grow to %s and their points hold up to %s; %s is "
+            "the copies of %zu group%s may grow to %s and their points hold up to %s; %s is "
             "stored in it, and %s is free",
-            groups, grown, kept, stored, room);
+            groups, groups == 1 ? "" : "s", grown, kept, stored, room);
     }
 }
 

@@ -77,12 +77,12 @@ static void show_token(const struct fs_enroll_arguments *arguments, const char *
         return;
     }
     (void)fflush(stdout);
-    (void)fprintf(stderr,
-                  "%s may join once, until %s, by this line there (who has it is taken for %s):\n\n"
-                  "  farshore enroll join TOKEN\n\n"
-                  "It will dial %s, the only port between the sites; --endpoint=HOST:PORT says "
-                  "another.\nTOKEN is:\n\n",
-                  arguments->site, fs_text_moment(until_s, moment), arguments->site, endpoints);
+    (void)fprintf(
+        stderr,
+        "%s may join once, until %s; there: `farshore enroll join TOKEN`. It dials %s, "
+        "the only port between the sites (--endpoint=HOST:PORT says another). Who has the "
+        "token is taken for %s. This is it:\n\n",
+        arguments->site, fs_text_moment(until_s, moment), endpoints, arguments->site);
     (void)printf("%s\n", token);
 }
 

@@ -87,3 +87,26 @@ def test_what_is_to_be_mended_is_found(east, west, daemons):
         assert "nosuch" in next(c["message"] for c in there["pools"] if c["level"] == "error")
     finally:
         east.command(prefix="osd unset", key="noout")
+
+
+def test_a_link_that_is_too_narrow_is_found(east, daemons):
+    east.create("disk", 16 * MIB, labels=GOLD)
+    east.fill("disk", ranges=((0, MIB),))
+    pair = daemons(start=False, policies={"gold": {"interval": "1s"}})
+    pair.east.config["peers"]["west"]["bandwidth"] = "8 Mbit/s"
+    pair.east.write_config()
+    pair.start()
+    pair.ready(DISK)
+
+    def found():
+        # A point of it takes two seconds at a megabyte a second.
+        east.fill("disk", seed=found.step, ranges=((0, 2 * MIB),))
+        found.step += 1
+        pair.synced(DISK)
+        checks = doctor(pair.east, "--bandwidth=1Gbit/s")[1]
+        return "interval" in checks and checks
+    found.step = 1
+    checks = wait_for(found, 60, "three differences were shipped")
+    assert levels(checks, "interval") == ["error"] and "cannot be kept" in checks["interval"][0]["message"]
+    assert levels(checks, "link") == ["warning"], checks["link"]
+    assert levels(checks, "bandwidth") == ["ok", "ok"], checks["bandwidth"]

@@ -152,6 +152,7 @@ def altered(token, **changes):
     return f"farshore-join-1.{body}.{hashlib.sha256(body.encode()).hexdigest()[:8]}"
 
 
+@pytest.mark.sanitized
 def test_who_should_not_join_does_not(pair, workdir):
     _, east = joined(pair)
     fresh = iter(workdir / f"try{i}/farshored.yaml" for i in range(99))
@@ -191,6 +192,7 @@ def test_who_should_not_join_does_not(pair, workdir):
     assert len(east.events("enrolled")) == 2
 
 
+@pytest.mark.sanitized
 def test_strangers_at_the_port_get_nothing(pair, workdir):
     joined(pair)
     own = workdir / "own.key"
