@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client that keeps writing to images until SIGTERM, and then says how that went: one line of
 JSON with the number of writes, the first failures, the longest that a write took, the slow ones as
-(begun by the monotonic clock, seconds), and when the last one ended that went well, by the same clock.
+(begun by the monotonic clock, seconds), and when the last one began that went well, by the same clock.
 It gives up after `patience` failures.
 
 random    4 KiB at random places of every image
@@ -101,7 +101,7 @@ def main():
             if args.mode != "sequence":
                 write_random(images, source, first_block=int(args.mode == "mixed"))
             result["writes"] += 1
-            result["last_ok"] = time.monotonic()
+            result["last_ok"] = begun
         except (OSError, rbd.Error) as e:
             failed += 1
             if failed <= 5:
