@@ -46,6 +46,11 @@ void fs_config_free(struct fs_config *config)
     for (size_t i = 0; i < config->n_policies; i++) {
         policy_fini(&config->policies[i]);
     }
+    for (size_t i = 0; i < config->n_sources; i++) {
+        free(config->sources[i].kubeconfig);
+        free(config->sources[i].cluster_id);
+    }
+    free(config->sources);
     free(config->peers);
     free(config->policies);
     free(config->site);

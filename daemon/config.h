@@ -24,6 +24,13 @@ struct fs_config_peer {
     size_t n_windows;
 };
 
+struct fs_config_source {
+    bool kubernetes;     /* source: images | kubernetes */
+    int64_t interval_ns; /* how often to look at the images; default 10 s */
+    char *kubeconfig;    /* of kubernetes; NULL: the service account of our pod */
+    char *cluster_id;    /* of kubernetes: clusterID of our Ceph cluster; NULL: its fsid */
+};
+
 /* Commands of a policy, see daemon/hook.h. */
 enum fs_hook {
     FS_HOOK_STOP = 0, /* before this site gives a group away */
@@ -73,8 +80,11 @@ struct fs_config {
     char *control; /* default /run/farshore/control.sock */
     struct fs_config_peer *peers;
     size_t n_peers;
-    bool discover_images;
-    int64_t discovery_interval_ns; /* of the images source, default 10 s; 0 without one */
+    struct fs_config_source *sources; /* discovery */
+    size_t n_sources;
+    bool discover_images;                      /* one of them is images */
+    const struct fs_config_source *kubernetes; /* that one of them, or NULL */
+    int64_t discovery_interval_ns;             /* the shortest of theirs; 0 without one */
     struct fs_config_policy *policies;
     size_t n_policies;
     uint64_t memory_bytes; /* limits.memory, default 256 MiB */

@@ -56,6 +56,49 @@ static void check_peers(struct fs_schema_loader *loader, struct fs_config *confi
     }
 }
 
+static yaml_node_t *element_of(struct fs_schema_loader *loader, const yaml_node_t *list, size_t i)
+{
+    return list && list->type == YAML_SEQUENCE_NODE
+               ? yaml_document_get_node(&loader->document, list->data.sequence.items.start[i])
+               : NULL;
+}
+
+/* What the sources are together. */
+static void check_sources(struct fs_schema_loader *loader, struct fs_config *config,
+                          yaml_node_t *root)
+{
+    const yaml_node_t *list = fs_schema_child(loader, root, "discovery");
+
+    for (size_t i = 0; i < config->n_sources; i++) {
+        const struct fs_config_source *source = &config->sources[i];
+        yaml_node_t *node = element_of(loader, list, i);
+        yaml_node_t *kind = fs_schema_child(loader, node, "source");
+
+        if (!kind) {
+            continue;
+        }
+        if (source->kubernetes ? config->kubernetes != NULL : config->discover_images) {
+            fs_schema_finding(loader, kind, "discovery[%zu].source: \"%s\" is given twice", i,
+                              source->kubernetes ? "kubernetes" : "images");
+        }
+        if (!source->kubernetes && (source->kubeconfig || source->cluster_id)) {
+            fs_schema_finding(loader, node,
+                              "discovery[%zu]: \"kubeconfig\" and \"cluster_id\" are for source "
+                              "kubernetes",
+                              i);
+        }
+        if (source->kubernetes) {
+            config->kubernetes = source;
+        } else {
+            config->discover_images = true;
+        }
+        if (config->discovery_interval_ns == 0 ||
+            source->interval_ns < config->discovery_interval_ns) {
+            config->discovery_interval_ns = source->interval_ns;
+        }
+    }
+}
+
 static void check_policy(struct fs_schema_loader *loader, const struct fs_config *config,
                          const struct fs_config_policy *policy, yaml_node_t *root,
                          yaml_node_t *node)
@@ -104,6 +147,7 @@ void fs_config_check(struct fs_schema_loader *loader, void *base)
     yaml_node_t *policies = fs_schema_child(loader, root, "policies");
 
     check_peers(loader, config, root);
+    check_sources(loader, config, root);
     for (size_t i = 0; i < config->n_policies; i++) {
         const struct fs_config_policy *policy = &config->policies[i];
 

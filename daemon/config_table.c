@@ -10,13 +10,13 @@
 static void set_source(struct fs_schema_loader *loader, const struct fs_schema_key *key,
                        const char *where, void *base, yaml_node_t *node, const char *text)
 {
-    struct fs_config *config = base;
+    struct fs_config_source *source = base;
 
+    (void)loader;
     (void)key;
-    if (config->discover_images) {
-        fs_schema_finding(loader, node, "%s: \"%s\" is given twice", where, text);
-    }
-    config->discover_images = true;
+    (void)where;
+    (void)node;
+    source->kubernetes = strcmp(text, "kubernetes") == 0;
 }
 
 static void set_selector(struct fs_schema_loader *loader, const struct fs_schema_key *key,
@@ -213,7 +213,7 @@ static void set_level(struct fs_schema_loader *loader, const struct fs_schema_ke
     config->zstd_level = (int)level;
 }
 
-static const char *const sources[] = {"images", NULL};
+static const char *const sources[] = {"images", "kubernetes", NULL};
 static const char *const object_io[] = {"auto", "off", NULL};
 static const char *const fence_modes[] = {"none", "best-effort", "required", NULL};
 static const char *const not_one_instant[] = {"mark", "refuse", NULL};
@@ -221,6 +221,7 @@ static const char *const not_one_instant[] = {"mark", "refuse", NULL};
 #define IN_CONFIG(member) .offset = offsetof(struct fs_config, member)
 #define IN_PEER(member)   .offset = offsetof(struct fs_config_peer, member)
 #define IN_WINDOW(member) .offset = offsetof(struct fs_window, member)
+#define IN_SOURCE(member) .offset = offsetof(struct fs_config_source, member)
 #define IN_POLICY(member) .offset = offsetof(struct fs_config_policy, member)
 
 /* clang-format off: a table reads as one. */
@@ -264,11 +265,14 @@ const struct fs_schema_key fs_config_table[] = {
     {"peers.*.windows[].bandwidth", FS_SCHEMA_RATE, .required = true, .min = "1 Mbit/s",
      .max = "1000 Gbit/s", IN_WINDOW(bytes_per_s)},
 
-    {.path = "discovery", .type = FS_SCHEMA_SECTIONS},
-    {"discovery[].source", FS_SCHEMA_CUSTOM, .type_text = "images", .required = true,
+    {"discovery", FS_SCHEMA_LIST, .element_size = sizeof(struct fs_config_source),
+     IN_CONFIG(sources), .count_offset = offsetof(struct fs_config, n_sources)},
+    {"discovery[].source", FS_SCHEMA_CUSTOM, .type_text = "images or kubernetes", .required = true,
      .choices = sources, .set = set_source},
     {"discovery[].interval", FS_SCHEMA_DURATION, .default_text = "10s", .min = "1s", .max = "1d",
-     IN_CONFIG(discovery_interval_ns)},
+     IN_SOURCE(interval_ns)},
+    {"discovery[].kubeconfig", FS_SCHEMA_PATH, IN_SOURCE(kubeconfig)},
+    {"discovery[].cluster_id", FS_SCHEMA_TEXT, IN_SOURCE(cluster_id)},
 
     {"policies", FS_SCHEMA_NAMED, .element_size = sizeof(struct fs_config_policy),
      IN_CONFIG(policies), .count_offset = offsetof(struct fs_config, n_policies)},

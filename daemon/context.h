@@ -15,6 +15,7 @@
 
 struct fs_groups;
 struct fs_hooks;
+struct fs_kube_source;
 struct fs_peers;
 
 struct fs_context {
@@ -40,7 +41,8 @@ struct fs_context {
     struct fs_uuid instance; /* of this process's present stand at the site */
     struct fs_groups *groups;
     struct fs_peers *peers;
-    struct fs_hooks *hooks; /* NULL: none are run */
+    struct fs_hooks *hooks;            /* NULL: none are run */
+    struct fs_kube_source *kubernetes; /* NULL in tests without one */
 
     /* Set by the owner; hook_arg goes to both. */
     void (*kick)(void *hook_arg); /* run another round soon */

@@ -19,6 +19,7 @@
 #include "daemon/hook.h"
 #include "daemon/host.h"
 #include "daemon/http.h"
+#include "daemon/kube_source.h"
 #include "daemon/reload.h"
 #include "farshore/log.h"
 
@@ -234,6 +235,7 @@ static void reload(struct fs_daemon *daemon)
         daemon->config = next;
         daemon->ctx.config = next;
         fs_peers_reconfigure(daemon->ctx.peers);
+        fs_kube_source_reconfigure(daemon->ctx.kubernetes);
         fs_work_discover(daemon->work);
         fs_log(FS_EV_RELOADED, FS_S("file", daemon->config_path));
     }
@@ -266,6 +268,13 @@ static void cancel_dial(void *arg, void *dialing)
 {
     (void)arg;
     fs_tls_dial_cancel(dialing);
+}
+
+static void volumes_changed(void *arg)
+{
+    struct fs_daemon *daemon = arg;
+
+    fs_work_discover(daemon->work);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -372,7 +381,9 @@ static int start_parts(struct fs_daemon *daemon, struct fs_error *err)
     ctx->peers = fs_peers_new(ctx, &peers);
     daemon->work = fs_work_new(&work);
     daemon->commands = fs_commands_new(daemon);
-    return ctx->hooks && ctx->groups && ctx->peers && daemon->work && daemon->commands
+    ctx->kubernetes = fs_kube_source_new(ctx, daemon->base, volumes_changed, daemon);
+    return ctx->hooks && ctx->groups && ctx->peers && daemon->work && daemon->commands &&
+                   ctx->kubernetes
                ? 0
                : out_of_memory(err);
 }
@@ -402,6 +413,7 @@ static int start_doors(struct fs_daemon *daemon, struct fs_error *err)
 /* Only what did not start, or has ended by itself: nothing is under way. */
 static void close_all(struct fs_daemon *daemon)
 {
+    fs_kube_source_free(daemon->ctx.kubernetes);
     fs_http_stop(daemon->http);
     fs_tls_listener_free(daemon->listener);
     fs_enrolment_stop(daemon);

@@ -230,13 +230,19 @@ static void note_skipped(struct fs_groups *groups, const struct fs_discovery *di
         const struct fs_skipped_volume *now = &discovery->skipped[i];
         bool known = false;
         for (size_t k = 0; k < groups->n_skipped && !known; k++) {
-            known = fs_image_ref_same(&groups->skipped[k].image, &now->image) &&
-                    strcmp(groups->skipped[k].reason, now->reason) == 0;
+            const struct fs_skipped_volume *before = &groups->skipped[k];
+            known = fs_image_ref_same(&before->image, &now->image) &&
+                    strcmp(before->pvc, now->pvc) == 0 &&
+                    strcmp(before->pvc_namespace, now->pvc_namespace) == 0 &&
+                    strcmp(before->reason, now->reason) == 0;
         }
         if (!known) {
             char spec[FS_IMAGE_SPEC_SIZE];
-            fs_log(FS_EV_VOLUME_SKIPPED, FS_S("image", fs_image_spec(&now->image, spec)),
-                   FS_S("policy", now->policy), FS_S("reason", now->reason));
+            fs_log(FS_EV_VOLUME_SKIPPED,
+                   FS_S("image", now->image.pool[0] ? fs_image_spec(&now->image, spec) : NULL),
+                   FS_S("namespace", now->pvc[0] ? now->pvc_namespace : NULL),
+                   FS_S("pvc", now->pvc[0] ? now->pvc : NULL), FS_S("policy", now->policy),
+                   FS_S("reason", now->reason));
         }
     }
     free(groups->skipped);

@@ -398,6 +398,13 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
     if (json_object_get(site, "point_intervals")) {
         put_pools(out, site);
     }
+    const json_t *kubernetes = json_object_get(site, "kubernetes");
+    if (kubernetes) {
+        put_head(out, "farshore_kubernetes_up", "gauge",
+                 "1 while the Kubernetes API tells of volumes; absent where it is no source.");
+        fs_buf_printf(out, "farshore_kubernetes_up %d\n",
+                      strcmp(string_of(kubernetes, "state"), "up") == 0);
+    }
     const json_t *expiry = json_object_get(site, "certificate_expiry_timestamp");
     if (json_is_number(expiry)) {
         put_head(out, "farshore_certificate_expiry_timestamp_seconds", "gauge",

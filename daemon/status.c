@@ -6,6 +6,7 @@
 #include "daemon/daemon.h"
 #include "daemon/drill.h"
 #include "daemon/fence.h"
+#include "daemon/kube_source.h"
 #include "daemon/primary.h"
 
 #define TEXT_MAX 1024
@@ -451,6 +452,10 @@ static json_t *site_json(const struct fs_daemon *daemon)
     set(object, "trimming_known", json_boolean(ctx->health.trim_known));
     set(object, "point_intervals", json_integer(fs_trim_factor(&ctx->trim)));
     set(object, "certificate_expiry_timestamp", json_integer(fs_tls_not_after(daemon->tls)));
+    json_t *kubernetes = fs_kube_source_status(ctx->kubernetes);
+    if (kubernetes) {
+        set(object, "kubernetes", kubernetes);
+    }
     return object;
 }
 
@@ -524,9 +529,13 @@ static json_t *skipped_json(const struct fs_groups *groups)
     for (size_t i = 0; i < groups->n_skipped; i++) {
         char spec[FS_IMAGE_SPEC_SIZE];
         json_t *object = json_object();
-        set(object, "image", fs_status_text(fs_image_spec(&groups->skipped[i].image, spec)));
-        set(object, "policy", fs_status_text(groups->skipped[i].policy));
-        set(object, "reason", fs_status_text(groups->skipped[i].reason));
+        const struct fs_skipped_volume *skipped = &groups->skipped[i];
+        bool known = skipped->image.pool[0] != '\0';
+        set(object, "image", fs_status_text(known ? fs_image_spec(&skipped->image, spec) : ""));
+        set(object, "pvc_namespace", fs_status_text(skipped->pvc_namespace));
+        set(object, "pvc", fs_status_text(skipped->pvc));
+        set(object, "policy", fs_status_text(skipped->policy));
+        set(object, "reason", fs_status_text(skipped->reason));
         json_array_append_new(array, object);
     }
     return array;

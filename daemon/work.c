@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "daemon/groups.h"
+#include "daemon/kube_source.h"
 #include "daemon/peer.h"
 #include "daemon/weather.h"
 #include "farshore/log.h"
@@ -70,6 +71,8 @@ struct search {
     struct fs_site *site;
     struct fs_discovery_policy *policies; /* owned; texts are the configuration's */
     size_t n_policies;
+    struct fs_claims claims;
+    bool claimed; /* Kubernetes is a source */
     struct fs_discovery discovery;
     int rc;
     struct fs_error err;
@@ -103,6 +106,7 @@ struct fs_work {
     int64_t renew_ns;   /* boot: the next one */
     struct search search;
     bool searching;
+    bool search_again; /* something changed since it began */
     bool search_failed;
     int64_t search_ns; /* boot: the next one */
     struct look look;
@@ -499,7 +503,9 @@ static void run_search(struct fs_job *job)
     struct search *search = (struct search *)job;
 
     search->rc = fs_site_discover(search->site, search->policies, search->n_policies,
-                                  &search->discovery, &search->err);
+                                  search->claimed ? &search->claims : NULL, &search->discovery,
+                                  &search->err);
+    fs_claims_fini(&search->claims);
 }
 
 static void search_done(struct fs_job *job)
@@ -508,7 +514,10 @@ static void search_done(struct fs_job *job)
     struct fs_work *work = search->work;
 
     work->searching = false;
-    work->search_ns = fs_context_boot(work->ctx) + work->ctx->config->discovery_interval_ns;
+    work->search_ns = work->search_again
+                          ? 0
+                          : fs_context_boot(work->ctx) + work->ctx->config->discovery_interval_ns;
+    work->search_again = false;
     if (search->rc < 0) {
         if (!work->search_failed && work->phase == WORK_WORKING) {
             fs_log(FS_EV_VOLUME_SKIPPED, FS_S("reason", "discovery failed"), FS_E(&search->err));
@@ -536,8 +545,12 @@ static void discover(struct fs_work *work)
         .work = work,
         .site = work->site,
         .policies = calloc(config->n_policies + 1, sizeof(*search->policies)),
+        .claimed = config->kubernetes != NULL,
     };
-    if (!search->policies) {
+    if (!search->policies ||
+        (search->claimed && fs_kube_source_claims(work->ctx->kubernetes, &search->claims) < 0)) {
+        /* Out of memory; or the API has not been heard yet, which fs_work_discover will tell. */
+        free(search->policies);
         work->search_ns = fs_context_boot(work->ctx) + config->discovery_interval_ns;
         return;
     }
@@ -596,7 +609,7 @@ static void look_at_pools(struct fs_work *work)
 
 static bool discovers(const struct fs_work *work)
 {
-    return work->ctx->config->discover_images && work->ctx->config->discovery_interval_ns > 0;
+    return work->ctx->config->n_sources > 0;
 }
 
 static int64_t run_working(struct fs_work *work, int64_t now)
@@ -657,6 +670,7 @@ int64_t fs_work_run(struct fs_work *work)
 void fs_work_discover(struct fs_work *work)
 {
     work->search_ns = 0;
+    work->search_again = work->searching;
     kick(work);
 }
 

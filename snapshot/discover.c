@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Discovery, source `images`: scan every pool and RADOS namespace that a policy names, and let
- * grouping.c make groups of what it selects.
+ * Discovery: scan every pool and RADOS namespace that a policy names, and let grouping.c make
+ * groups of what the images' metadata, or the claims that Kubernetes has for them, select.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -128,9 +128,10 @@ static int scan_policy(struct fs_site *site, const struct fs_discovery_policy *p
 }
 
 int fs_site_discover(struct fs_site *site, const struct fs_discovery_policy *policies,
-                     size_t n_policies, struct fs_discovery *ret_discovery, struct fs_error *err)
+                     size_t n_policies, const struct fs_claims *claims,
+                     struct fs_discovery *ret_discovery, struct fs_error *err)
 {
-    struct scan scan = {.grouping = fs_grouping_new(policies, n_policies)};
+    struct scan scan = {.grouping = fs_grouping_new(policies, n_policies, claims)};
     int rc = 0;
 
     *ret_discovery = (struct fs_discovery){0};

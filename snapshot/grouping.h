@@ -12,11 +12,18 @@
 /* The JSON text of the labels that travel is at most this long. */
 #define FS_GROUPING_LABELS_MAX 16384
 
+/* Labels that travel with a volume which a PVC names: what its group and its VM are called, for a
+ * site whose own Kubernetes does not know it. */
+#define FS_LABEL_GROUP "farshore.io/group"
+#define FS_LABEL_VM    "farshore.io/vm"
+
 /* Images of one discovery, collected one by one. */
 struct fs_grouping;
 
-/* policies are borrowed until free. NULL when out of memory. */
-struct fs_grouping *fs_grouping_new(const struct fs_discovery_policy *policies, size_t n_policies);
+/* policies and claims (NULL: Kubernetes is no source) are borrowed until free. NULL when out of
+ * memory. */
+struct fs_grouping *fs_grouping_new(const struct fs_discovery_policy *policies, size_t n_policies,
+                                    const struct fs_claims *claims);
 void fs_grouping_free(struct fs_grouping *grouping);
 
 /* An image as the scan found it; borrowed during the call. */

@@ -53,6 +53,7 @@ function showHead() {
   show(get("links"),
     element("li", {}, chip(`cluster ${site.cluster}`, site.cluster === "up" ? "good" : "bad"),
       site.cluster_reason && ` ${site.cluster_reason}`),
+    site.kubernetes?.reason && element("li", {}, chip("Kubernetes down", "warn"), ` ${site.kubernetes.reason}`),
     site.lease === "standby" && element("li", {}, chip("standby: another daemon works here", "calm")),
     ...status.peers.map((peer) => element("li", {},
       chip(`${peer.name} ${peer.up ? "up" : "down"}`, peer.up ? "good" : "bad"), !peer.up && ` ${peer.reason}`)));
@@ -149,7 +150,7 @@ function showGroups() {
   show(get("rows-none"), status.groups.length ? "No group matches." :
     "No groups yet: no volume matches a policy (policies.*.select.labels).");
   show(get("skipped"), ...status.skipped.map((s) => element("li", {}, chip("not protected", "warn"),
-    ` ${s.image} (policy ${s.policy}): ${s.reason}`)));
+    ` ${[s.pvc && `pvc ${s.pvc_namespace}/${s.pvc}`, s.image].filter(Boolean).join(", ")} (policy ${s.policy}): ${s.reason}`)));
 }
 
 // Newest first; what came again and again is one entry, with its count.

@@ -118,6 +118,21 @@ static void examine_certificate(struct fs_doctor *doctor, const json_t *site)
     }
 }
 
+static void examine_kubernetes(struct fs_doctor *doctor, const json_t *site)
+{
+    const json_t *kubernetes = json_object_get(site, "kubernetes");
+    const char *name = string_of(site, "name"), *reason = string_of(kubernetes, "reason");
+
+    if (kubernetes && *reason) {
+        fs_doctor_say(doctor, "kubernetes", FS_DOCTOR_WARNING, name,
+                      "protection goes on with the volumes that are known; new labels wait",
+                      "the Kubernetes API: %s", reason);
+    } else if (kubernetes) {
+        fs_doctor_say(doctor, "kubernetes", FS_DOCTOR_OK, name, "", "the Kubernetes API: %s",
+                      string_of(kubernetes, "state"));
+    }
+}
+
 static const json_t *pool_of(const json_t *pools, const char *spec)
 {
     size_t i, length = strcspn(spec, "/");
@@ -245,6 +260,7 @@ json_t *fs_doctor_examine(const json_t *status, double now, double bandwidth)
         examine_pools(&doctor, item);
     }
     examine_certificate(&doctor, site);
+    examine_kubernetes(&doctor, site);
     json_array_foreach(json_object_get(status, "peers"), i, item)
     {
         examine_peer(&doctor, item);

@@ -20,6 +20,34 @@ static void show_sending(const json_t *peer, FILE *out)
     }
 }
 
+static void show_kubernetes(const json_t *kubernetes, FILE *out)
+{
+    char since[FS_TEXT_SIZE];
+
+    if (kubernetes) {
+        const char *reason = string_of(kubernetes, "reason");
+        fprintf(out, "kubernetes: %s", string_of(kubernetes, "state"));
+        if (*reason) {
+            fprintf(out, " since %s (%s); protection goes on with the volumes that are known",
+                    fs_text_moment(number_of(kubernetes, "since_timestamp"), since), reason);
+        }
+        fputc('\n', out);
+    }
+}
+
+/* "pvc shop/data" where a claim names it, and the image where that is known. */
+static void show_skipped(const json_t *skipped, FILE *out)
+{
+    const char *pvc = string_of(skipped, "pvc"), *image = string_of(skipped, "image");
+
+    fputs("not protected: ", out);
+    if (*pvc) {
+        fprintf(out, "pvc %s/%s%s", string_of(skipped, "pvc_namespace"), pvc, *image ? ", " : "");
+    }
+    fprintf(out, "%s (policy %s): %s\n", image, string_of(skipped, "policy"),
+            string_of(skipped, "reason"));
+}
+
 static void show_site(const json_t *document, FILE *out)
 {
     const json_t *site = json_object_get(document, "site");
@@ -31,6 +59,7 @@ static void show_site(const json_t *document, FILE *out)
         fprintf(out, ", standby: another daemon works for this site");
     }
     fputc('\n', out);
+    show_kubernetes(json_object_get(site, "kubernetes"), out);
 
     size_t i;
     json_t *peer;
@@ -209,8 +238,7 @@ void fs_show_status(const json_t *document, bool detail, FILE *out)
     json_t *skipped;
     json_array_foreach(json_object_get(document, "skipped"), i, skipped)
     {
-        fprintf(out, "not protected: %s (policy %s): %s\n", string_of(skipped, "image"),
-                string_of(skipped, "policy"), string_of(skipped, "reason"));
+        show_skipped(skipped, out);
     }
 }
 

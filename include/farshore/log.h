@@ -46,6 +46,9 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_STANDBY, "standby", FS_LOG_NOTICE, "another daemon works for the site")                \
     X(FS_EV_INSTANCE_FENCED, "instance_fenced", FS_LOG_NOTICE,                                     \
       "a client instance that a predecessor left behind was blocklisted")                          \
+    X(FS_EV_KUBERNETES_UP, "kubernetes_up", FS_LOG_NOTICE, "the Kubernetes API tells of volumes")  \
+    X(FS_EV_KUBERNETES_DOWN, "kubernetes_down", FS_LOG_WARNING,                                    \
+      "the Kubernetes API does not answer: what is known of volumes stays in force")               \
     X(FS_EV_PEER_UP, "peer_up", FS_LOG_NOTICE, "a session with the peer is open")                  \
     X(FS_EV_PEER_DOWN, "peer_down", FS_LOG_WARNING, "no session with the peer")                    \
     X(FS_EV_PEER_REFUSED, "peer_refused", FS_LOG_WARNING, "a connection was turned away")          \

@@ -9,6 +9,7 @@
 #ifndef FARSHORE_SITE_H
 #define FARSHORE_SITE_H
 
+#include "farshore/claim.h"
 #include "farshore/clock.h"
 #include "farshore/digest.h"
 #include "farshore/health.h"
@@ -72,18 +73,20 @@ int fs_site_load(struct fs_site *site, struct fs_record ***ret_records, size_t *
 /* WORKER. What the monitors say of the pools now; the caller's to fs_health_fini. */
 int fs_site_health(struct fs_site *site, struct fs_health *ret_health, struct fs_error *err);
 
-/* --- discovery, source `images` ------------------------------------------------------------- */
+/* --- discovery ------------------------------------------------------------------------------ */
 
 struct fs_discovery_policy { /* borrowed during the call */
     const char *name;
     const struct fs_selector *selector;
-    const char *group_by;            /* metadata key, or NULL: every image is a group of its own */
+    const char *group_by;            /* a label's key, or NULL: every volume, or VM, on its own */
     const struct fs_pool_map *pools; /* the source side is scanned */
     size_t n_pools;
 };
 
 struct fs_found_group {
-    char name[FS_NAME_SIZE]; /* POOL[/NS]/VALUE or POOL[/NS]/IMAGE */
+    /* NAMESPACE/VALUE, NAMESPACE/VM or NAMESPACE/PVC; of images without a claim POOL[/NS]/VALUE or
+     * POOL[/NS]/IMAGE. */
+    char name[FS_NAME_SIZE];
     char policy[FS_NAME_SIZE];
     struct fs_uuid group; /* from the stamps of its volumes; zero: none is stamped yet */
     char problem[256];    /* "" or why it cannot be protected (two policies, ...) */
@@ -92,7 +95,9 @@ struct fs_found_group {
 };
 
 struct fs_skipped_volume {
-    struct fs_image_ref image;
+    struct fs_image_ref image;        /* name "": not known */
+    char pvc_namespace[FS_NAME_SIZE]; /* "" where no claim names it */
+    char pvc[FS_NAME_SIZE];
     char policy[FS_NAME_SIZE];
     char reason[256];
 };
@@ -107,10 +112,12 @@ struct fs_discovery {
 /*
  * WORKER. Looks at every image of the policies' source pools; those that are stamped as anything
  * but primary are left out silently (they are replicas), copies with another image's stamp count as
- * unstamped. Selection and grouping by image metadata.
+ * unstamped. Selection and grouping by the labels of the claims that name the images, and by image
+ * metadata for the others; claims NULL: by metadata alone.
  */
 int fs_site_discover(struct fs_site *site, const struct fs_discovery_policy *policies,
-                     size_t n_policies, struct fs_discovery *ret_discovery, struct fs_error *err);
+                     size_t n_policies, const struct fs_claims *claims,
+                     struct fs_discovery *ret_discovery, struct fs_error *err);
 void fs_discovery_fini(struct fs_discovery *discovery);
 
 /* --- the tables ----------------------------------------------------------------------------- */

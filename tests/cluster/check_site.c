@@ -556,7 +556,7 @@ static void test_stopped_cluster_is_an_error_within_bounds(void **state)
     fails(ETIMEDOUT, "lease", fs_site_renew(site, &err));
     fs_clock_scripted_advance(&scripted, 31 * FS_SEC);
     fails(ESTALE, "lost", fs_site_renew(site, &err));
-    fails(ETIMEDOUT, pool, fs_site_discover(site, &policy, 1, &discovery, &err));
+    fails(ETIMEDOUT, pool, fs_site_discover(site, &policy, 1, NULL, &discovery, &err));
     fails(ETIMEDOUT, "monitors", fs_site_open(&options, &other, &err));
     assert_true(now_ns() - start < 20 * FS_SEC);
     continue_daemons();
@@ -661,7 +661,7 @@ static void discover(struct fs_site *site, const char *select, const char *ns,
         snprintf(maps[i].source_pool, FS_POOL_SIZE, "%s", pool);
     }
     snprintf(maps[1].source_ns, FS_POOL_SIZE, "%s", ns);
-    ok(fs_site_discover(site, &policy, 1, ret_discovery, &err));
+    ok(fs_site_discover(site, &policy, 1, NULL, ret_discovery, &err));
     fs_selector_free(selector);
 }
 

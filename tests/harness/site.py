@@ -30,7 +30,7 @@ class Site:
         self.name = name
         self.conf = pathlib.Path(lab_dir, name, "ceph.conf")
         known = json.loads((self.conf.parent / "lab.json").read_text())
-        self.address, self.namespace = known["address"], known["namespace"]
+        self.fsid, self.address, self.namespace = (known[k] for k in ("fsid", "address", "namespace"))
         self.rados = self.connect()
 
     def entered(self):

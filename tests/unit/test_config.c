@@ -100,41 +100,42 @@ static void test_load_smallest_file_has_defaults(void **state)
 
 static void test_load_every_key_arrives(void **state)
 {
-    struct fs_config *config =
-        parse_good("site: east\n"
-                   "ceph: {conf: /a/ceph.conf, user: fs, state_pool: 'my pool'}\n"
-                   "listen: '[::]:7430'\n"
-                   "http: 127.0.0.1:9750\n"
-                   "control: /run/x.sock\n" TLS "peers:\n"
-                   "  west:\n"
-                   "    endpoints:\n"
-                   "      - west-1.example.net:7430\n"
-                   "      - \"[2001:db8::1]:7431\"\n"
-                   "    tls_name: farshore.west.example.net\n"
-                   "    bandwidth: 400 Mbit/s\n"
-                   "    windows:\n"
-                   "      - {days: mon-fri, from: \"08:00\", to: 18:00, bandwidth: 100 Mbit/s}\n"
-                   "      - {from: \"22:00\", to: \"06:00\", bandwidth: 1 GB/s}\n"
-                   "  north: {}\n"
-                   "discovery:\n"
-                   "  - {source: images, interval: 30s}\n"
-                   "policies:\n"
-                   "  gold:\n"
-                   "    peer: west\n"
-                   "    interval: 5m\n"
-                   "    select: {labels: \"farshore.io/policy=gold, !skip\"}\n"
-                   "    group_by: app.kubernetes.io/instance\n"
-                   "    pools: {rbd: backup, ssd/prod: backup/east}\n"
-                   "    not_one_instant: refuse\n"
-                   "    snapshot_timeout: 2500ms\n"
-                   "    retain: {latest: 7, hourly: 24, daily: 8, weekly: 4}\n"
-                   "    alert: {warn: 4, critical: 9}\n"
-                   "    fence: best-effort\n"
-                   "    on: {stop: systemctl start --wait vm-stop, promoted: \"dns west\", "
-                   "timeout: 90s}\n"
-                   "  incoming: {peer: north, pools: {a: b}}\n"
-                   "limits: {memory: 1 GiB, open_images: 100, cpu: 3}\n"
-                   "compression: {level: -5}\n");
+    struct fs_config *config = parse_good(
+        "site: east\n"
+        "ceph: {conf: /a/ceph.conf, user: fs, state_pool: 'my pool'}\n"
+        "listen: '[::]:7430'\n"
+        "http: 127.0.0.1:9750\n"
+        "control: /run/x.sock\n" TLS "peers:\n"
+        "  west:\n"
+        "    endpoints:\n"
+        "      - west-1.example.net:7430\n"
+        "      - \"[2001:db8::1]:7431\"\n"
+        "    tls_name: farshore.west.example.net\n"
+        "    bandwidth: 400 Mbit/s\n"
+        "    windows:\n"
+        "      - {days: mon-fri, from: \"08:00\", to: 18:00, bandwidth: 100 Mbit/s}\n"
+        "      - {from: \"22:00\", to: \"06:00\", bandwidth: 1 GB/s}\n"
+        "  north: {}\n"
+        "discovery:\n"
+        "  - {source: images, interval: 30s}\n"
+        "  - {source: kubernetes, kubeconfig: /k, cluster_id: rook-ceph, interval: 20s}\n"
+        "policies:\n"
+        "  gold:\n"
+        "    peer: west\n"
+        "    interval: 5m\n"
+        "    select: {labels: \"farshore.io/policy=gold, !skip\"}\n"
+        "    group_by: app.kubernetes.io/instance\n"
+        "    pools: {rbd: backup, ssd/prod: backup/east}\n"
+        "    not_one_instant: refuse\n"
+        "    snapshot_timeout: 2500ms\n"
+        "    retain: {latest: 7, hourly: 24, daily: 8, weekly: 4}\n"
+        "    alert: {warn: 4, critical: 9}\n"
+        "    fence: best-effort\n"
+        "    on: {stop: systemctl start --wait vm-stop, promoted: \"dns west\", "
+        "timeout: 90s}\n"
+        "  incoming: {peer: north, pools: {a: b}}\n"
+        "limits: {memory: 1 GiB, open_images: 100, cpu: 3}\n"
+        "compression: {level: -5}\n");
     const struct fs_config_peer *west = fs_config_find_peer(config, "west");
     const struct fs_config_policy *gold = fs_config_find_policy(config, "gold");
     const struct fs_config_policy *incoming = fs_config_find_policy(config, "incoming");
@@ -165,7 +166,10 @@ static void test_load_every_key_arrives(void **state)
     assert_int_equal(fs_config_find_peer(config, "north")->bandwidth, 0);
     assert_null(fs_config_find_peer(config, "nowhere"));
     assert_true(config->discover_images);
-    assert_int_equal(config->discovery_interval_ns, 30 * FS_SEC);
+    assert_int_equal(config->discovery_interval_ns, 20 * FS_SEC);
+    assert_non_null(config->kubernetes);
+    assert_string_equal(config->kubernetes->kubeconfig, "/k");
+    assert_string_equal(config->kubernetes->cluster_id, "rook-ceph");
     assert_int_equal(config->memory_bytes, 1u << 30);
     assert_int_equal(config->open_images, 100);
     assert_int_equal(config->cpu_threads, 3);
@@ -399,10 +403,17 @@ static void test_load_value_of_wrong_kind_is_a_finding(void **state)
         {"site: a\ndiscovery: []\n", "f:2:12: discovery: expected 1 to 1000 elements\n"},
         {"site: a\ndiscovery: [images]\n",
          "f:2:13: discovery[0]: expected keys and values (a mapping)\n"},
-        {"site: a\ndiscovery: [{source: kubernetes}]\n",
-         "f:2:22: discovery[0].source: \"kubernetes\" is not one of: images\n"},
+        {"site: a\ndiscovery: [{source: openstack}]\n",
+         "f:2:22: discovery[0].source: \"openstack\" is not one of: images, kubernetes\n"},
         {"site: a\ndiscovery: [{source: [images]}]\n",
-         "f:2:22: discovery[0].source: \"\" is not one of: images\n"},
+         "f:2:22: discovery[0].source: \"\" is not one of: images, kubernetes\n"},
+        {"site: a\ndiscovery: [{source: kubernetes}, {source: kubernetes}]\n",
+         "f:2:44: discovery[1].source: \"kubernetes\" is given twice\n"},
+        {"site: a\ndiscovery: [{source: images, kubeconfig: /k}]\n",
+         "f:2:13: discovery[0]: \"kubeconfig\" and \"cluster_id\" are for source kubernetes\n"},
+        {"site: a\ndiscovery: [{source: kubernetes, kubeconfig: k}]\n",
+         "f:2:46: discovery[0].kubeconfig: \"k\" is not an absolute path (one that begins with "
+         "/)\n"},
         {"site: a\npolicies: []\n", "f:2:11: policies: expected keys and values (a mapping)\n"},
         {"site: a\npolicies: {g h: {}}\n",
          "f:2:12: \"g h\" is not a name: use 1 to 63 letters, digits, '.', '_' and '-', with a "
@@ -654,7 +665,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 50);
+    assert_int_equal(count, 52);
 }
 
 int main(void)

@@ -37,7 +37,7 @@ static int setup(void **state)
     snprintf(f->maps[2].target_pool, FS_POOL_SIZE, "far");
     f->policies[0] = (struct fs_discovery_policy){"gold", f->selectors[0], "app", f->maps, 3};
     f->policies[1] = (struct fs_discovery_policy){"silver", f->selectors[1], NULL, f->maps, 1};
-    f->grouping = fs_grouping_new(f->policies, 2);
+    f->grouping = fs_grouping_new(f->policies, 2, NULL);
     assert_non_null(f->grouping);
     *state = f;
     return 0;

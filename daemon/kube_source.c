@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/kube_source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/groups.h"
+#include "daemon/kube/kube.h"
+#include "daemon/status.h"
+#include "farshore/log.h"
+
+enum told { TOLD_NOTHING, TOLD_UP, TOLD_DOWN };
+
+struct fs_kube_source {
+    struct fs_context *ctx;
+    struct event_base *base;
+    void (*changed)(void *arg);
+    void *arg;
+    struct fs_kube *kube; /* NULL: no such source, or out of memory */
+    char *made_from;      /* kubeconfig and selectors that kube has */
+    enum told told;
+    int64_t up_ns; /* wall: since when it has been up */
+};
+
+static void tell(struct fs_kube_source *source)
+{
+    int64_t since_ns = 0;
+    const char *trouble = fs_kube_trouble(source->kube, &since_ns);
+
+    if (trouble && source->told != TOLD_DOWN) {
+        source->told = TOLD_DOWN;
+        fs_log(FS_EV_KUBERNETES_DOWN, FS_S("reason", trouble));
+    } else if (!trouble && source->told != TOLD_UP && fs_kube_is_whole(source->kube)) {
+        source->told = TOLD_UP;
+        source->up_ns = fs_context_wall(source->ctx);
+        fs_log(FS_EV_KUBERNETES_UP, {0});
+    }
+}
+
+static void kube_changed(void *arg)
+{
+    struct fs_kube_source *source = arg;
+
+    tell(source);
+    source->changed(source->arg);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+/* What the client is made from, as one text to compare: NULL without the source. */
+static char *describe(const struct fs_config *config)
+{
+    json_t *array = json_array();
+    char *text = NULL;
+
+    if (config->kubernetes) {
+        const char *path = config->kubernetes->kubeconfig;
+        json_array_append_new(array, json_string(path ? path : ""));
+        for (size_t i = 0; i < config->n_policies; i++) {
+            const char *select = config->policies[i].select_text;
+            if (select) {
+                json_array_append_new(array, json_string(select));
+            }
+        }
+        text = json_dumps(array, JSON_COMPACT);
+    }
+    json_decref(array);
+    return text;
+}
+
+static struct fs_kube *make(struct fs_kube_source *source)
+{
+    const struct fs_config *config = source->ctx->config;
+    const char **selectors = calloc(config->n_policies + 1, sizeof(*selectors));
+    struct fs_kube_options options = {
+        .base = source->base,
+        .kubeconfig = config->kubernetes->kubeconfig,
+        .selectors = selectors,
+        .changed = kube_changed,
+        .arg = source,
+    };
+
+    for (size_t i = 0; selectors && i < config->n_policies; i++) {
+        if (config->policies[i].select_text) {
+            selectors[options.n_selectors++] = config->policies[i].select_text;
+        }
+    }
+    struct fs_kube *kube = selectors ? fs_kube_new(&options) : NULL;
+    free(selectors);
+    return kube;
+}
+
+void fs_kube_source_reconfigure(struct fs_kube_source *source)
+{
+    char *text = describe(source->ctx->config);
+
+    if (source->made_from && text && source->kube && strcmp(source->made_from, text) == 0) {
+        free(text);
+        return;
+    }
+    fs_kube_free(source->kube);
+    free(source->made_from);
+    source->made_from = text;
+    source->told = TOLD_NOTHING;
+    source->kube = source->ctx->config->kubernetes ? make(source) : NULL;
+}
+
+struct fs_kube_source *fs_kube_source_new(struct fs_context *ctx, struct event_base *base,
+                                          void (*changed)(void *arg), void *arg)
+{
+    struct fs_kube_source *source = calloc(1, sizeof(*source));
+
+    if (!source) {
+        return NULL;
+    }
+    *source = (struct fs_kube_source){.ctx = ctx, .base = base, .changed = changed, .arg = arg};
+    fs_kube_source_reconfigure(source);
+    if (ctx->config->kubernetes && !source->kube) {
+        fs_kube_source_free(source);
+        return NULL;
+    }
+    return source;
+}
+
+void fs_kube_source_free(struct fs_kube_source *source)
+{
+    if (source) {
+        fs_kube_free(source->kube);
+        free(source->made_from);
+        free(source);
+    }
+}
+
+/* --- claims ---------------------------------------------------------------------------------- */
+
+/* A volume that came from a PVC: its labels say so, and what its group is called. */
+static int remember(const struct fs_volume *volume, struct fs_claims *claims)
+{
+    struct fs_claim *claim = &claims->list[claims->count];
+
+    if (!volume->labels || !volume->pvc[0]) {
+        return 0;
+    }
+    claims->count++;
+    claim->ns = strdup(volume->pvc_namespace);
+    claim->name = strdup(volume->pvc);
+    claim->labels = strdup(volume->labels);
+    claim->pool = strdup(volume->image.pool);
+    claim->rados_ns = strdup(volume->image.ns);
+    claim->image = strdup(volume->image.name);
+    if (volume->vm[0]) {
+        claim->vm = strdup(volume->vm);
+        claim->app = strdup(volume->vm);
+    }
+    return claim->ns && claim->name && claim->labels && claim->pool && claim->rados_ns &&
+                   claim->image && (!volume->vm[0] || (claim->vm && claim->app))
+               ? 0
+               : -ENOMEM;
+}
+
+static int remember_all(const struct fs_groups *groups, struct fs_claims *claims)
+{
+    size_t room = 1;
+    int rc = 0;
+
+    for (size_t i = 0; i < groups->count; i++) {
+        room += groups->list[i]->record->n_volumes;
+    }
+    claims->list = calloc(room, sizeof(*claims->list));
+    if (!claims->list) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < groups->count; i++) {
+        const struct fs_record *record = groups->list[i]->record;
+        for (size_t k = 0; k < record->n_volumes && rc == 0; k++) {
+            /* What was let go of, and given up its points, stays so. */
+            if (record->role == FS_ROLE_PRIMARY && record->n_points > 0 &&
+                !record->volumes[k].gone) {
+                rc = remember(&record->volumes[k].volume, claims);
+            }
+        }
+    }
+    return rc;
+}
+
+int fs_kube_source_claims(const struct fs_kube_source *source, struct fs_claims *ret_claims)
+{
+    const struct fs_context *ctx = source->ctx;
+    const char *cluster_id = ctx->config->kubernetes ? ctx->config->kubernetes->cluster_id : NULL;
+    int64_t since_ns;
+    int rc;
+
+    *ret_claims = (struct fs_claims){0};
+    if (!source->kube) {
+        return -EAGAIN;
+    }
+    if (fs_kube_is_whole(source->kube)) {
+        rc = fs_kube_claims(source->kube, cluster_id ? cluster_id : ctx->fsid, ret_claims);
+    } else if (fs_kube_trouble(source->kube, &since_ns)) {
+        rc = remember_all(ctx->groups, ret_claims);
+    } else {
+        return -EAGAIN;
+    }
+    ret_claims->only = !ctx->config->discover_images;
+    if (rc < 0) {
+        fs_claims_fini(ret_claims);
+    }
+    return rc;
+}
+
+/* --- status ---------------------------------------------------------------------------------- */
+
+json_t *fs_kube_source_status(const struct fs_kube_source *source)
+{
+    int64_t since_ns = 0;
+
+    if (!source || !source->kube) {
+        return NULL;
+    }
+    const char *trouble = fs_kube_trouble(source->kube, &since_ns);
+    bool up = !trouble && source->told == TOLD_UP;
+    json_t *status = json_pack("{s:s, s:s}", "state",
+                               trouble ? "down"
+                               : up    ? "up"
+                                       : "connecting",
+                               "reason", "");
+    if (trouble) {
+        (void)json_object_set_new(status, "reason", fs_status_text(trouble));
+    }
+    if (trouble || up) {
+        since_ns = trouble ? since_ns : source->up_ns;
+        (void)json_object_set_new(status, "since_timestamp",
+                                  json_real((double)since_ns / (double)FS_SEC));
+    }
+    return status;
+}

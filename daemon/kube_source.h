@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kubernetes as a source of volumes: the client of its API as the configuration has it, and the
+ * claims that discovery gets. While the API has not been heard since the daemon started, the claims
+ * are those that the groups' records remember, so that protection goes on. LOOP only.
+ */
+#ifndef FARSHORE_DAEMON_KUBE_SOURCE_H
+#define FARSHORE_DAEMON_KUBE_SOURCE_H
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "daemon/context.h"
+#include "farshore/claim.h"
+
+struct fs_kube_source;
+
+/* Begins at once where ctx->config has the source. changed: there may be other claims now. NULL
+ * when out of memory. */
+struct fs_kube_source *fs_kube_source_new(struct fs_context *ctx, struct event_base *base,
+                                          void (*changed)(void *arg), void *arg);
+void fs_kube_source_free(struct fs_kube_source *source);
+
+/* ctx->config is another one: starts, ends, or begins anew with other selectors. */
+void fs_kube_source_reconfigure(struct fs_kube_source *source);
+
+/* 0; -EAGAIN: the API was asked and has neither answered nor failed yet; -ENOMEM. ret_claims needs
+ * fs_claims_fini. */
+int fs_kube_source_claims(const struct fs_kube_source *source, struct fs_claims *ret_claims);
+
+/* site.kubernetes of the status document, a new reference; NULL where there is no such source. */
+json_t *fs_kube_source_status(const struct fs_kube_source *source);
+
+#endif
