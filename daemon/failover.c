@@ -72,6 +72,24 @@ bool fs_failover_is_done(const struct fs_group *group)
            (record->term.number > 1 && !fs_term_same(&record->term, &record->peer_term));
 }
 
+/* Of a promotion that has begun: the one that it goes to may turn out not to be whole. */
+static bool is_another_point(const struct fs_record *record, const struct fs_uuid *wanted)
+{
+    return record->role == FS_ROLE_PROMOTING && !fs_uuid_is_zero(wanted) &&
+           !fs_uuid_equal(wanted, &record->promotion.point);
+}
+
+static const char *refuse_another(const struct fs_group *group, const struct fs_uuid *wanted,
+                                  const struct fs_record_point **ret_point, char *text, size_t size)
+{
+    if (group->operation && group->operation->working) {
+        (void)snprintf(text, size, "%s is being promoted to another point just now: try again",
+                       group->record->name);
+        return text;
+    }
+    return refuse_secondary(group->record, wanted, ret_point, text, size);
+}
+
 const char *fs_failover_refusal(const struct fs_group *group, const struct fs_uuid *wanted,
                                 const struct fs_record_point **ret_point, char *text, size_t size)
 {
@@ -92,10 +110,8 @@ const char *fs_failover_refusal(const struct fs_group *group, const struct fs_uu
         return refuse_secondary(record, wanted, ret_point, text, size);
     case FS_ROLE_PROMOTING:
         *ret_point = wanted_point(record, &record->promotion.point);
-        if (!fs_uuid_is_zero(wanted) && !fs_uuid_equal(wanted, &record->promotion.point)) {
-            (void)snprintf(text, size, "%s is being promoted to another point already",
-                           record->name);
-            return text;
+        if (is_another_point(record, wanted)) {
+            return refuse_another(group, wanted, ret_point, text, size);
         }
         return NULL;
     case FS_ROLE_PRIMARY:
@@ -232,11 +248,22 @@ static void fence_there(struct fs_group *group, const char *why)
     free(order);
 }
 
+/* A term that was heard of and is not stored yet is above ours, too. */
+static void count_heard(const struct fs_group *group, struct fs_record *record)
+{
+    if (group->heard_pending && group->heard.number > record->peer_term.number) {
+        record->peer_term = group->heard;
+        record->peer_version = 0;
+    }
+}
+
 /* Before anything is changed here; from the raised term on it is history. */
 static void fence_other(struct fs_group *group)
 {
     struct fs_operation *operation = group->operation;
-    struct fs_record next = {.term = group->record->term, .peer_term = group->record->peer_term};
+    struct fs_record next = {.term = group->record->term,
+                             .peer_term = group->record->peer_term,
+                             .grant = group->record->grant};
     char text[600];
 
     if (operation->fence == FS_FENCE_NONE || group->record->promotion.present) {
@@ -248,6 +275,7 @@ static void fence_other(struct fs_group *group)
         fs_operation_enter(group, RECOVER);
         return;
     }
+    count_heard(group, &next);
     fs_record_raise_term(&next, &group->ctx->site_uuid);
     switch (fs_fence_peer_ask(group, next.term.number, text, sizeof(text))) {
     case FS_FENCE_WAIT:
@@ -262,6 +290,13 @@ static void fence_other(struct fs_group *group)
     }
 }
 
+/* Not at a site that was superseded with some of its images not let go of. */
+static bool is_under_way(const struct fs_record *record)
+{
+    return record->promotion.present &&
+           (record->role == FS_ROLE_PROMOTING || record->role == FS_ROLE_PRIMARY);
+}
+
 static void recovered(void *arg, struct fs_record *record, const struct fs_error *err)
 {
     struct fs_group *group = arg;
@@ -271,11 +306,43 @@ static void recovered(void *arg, struct fs_record *record, const struct fs_error
     }
 }
 
+static void gone_elsewhere(void *arg, struct fs_record *record, const struct fs_error *err)
+{
+    struct fs_group *group = arg;
+    bool failed = err && fs_error_is_set(err);
+
+    if (failed) {
+        fs_record_free(record); /* the same is stored again, and is known by that */
+    }
+    (void)fs_operation_take_back(group, failed ? NULL : record, err);
+}
+
+/* The promotion goes to another point: images may be at the former one by now, so each is compared.
+ */
+static void go_elsewhere(struct fs_group *group)
+{
+    struct fs_context *ctx = group->ctx;
+    struct fs_record *record = fs_operation_hand_over(group);
+
+    if (record) {
+        record->promotion.point = group->operation->point;
+        fs_record_clear_incoming(record);
+        record->incoming.present = true; /* of nothing that is known: promote.c believes no image */
+        record->incoming.point.term = record->term;
+        fs_uuid_random(&record->incoming.point.id);
+        ctx->source->ops->store(ctx->source, record, gone_elsewhere, group);
+    }
+}
+
 static void recover(struct fs_group *group)
 {
     struct fs_context *ctx = group->ctx;
 
-    if (group->record->promotion.present) {
+    if (is_another_point(group->record, &group->operation->point)) {
+        go_elsewhere(group);
+        return;
+    }
+    if (is_under_way(group->record)) {
         note_point(group, wanted_point(group->record, &group->record->promotion.point));
         fs_operation_enter(group, PROMOTE);
         return;
@@ -358,6 +425,7 @@ static void raise_term(struct fs_group *group)
     if (!record) {
         return;
     }
+    count_heard(group, record);
     fs_record_raise_term(record, &ctx->site_uuid);
     record->fence = operation->fence != FS_FENCE_NONE;
     record->fence_users = false;
@@ -365,7 +433,8 @@ static void raise_term(struct fs_group *group)
         record->role = FS_ROLE_PROMOTING;
         record->promotion = (struct fs_record_promotion){.present = true, .point = point->point.id};
     } else {
-        bool parked = record->role == FS_ROLE_DEMOTED; /* a relocation had taken the images */
+        /* A relocation had taken the images, or a promotion has not let go of all. */
+        bool parked = record->role == FS_ROLE_DEMOTED || record->promotion.present;
         fs_record_become_primary(record);
         if (parked) {
             record->promotion = (struct fs_record_promotion){
@@ -397,11 +466,11 @@ static void promote(struct fs_group *group)
 }
 
 static const struct fs_operation_step steps[] = {
-    [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, false},
-    [FENCE] = {"having the other site fence its users", 75 * FS_SEC, fence_other, false},
-    [RECOVER] = {"finishing a commit", 20 * FS_SEC, recover, false},
-    [RAISE] = {"raising the term", 20 * FS_SEC, raise_term, false},
-    [PROMOTE] = {"promoting the images", 30 * FS_SEC, promote, true},
+    [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, 0},
+    [FENCE] = {"having the other site fence its users", 75 * FS_SEC, fence_other, 0},
+    [RECOVER] = {"finishing a commit", 20 * FS_SEC, recover, 0},
+    [RAISE] = {"raising the term", 20 * FS_SEC, raise_term, 0},
+    [PROMOTE] = {"promoting the images", 30 * FS_SEC, promote, FS_STEP_SHOWS_DOING},
 };
 
 static const struct fs_operation_kind kind = {.name = "failover", .steps = steps};
@@ -413,6 +482,8 @@ uint64_t fs_failover_start(struct fs_group *group, const struct fs_uuid *wanted,
 {
     if (group->operation && group->operation->kind != &kind) { /* it waits for something */
         fs_operation_finish(group, true, "a failover was asked for instead");
+    } else if (group->operation && is_another_point(group->record, wanted)) {
+        fs_operation_finish(group, true, "another point was asked for instead");
     }
     struct fs_operation *operation = group->operation;
     if (!operation) {
@@ -428,7 +499,7 @@ uint64_t fs_failover_start(struct fs_group *group, const struct fs_uuid *wanted,
 
 void fs_failover_resume(struct fs_group *group)
 {
-    if (group->record->promotion.present) {
+    if (is_under_way(group->record)) {
         struct fs_operation *operation = fs_operation_start(group, &kind, "");
         if (operation) {
             operation->fence = group->record->fence ? FS_FENCE_BEST_EFFORT : FS_FENCE_NONE;

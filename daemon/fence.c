@@ -368,13 +368,13 @@ static void unfence(struct fs_group *group)
 }
 
 static const struct fs_operation_step fence_steps[] = {
-    [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, false},
-    [FENCE] = {"fencing clients", 30 * FS_SEC, fence, true},
-    [STORE] = {"storing that they are fenced", 20 * FS_SEC, store, false},
+    [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, 0},
+    [FENCE] = {"fencing clients", 30 * FS_SEC, fence, FS_STEP_SHOWS_DOING},
+    [STORE] = {"storing that they are fenced", 20 * FS_SEC, store, 0},
 };
 
 static const struct fs_operation_step unfence_steps[] = {
-    {"letting clients in again", 20 * FS_SEC, unfence, false},
+    {"letting clients in again", 20 * FS_SEC, unfence, 0},
 };
 
 static const struct fs_operation_kind fence_kind = {.name = "fence", .steps = fence_steps};

@@ -98,23 +98,37 @@ const char *fs_resync_refusal(const struct fs_group *group, const char *from, ch
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
+static bool is_followed(const struct fs_group *group)
+{
+    const struct fs_record *record = group->record;
+
+    return record->role == FS_ROLE_SECONDARY && !record->following.present &&
+           (!group->operation->compare || fs_record_is_resync(record));
+}
+
+static void finish(struct fs_group *group, const char *kept)
+{
+    const struct fs_record *record = group->record;
+    char text[300];
+
+    group->heard_pending = false;
+    (void)snprintf(text, sizeof(text), "secondary of %.100s in term %" PRIu64 "%s", record->peer,
+                   record->term.number, kept);
+    fs_terms_send_group(group);
+    fs_operation_finish(group, false, text);
+}
+
 static void followed(void *arg, struct fs_record *record, size_t kept, const struct fs_error *err)
 {
     struct fs_group *group = arg;
-    char text[300];
 
     if (!fs_operation_take_back(group, record, err)) {
         return;
     }
     fs_group_succeeded(group);
-    group->heard_pending = false;
     fs_log(FS_EV_FOLLOWING, FS_S("group", record->name), FS_S("peer", record->peer),
            FS_U("term", record->term.number), FS_U("images_kept", kept));
-    (void)snprintf(text, sizeof(text), "secondary of %.100s in term %" PRIu64 "%s", record->peer,
-                   record->term.number,
-                   kept > 0 ? "; what only this site had is in snapshots farshore.left.*" : "");
-    fs_terms_send_group(group);
-    fs_operation_finish(group, false, text);
+    finish(group, kept > 0 ? "; what only this site had is in snapshots farshore.left.*" : "");
 }
 
 static void follow(struct fs_group *group)
@@ -124,6 +138,10 @@ static void follow(struct fs_group *group)
     const struct fs_record *known = group->record;
     struct fs_follow_request request = {.term = known->term, .compare = operation->compare};
 
+    if (is_followed(group)) { /* the answer to the last store was lost */
+        finish(group, "");
+        return;
+    }
     if (known->role != FS_ROLE_SECONDARY) {
         request.term = group->heard_pending ? group->heard : known->peer_term;
     }
@@ -135,8 +153,8 @@ static void follow(struct fs_group *group)
 }
 
 static const struct fs_operation_step steps[] = {
-    [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, false},
-    [FOLLOW] = {"taking the images from their users", 30 * FS_SEC, follow, true},
+    [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, 0},
+    [FOLLOW] = {"taking the images from their users", 30 * FS_SEC, follow, FS_STEP_SHOWS_DOING},
 };
 
 static const struct fs_operation_kind failback = {.name = "failback", .steps = steps};

@@ -63,6 +63,15 @@ void fs_operation_finish(struct fs_group *group, bool failed, const char *messag
     fs_operation_end(group);
 }
 
+static void end_for_good(struct fs_group *group, const char *message)
+{
+    if (group->operation->kind->give_up) {
+        group->operation->kind->give_up(group, message);
+    } else {
+        fs_operation_finish(group, true, message);
+    }
+}
+
 void fs_operation_failed(struct fs_group *group, const struct fs_error *err)
 {
     struct fs_operation *operation = group->operation;
@@ -87,11 +96,7 @@ void fs_operation_failed(struct fs_group *group, const struct fs_error *err)
     }
     const char *label = fs_verdict_of_error(err, &verdict);
     fs_group_failed(group, label, &verdict, err);
-    if (operation->kind->give_up) {
-        operation->kind->give_up(group, err->message);
-    } else {
-        fs_operation_finish(group, true, err->message);
-    }
+    end_for_good(group, err->message);
 }
 
 bool fs_operation_take_back(struct fs_group *group, struct fs_record *record,
@@ -176,7 +181,7 @@ void fs_operation_text(const struct fs_group *group, char *text, size_t size)
     }
     const struct fs_operation_step *step = step_of(operation);
     struct fs_doing *doing = (struct fs_doing *)&operation->doing;
-    const char *what = step->shows_doing ? atomic_load(&doing->what) : NULL;
+    const char *what = (step->flags & FS_STEP_SHOWS_DOING) ? atomic_load(&doing->what) : NULL;
     unsigned of = what ? atomic_load(&doing->of) : 0;
     int64_t took = fs_context_boot(group->ctx) - operation->step_ns;
     int n = snprintf(text, size, "%s", what ? what : step->text);
@@ -195,7 +200,9 @@ void fs_operation_text(const struct fs_group *group, char *text, size_t size)
 static void resume(struct fs_group *group, int64_t now)
 {
     if (!group->operation && group->phase == FS_PHASE_IDLE && now >= group->retry_ns) {
-        if (group->record->promotion.present) {
+        enum fs_role role = group->record->role;
+        if (group->record->promotion.present &&
+            (role == FS_ROLE_PROMOTING || role == FS_ROLE_PRIMARY)) {
             fs_failover_resume(group);
         } else if (group->record->following.present) {
             fs_follow_resume(group);
@@ -231,11 +238,13 @@ void fs_operations_run(struct fs_groups *groups)
         if (works) {
             resume(group, now);
         }
-        if (group->operation && works) {
+        bool runs = group->operation && !groups->stopping &&
+                    (works || (step_of(group->operation)->flags & FS_STEP_WITHOUT_CLUSTER));
+        if (runs) {
             run(group, now);
         } else if (group->operation && !group->operation->working &&
                    now - group->operation->step_ns > 2 * step_of(group->operation)->limit_ns) {
-            fs_operation_finish(group, true, ctx->site_reason);
+            end_for_good(group, ctx->site_reason);
         }
     }
 }

@@ -10,11 +10,14 @@
 
 #include "daemon/groups.h"
 
+#define FS_STEP_SHOWS_DOING     1u /* a worker says in doing what it is busy with */
+#define FS_STEP_WITHOUT_CLUSTER 2u /* goes on while the site's cluster is away */
+
 struct fs_operation_step {
     const char *text; /* "raising the term" */
     int64_t limit_ns; /* past it the step says what it waits for; past twice that it is given up */
     void (*run)(struct fs_group *group); /* begins it, or looks whether it may */
-    bool shows_doing;                    /* a worker says in doing what it is busy with */
+    unsigned flags;                      /* FS_STEP_* */
 };
 
 struct fs_operation_kind {

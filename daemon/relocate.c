@@ -122,6 +122,13 @@ const char *fs_relocate_refusal(const struct fs_group *group, const char *to, ch
                        group->operation->kind->name);
         return text;
     }
+    if (record->promotion.present) {
+        (void)snprintf(text, size,
+                       "%s has just been promoted, and not all of its volumes are let go "
+                       "of yet: try again",
+                       record->name);
+        return text;
+    }
     if (group->problem[0] || group->let_go || !fs_group_policy(group)) {
         (void)snprintf(text, size, "%s is not protected now: %s", record->name,
                        group->problem[0] ? group->problem : "no policy selects its volumes");
@@ -166,30 +173,47 @@ static bool has_begun(const struct fs_group *group)
 static void give_up(struct fs_group *group, const char *message)
 {
     struct fs_operation *operation = group->operation;
+    const struct fs_record *record = group->record;
 
-    if (group->record->grant.present) {
+    if (record->grant.present) {
         fs_operation_enter(group, GRANT);
+        operation->retry_ns = fs_context_boot(group->ctx) + AGAIN_NS;
         return;
     }
-    if (operation->step < UNDO && has_begun(group)) {
-        (void)snprintf(operation->result.message, sizeof(operation->result.message), "%s", message);
-        fs_operation_enter(group, UNDO);
+    if (record->role == FS_ROLE_SECONDARY || !has_begun(group) || operation->step >= UNDO) {
+        /* Switched already: what is still to be done about it the record carries on. */
+        fs_operation_finish(group, true, message);
         return;
     }
-    fs_operation_finish(group, true, message);
+    (void)snprintf(operation->result.message, sizeof(operation->result.message), "%s", message);
+    fs_operation_enter(group, record->role == FS_ROLE_PRIMARY && !record->promotion.present ? START
+                                                                                            : UNDO);
+}
+
+/* A promotion of the peer, by an operator who could not wait: this site yields to it, and does not
+ * start its workload again. */
+static void yield(struct fs_group *group)
+{
+    if (group->record->role == FS_ROLE_DEMOTED) {
+        fs_operation_enter(group, FOLLOW);
+    } else {
+        fs_operation_finish(group, true,
+                            has_begun(group)
+                                ? "the other site was promoted meanwhile; the workload "
+                                  "was stopped here, and stays so"
+                                : "the other site was promoted meanwhile");
+    }
 }
 
 /* Before the switch: was it called off, by whoever asked or by a promotion of the peer? */
 static bool is_called_off(struct fs_group *group)
 {
-    struct fs_operation *operation = group->operation;
-
-    if (operation->cancelled) {
-        give_up(group, "it was interrupted, and everything is as it was");
+    if (group->heard_pending && group->heard.number > group->record->term.number) {
+        yield(group);
         return true;
     }
-    if (group->heard_pending) {
-        give_up(group, "the other site was promoted meanwhile");
+    if (group->operation->cancelled || group->heard_pending) {
+        give_up(group, "it was interrupted, and everything is as it was");
         return true;
     }
     return false;
@@ -587,6 +611,10 @@ static void undo(struct fs_group *group)
 {
     struct fs_context *ctx = group->ctx;
 
+    if (group->heard_pending && group->heard.number > group->record->term.number) {
+        yield(group);
+        return;
+    }
     if (group->record->role == FS_ROLE_PRIMARY && !group->record->promotion.present) {
         fs_operation_enter(group, START); /* nothing was taken from the workload */
         return;
@@ -648,7 +676,7 @@ static void route(struct fs_group *group)
         fs_operation_enter(group, record->following.present ? FOLLOW : AWAIT);
     } else if (record->grant.present) {
         fs_operation_enter(group, GRANT);
-    } else if (has_begun(group)) {
+    } else if (has_begun(group) || record->promotion.present || !operation->who[0]) {
         (void)snprintf(operation->result.message, sizeof(operation->result.message),
                        "this site's daemon was interrupted in a relocation");
         fs_operation_enter(group, UNDO);
@@ -658,20 +686,23 @@ static void route(struct fs_group *group)
 }
 
 static const struct fs_operation_step steps[] = {
-    [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, false},
-    [ROUTE] = {"looking at the record", 20 * FS_SEC, route, false},
-    [CHECK] = {"asking the other site", 10 * FS_SEC, check, false},
-    [SYNC] = {"shipping while the workload runs", 3600 * FS_SEC, sync_running, false},
-    [WORKLOAD] = {"stopping the workload", 600 * FS_SEC, stop_workload, false},
-    [USERS] = {"waiting until nobody has the volumes open", 30 * FS_SEC, await_users, true},
-    [LAST] = {"shipping the last point", 60 * FS_SEC, ship_last, false},
-    [DEMOTE] = {"comparing the volumes with the last point", 30 * FS_SEC, demote, true},
-    [GRANT] = {"handing over to the other site", 20 * FS_SEC, grant, false},
-    [FOLLOW] = {"becoming the secondary", 30 * FS_SEC, follow, true},
-    [AWAIT] = {"waiting for the other site's volumes", 30 * FS_SEC, await_primary, false},
-    [DEMOTED] = {"running on.demoted", 600 * FS_SEC, tell_demoted, false},
-    [UNDO] = {"taking it back", 30 * FS_SEC, undo, true},
-    [START] = {"starting the workload again", 600 * FS_SEC, start_workload, false},
+    [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, 0},
+    [ROUTE] = {"looking at the record", 20 * FS_SEC, route, 0},
+    [CHECK] = {"asking the other site", 10 * FS_SEC, check, 0},
+    [SYNC] = {"shipping while the workload runs", 3600 * FS_SEC, sync_running, 0},
+    [WORKLOAD] = {"stopping the workload", 600 * FS_SEC, stop_workload, 0},
+    [USERS] = {"waiting until nobody has the volumes open", 30 * FS_SEC, await_users,
+               FS_STEP_SHOWS_DOING},
+    [LAST] = {"shipping the last point", 60 * FS_SEC, ship_last, 0},
+    [DEMOTE] = {"comparing the volumes with the last point", 30 * FS_SEC, demote,
+                FS_STEP_SHOWS_DOING},
+    [GRANT] = {"handing over to the other site", 20 * FS_SEC, grant, 0},
+    [FOLLOW] = {"becoming the secondary", 30 * FS_SEC, follow, FS_STEP_SHOWS_DOING},
+    [AWAIT] = {"waiting for the other site's volumes", 30 * FS_SEC, await_primary, 0},
+    [DEMOTED] = {"running on.demoted", 600 * FS_SEC, tell_demoted, 0},
+    [UNDO] = {"taking it back", 30 * FS_SEC, undo, FS_STEP_SHOWS_DOING},
+    [START] = {"starting the workload again", 600 * FS_SEC, start_workload,
+               FS_STEP_WITHOUT_CLUSTER},
 };
 
 static const struct fs_operation_kind kind = {
@@ -708,7 +739,9 @@ void fs_relocate_answered(struct fs_groups *groups, const char *peer,
     if (group && is_relocating(group) && strcmp(group->record->peer, peer) == 0) {
         group->operation->answered = true;
         group->operation->answer = *reply;
-        group->operation->retry_ns = 0;
+        if (reply->outcome != FS_MOVE_LATER) {
+            group->operation->retry_ns = 0;
+        }
         group->ctx->kick(group->ctx->hook_arg);
     }
 }

@@ -96,6 +96,7 @@ static bool may_ship(enum fs_role role)
     return role == FS_ROLE_PRIMARY || role == FS_ROLE_PROMOTING || role == FS_ROLE_DEMOTED;
 }
 
+/* In whichever role: a secondary notes it, too, so that its own promotion takes a number above. */
 void fs_terms_learn(struct fs_group *group, const struct fs_term *term, bool fence)
 {
     const struct fs_record *record = group->record;
@@ -105,9 +106,8 @@ void fs_terms_learn(struct fs_group *group, const struct fs_term *term, bool fen
     if (group->heard_pending && fs_term_same(term, &group->heard)) {
         group->heard_fence = group->heard_fence || (fence && higher);
     }
-    if ((!may_ship(record->role) && record->role != FS_ROLE_SUPERSEDED) || record->version == 0 ||
-        fs_term_same(term, known) || term->number < known->number ||
-        (!higher && !fs_term_clashes(term, &record->term))) {
+    if (record->role == FS_ROLE_RECORD_LOST || record->version == 0 || fs_term_same(term, known) ||
+        term->number < known->number || (!higher && !fs_term_clashes(term, &record->term))) {
         return;
     }
     group->heard = *term;
@@ -201,7 +201,9 @@ static void stored(void *arg, struct fs_record *record, const struct fs_error *e
     } else {
         fs_fault("supersede.stored");
         fs_group_set_record(group, record);
-        fs_group_succeeded(group);
+        if (record->role != FS_ROLE_SECONDARY) {
+            fs_group_succeeded(group);
+        }
         if (fs_term_same(&group->heard, &record->peer_term)) {
             group->heard_pending = false;
         }
@@ -230,7 +232,8 @@ void fs_terms_run(struct fs_groups *groups)
         }
         record->peer_term = group->heard;
         record->peer_version = 0;
-        if (group->heard.number > record->term.number) {
+        bool yields_to = may_ship(record->role) || record->role == FS_ROLE_SUPERSEDED;
+        if (yields_to && group->heard.number > record->term.number) {
             bool pending = record->role == FS_ROLE_SUPERSEDED && record->fence_users;
             record->role = FS_ROLE_SUPERSEDED;
             record->fence_users = pending || group->heard_fence;

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 
 #include "farshore/fault.h"
+#include "snapshot/stamp.h"
 #include "snapshot/tamper.h"
 
 struct members {
@@ -90,6 +91,30 @@ static int check_all_unused(const struct members *members)
     return rc;
 }
 
+/* A volume that joined while the other site could not be reached: in no point, and not stamped yet.
+ * It was never Farshore's, and stays its users'. */
+static bool was_never_ours(const struct members *members, const struct fs_record_volume *volume)
+{
+    const struct fs_record *record = members->record;
+    const struct fs_image_ref *ref = &volume->volume.image;
+    struct fs_error ignored = FS_ERROR_INIT;
+    struct fs_image image;
+    struct fs_stamp stamp;
+
+    for (size_t i = 0; i < record->n_points; i++) {
+        if (fs_record_find_content(&record->points[i], &volume->volume.uuid)) {
+            return false;
+        }
+    }
+    if (fs_image_open(members->site->cluster, ref, FS_IMAGE_READ, &image, &ignored) < 0) {
+        return false;
+    }
+    int rc = fs_stamp_read(image.handle, ref->image_id, &stamp, &ignored);
+
+    fs_image_close(&image);
+    return rc == -ENOENT;
+}
+
 static int hold_all(struct members *members)
 {
     struct fs_record *record = members->record;
@@ -104,6 +129,7 @@ static int hold_all(struct members *members)
         struct fs_record_volume *volume = &record->volumes[i];
         struct fs_error open_err = FS_ERROR_INIT;
 
+        volume->gone = volume->gone || was_never_ours(members, volume);
         if (volume->gone) {
             continue;
         }
@@ -131,19 +157,23 @@ static void let_go(struct members *members)
     free(members->targets);
 }
 
-/* What is stored counts, not how far we got in memory. */
+/* What is stored counts, not how far we got in memory; where that cannot be read either, the site
+ * reads all of its records anew. */
 static void reload(const struct members *members)
 {
     struct fs_record *stored = NULL, *record = members->record;
-    struct fs_error ignored = FS_ERROR_INIT;
+    struct fs_error failed = FS_ERROR_INIT;
 
-    if (fs_state_load(members->site->state, &record->group, &stored, &ignored) == 0) {
-        struct fs_record now = *stored;
-
-        *stored = *record;
-        *record = now;
-        fs_record_free(stored);
+    if (fs_state_load(members->site->state, &record->group, &stored, &failed) < 0) {
+        members->err->class = FS_ERR_TRANSIENT;
+        members->err->code = ESTALE;
+        return;
     }
+    struct fs_record now = *stored;
+
+    *stored = *record;
+    *record = now;
+    fs_record_free(stored);
 }
 
 static int finish(struct members *members, int rc)
@@ -166,7 +196,9 @@ static uint64_t known_reach(const struct fs_record *record, const struct fs_uuid
 
     for (size_t i = 0; incoming->present && i < incoming->n_positions; i++) {
         if (fs_uuid_equal(&incoming->positions[i].volume, volume)) {
-            return incoming->positions[i].reach;
+            uint64_t offset = incoming->positions[i].position.offset;
+
+            return incoming->positions[i].reach > offset ? incoming->positions[i].reach : offset;
         }
     }
     return 0;
@@ -325,6 +357,12 @@ int fs_demote_run(struct fs_site *site, struct fs_record *record, struct fs_doin
         now_doing(&members, "comparing the images with the last point", i);
         rc = with_image(prove_target(&members, &members.targets[i]), &members.targets[i].ref, err);
         fs_fault("demote.marked");
+    }
+    for (size_t i = 0; rc == 0 && i < members.count; i++) {
+        struct fs_target *target = &members.targets[i];
+
+        rc = with_image(fs_hold_park(site->cluster, &target->image, &target->hold, err),
+                        &target->ref, err);
     }
     return finish(&members, rc);
 }

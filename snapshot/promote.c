@@ -270,19 +270,23 @@ static void keep_proof(struct fs_target *target)
     }
 }
 
-/* What is stored counts, not how far we got in memory. */
+/* What is stored counts, not how far we got in memory; where that cannot be read either, the site
+ * reads all of its records anew. */
 static void reload(const struct promotion *promotion)
 {
     struct fs_record *stored = NULL, *record = promotion->record;
-    struct fs_error ignored = FS_ERROR_INIT;
+    struct fs_error failed = FS_ERROR_INIT;
 
-    if (fs_state_load(promotion->site->state, &record->group, &stored, &ignored) == 0) {
-        struct fs_record now = *stored;
-
-        *stored = *record;
-        *record = now;
-        fs_record_free(stored);
+    if (fs_state_load(promotion->site->state, &record->group, &stored, &failed) < 0) {
+        promotion->err->class = FS_ERR_TRANSIENT;
+        promotion->err->code = ESTALE;
+        return;
     }
+    struct fs_record now = *stored;
+
+    *stored = *record;
+    *record = now;
+    fs_record_free(stored);
 }
 
 int fs_promote_run(struct fs_site *site, struct fs_record *record, struct fs_doing *doing,

@@ -57,13 +57,19 @@ void fs_record_become_primary(struct fs_record *record)
 
 void fs_record_become_secondary(struct fs_record *record, const struct fs_term *term)
 {
+    bool was = record->role == FS_ROLE_SECONDARY; /* then its points and what it received stay */
+
     record->following = (struct fs_record_following){.present = true, .from = record->term};
+    record->promotion = (struct fs_record_promotion){0};
     record->grant = (struct fs_record_grant){0};
     record->role = FS_ROLE_SECONDARY;
     record->term = *term;
     record->peer_term = *term;
     record->peer_version = 0;
     record->paused = false;
+    if (was) {
+        return;
+    }
     fs_record_clear_incoming(record);
     for (size_t i = 0; i < record->n_points; i++) {
         if (record->points[i].state != FS_POINT_COMMITTED) {

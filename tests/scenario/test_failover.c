@@ -380,6 +380,59 @@ static void test_failover_at_both_sites_is_a_split_brain(void **state)
     pair_free(pair);
 }
 
+/* The point that it goes to cannot be had: another one is given. */
+static void test_failover_to_another_point_once_it_has_begun(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+    struct fs_group *west = pair_find(&pair->west, "a");
+    const struct fs_uuid older = west->record->points[0].point.id;
+    const struct fs_record_point *found;
+    char text[512];
+
+    pair_cut(pair);
+    mem_store_fail(pair->west.store, MEM_OP_PROMOTE, 1, 1, FS_ERR_PERMANENT, ENODATA);
+    assert_true(finished(&pair->west, failover(&pair->west))->failed);
+    expect_role(&pair->west, FS_ROLE_PROMOTING);
+    mem_store_fail(pair->west.store, MEM_OP_PROMOTE, 1, 0, FS_ERR_PERMANENT, ENODATA);
+    assert_null(fs_failover_refusal(west, &older, &found, text, sizeof(text)));
+    const struct fs_operation_result *result =
+        finished(&pair->west, fs_failover_start(west, &older, FS_FENCE_NONE, "tester"));
+    assert_false(result->failed);
+    assert_true(fs_uuid_equal(&result->point.id, &older));
+    expect_role(&pair->west, FS_ROLE_PRIMARY);
+    assert_int_equal(west->record->term.number, 2);
+    assert_false(west->record->incoming.present);
+    for (unsigned i = 0; i < N_IMAGES; i++) {
+        found = fs_record_find_point(west->record, &older);
+        assert_true(mem_image_is_at(image(&pair->west, i), found->contents[i].snap_id));
+    }
+    pair_free(pair);
+}
+
+/* East went on alone in a higher term; west has heard of it, and was offered nothing yet. */
+static void test_failover_takes_a_number_above_what_was_heard(void **state)
+{
+    (void)state;
+    struct pair *pair = begin(false);
+
+    pair_cut(pair);
+    pair_discover(pair, NULL);
+    (void)finished(&pair->east, failover(&pair->east));
+    assert_int_equal(pair_find(&pair->east, "a")->record->term.number, 2);
+    mem_store_hold(pair->east.store, MEM_OP_TAKE);
+    pair_connect(pair);
+    pair_advance(pair, FS_SEC);
+    pair_cut(pair);
+    pair_restart(&pair->west); /* it is in its record */
+    (void)finished(&pair->west, failover(&pair->west));
+    assert_int_equal(pair_find(&pair->west, "a")->record->term.number, 3);
+    pair_connect(pair);
+    pair_advance(pair, FS_SEC);
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    pair_free(pair);
+}
+
 /* A superseded site is told to carry on: the other one yields. */
 static void test_failover_of_a_superseded_site_goes_on_from_its_head(void **state)
 {
@@ -581,6 +634,8 @@ int main(void)
         cmocka_unit_test(test_failover_to_an_older_point),
         cmocka_unit_test(test_failover_returning_primary_is_superseded_at_first_contact),
         cmocka_unit_test(test_failover_at_both_sites_is_a_split_brain),
+        cmocka_unit_test(test_failover_takes_a_number_above_what_was_heard),
+        cmocka_unit_test(test_failover_to_another_point_once_it_has_begun),
         cmocka_unit_test(test_failover_of_a_superseded_site_goes_on_from_its_head),
         cmocka_unit_test(test_failover_has_the_other_site_fence_first),
         cmocka_unit_test(test_failover_that_must_fence_and_cannot_changes_nothing),

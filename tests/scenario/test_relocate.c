@@ -100,6 +100,18 @@ static const struct fs_operation_result *finished(struct pair_site *site, uint64
     return result;
 }
 
+static const struct fs_operation_result *finished_alone(struct pair_site *site, uint64_t serial)
+{
+    const struct fs_operation_result *result = NULL;
+
+    for (unsigned i = 0; i < 300 && !result; i++) {
+        pair_advance(site->pair, STEP);
+        result = fs_operation_result(group_of(site), serial);
+    }
+    assert_non_null(result);
+    return result;
+}
+
 static void same_bytes(struct pair *pair)
 {
     static uint8_t here[PAIR_IMAGE_SIZE], there[PAIR_IMAGE_SIZE];
@@ -298,6 +310,78 @@ static void test_grant_that_is_refused_is_burnt(void **state)
     pair_free(pair);
 }
 
+/* An operator cannot wait and promotes the other site, with the workload stopped here already: it
+ * stays stopped, and this site yields. */
+static void test_failover_of_the_other_site_in_the_middle(void **state)
+{
+    (void)state;
+    struct pair *pair = begin();
+    uint64_t serial = start(&pair->east);
+
+    mem_store_hold(pair->east.store, MEM_OP_UNUSED);
+    for (unsigned i = 0; i < 300 && !mem_store_in_flight(pair->east.store, MEM_OP_UNUSED); i++) {
+        pair_advance(pair, STEP);
+    }
+    uint64_t other =
+        fs_failover_start(group_of(&pair->west), &newest, FS_FENCE_NONE, "somebody else");
+    assert_false(finished_alone(&pair->west, other)->failed);
+    mem_store_release(pair->east.store, MEM_OP_UNUSED);
+    const struct fs_operation_result *result = NULL;
+    for (unsigned i = 0; i < 300 && !result; i++) {
+        pair_advance(pair, STEP);
+        result = fs_operation_result(group_of(&pair->east), serial);
+    }
+    assert_true(result && result->failed);
+    assert_non_null(strstr(result->message, "promoted meanwhile"));
+    pair_advance(pair, FS_SEC);
+    expect_role(&pair->west, FS_ROLE_PRIMARY);
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    pair_free(pair);
+}
+
+/* The same when the images are parked: this site follows at once, and keeps nothing. */
+static void test_failover_of_the_other_site_while_demoting(void **state)
+{
+    (void)state;
+    struct pair *pair = begin();
+
+    (void)start(&pair->east);
+    mem_store_hold(pair->east.store, MEM_OP_DEMOTE);
+    for (unsigned i = 0; i < 300 && !mem_store_in_flight(pair->east.store, MEM_OP_DEMOTE); i++) {
+        pair_advance(pair, STEP);
+    }
+    uint64_t other =
+        fs_failover_start(group_of(&pair->west), &newest, FS_FENCE_NONE, "somebody else");
+    assert_false(finished_alone(&pair->west, other)->failed);
+    mem_store_release(pair->east.store, MEM_OP_DEMOTE);
+    pair_advance(pair, 2 * INTERVAL);
+    check_moved(pair);
+    pair_free(pair);
+}
+
+/* After the switch this site's images cannot be taken for a while: it never goes back for that. */
+static void test_following_that_fails_after_the_switch(void **state)
+{
+    (void)state;
+    struct pair *pair = begin();
+
+    mem_store_fail(pair->east.store, MEM_OP_FOLLOW, 1, UINT64_MAX, FS_ERR_PERMANENT, EIO);
+    (void)start(&pair->east);
+    for (unsigned i = 0; i < 1500; i++) {
+        pair_advance(pair, STEP);
+        check_one_writable(pair);
+        assert_true(role_of(&pair->east) != FS_ROLE_PRIMARY ||
+                    role_of(&pair->west) == FS_ROLE_SECONDARY);
+    }
+    expect_role(&pair->west, FS_ROLE_PRIMARY);
+    expect_role(&pair->east, FS_ROLE_DEMOTED);
+    assert_true(mem_store_started(pair->east.store, MEM_OP_FOLLOW) < 200); /* with pauses */
+    mem_store_fail(pair->east.store, MEM_OP_FOLLOW, 1, 0, FS_ERR_PERMANENT, EIO);
+    pair_advance(pair, 2 * INTERVAL);
+    check_moved(pair);
+    pair_free(pair);
+}
+
 /* --- crashes ------------------------------------------------------------------------------------
  */
 
@@ -404,6 +488,9 @@ int main(void)
         cmocka_unit_test(test_relocate_without_a_link),
         cmocka_unit_test(test_failover_after_a_grant_that_nobody_took),
         cmocka_unit_test(test_grant_that_is_refused_is_burnt),
+        cmocka_unit_test(test_failover_of_the_other_site_in_the_middle),
+        cmocka_unit_test(test_failover_of_the_other_site_while_demoting),
+        cmocka_unit_test(test_following_that_fails_after_the_switch),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
 

@@ -617,16 +617,24 @@ static void test_become_secondary_lets_go_of_what_the_peer_may_not_have(void **s
     const struct fs_term theirs = {.number = 9, .site = uuid_of(201)};
     const struct fs_term ours = record->term;
 
+    record->role = FS_ROLE_PRIMARY;
     fs_record_become_secondary(record, &theirs);
     assert_int_equal(record->role, FS_ROLE_SECONDARY);
     assert_true(fs_term_same(&record->term, &theirs));
     assert_true(record->following.present && fs_term_same(&record->following.from, &ours));
-    assert_false(record->grant.present || record->incoming.present || record->paused);
+    assert_false(record->grant.present || record->incoming.present || record->paused ||
+                 record->promotion.present);
     for (size_t i = 0; i < record->n_points; i++) {
         bool committed = record->points[i].point.seq % 4 == FS_POINT_COMMITTED;
         assert_int_equal(record->points[i].state, committed ? FS_POINT_COMMITTED : FS_POINT_TAKING);
     }
     assert_false(fs_record_is_resync(record));
+
+    /* What a secondary has received stays. */
+    record->incoming.present = true;
+    record->points[0].state = FS_POINT_COMMITTING;
+    fs_record_become_secondary(record, &theirs);
+    assert_true(record->incoming.present && record->points[0].state == FS_POINT_COMMITTING);
 
     /* A number that was promised to the other site is never taken here. */
     record->grant = (struct fs_record_grant){.present = true, .term = {12, uuid_of(201)}};
