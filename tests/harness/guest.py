@@ -39,8 +39,9 @@ class Guest:
         with site.entered():
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults",
-                 "-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand", "-m", "256", "-display", "none", "-serial", "stdio",
-                 "-no-reboot", "-kernel", f"{boot}/vmlinuz", "-initrd", f"{boot}/initramfs.gz", *drives,
+                 "-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand", "-m", "256",
+                 "-display", "none", "-serial", "stdio", "-no-reboot",
+                 "-kernel", f"{boot}/vmlinuz", "-initrd", f"{boot}/initramfs.gz", *drives,
                  "-append", f"console=ttyS0 loglevel=1 panic=-1 disks={'new' if new else 'old'}"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.listener = threading.Thread(target=self.listen, daemon=True)
@@ -124,6 +125,11 @@ class Guest:
         wanted = (len(self.acknowledged) if before is None else before) + more
         wait_for(lambda: len(self.acknowledged) >= wanted, BOOT_S, lambda: f"{self.name} writes: {self}",
                  every_s=0.02)
+
+    def fails_to_write(self):
+        """Waits until it does: it writes no more records then, and cannot even unmount."""
+        failed = self.wait("failed", timeout_s=STOP_S)
+        assert "Input/output error" in " ".join(failed), self
 
     def halt(self):
         """As its administrator would: the record under way is finished, the file systems are unmounted, the

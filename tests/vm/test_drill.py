@@ -4,7 +4,7 @@ keep landing."""
 import json
 
 from harness.tool import farshore
-from workload import GROUP, IMAGES, NAMES, POLICY, create_disks, land, last_records, newest
+from workload import GROUP, NAMES, at_work, halt, land, last_records, newest
 
 
 def drill(daemon):
@@ -14,29 +14,22 @@ def drill(daemon):
 
 
 def test_the_copy_starts_beside_replication(east, west, daemons, guest, same):
-    create_disks(east)
-    pair = daemons(policies={"gold": POLICY})
-    machine = guest(east, IMAGES, new=True)
-    pair.ready(GROUP)
-    machine.ready().write()
-    land(pair, 3)
+    pair, machine = at_work(daemons, guest, east)
     made = drill(pair.west)
     point = next(p for p in pair.west.points(GROUP) if p["name"] == made["point"])
     copies = {image["of"]: image["image"] for image in made["images"]}
-    seen, acknowledged = newest(pair), len(machine.acknowledged)
+    seen, acknowledged = newest(pair.west), len(machine.acknowledged)
     copy = guest(west, [copies[name] for name in NAMES])
     _, there = last_records(copy)
     assert there >= machine.last_before(point["taken_timestamp"]) > 0
     copy.write(20)
-    assert newest(pair) > seen and len(machine.acknowledged) > acknowledged
-    land(pair, 2)
+    assert newest(pair.west) > seen and len(machine.acknowledged) > acknowledged
+    land(pair.east, pair.west, 2)
     copy.halt()
     assert farshore(pair.west, "drill", "--end", GROUP).returncode == 0
     assert sorted(west.names()) == NAMES
     # What the copy wrote is nowhere else.
-    land(pair, 1)
-    machine.halt()
-    pair.east.config["policies"]["gold"]["interval"] = "1h"
-    pair.east.reload()
+    land(pair.east, pair.west, 1)
+    halt(pair.east, machine)
     pair.synced(GROUP)
     same(pair, GROUP)
