@@ -12,15 +12,15 @@ foreach(call
     target_link_options(check_sink PRIVATE LINKER:--wrap=${call})
 endforeach()
 
-set(sink_environment "FARSHORE_TEST_CONF=${lab_dir}/west/ceph.conf;FARSHORE_TEST_USER=farshore;FARSHORE_TEST_POOL=rbd")
+set(sink_environment "FARSHORE_TEST_CONF=${programs_dir}/west/ceph.conf;FARSHORE_TEST_USER=farshore;FARSHORE_TEST_POOL=rbd")
 if(FARSHORE_SANITIZE STREQUAL "address,undefined" OR NOT FARSHORE_SANITIZE)
     add_test(NAME cluster.sink COMMAND check_sink)
     set_tests_properties(cluster.sink PROPERTIES
-        LABELS cluster TIMEOUT 600 RUN_SERIAL ON FIXTURES_REQUIRED cluster
+        LABELS cluster TIMEOUT 600 RESOURCE_LOCK programs FIXTURES_REQUIRED programs
         ENVIRONMENT "${sink_environment}")
     # Everything through librbd.
     add_test(NAME cluster.sink-librbd COMMAND check_sink test_points_are_exact_and_retained)
     set_tests_properties(cluster.sink-librbd PROPERTIES
-        LABELS cluster TIMEOUT 120 RUN_SERIAL ON FIXTURES_REQUIRED cluster
+        LABELS cluster TIMEOUT 120 RESOURCE_LOCK programs FIXTURES_REQUIRED programs
         ENVIRONMENT "${sink_environment};FARSHORE_TEST_NO_OBJECT_IO=1")
 endif()

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """farshored of one site: its configuration, its life, its control socket and its log."""
 import collections
+import functools
 import json
 import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -202,14 +205,22 @@ class Daemon:
         return found
 
 
+@functools.cache
+def authority(*names):
+    """A directory with certificates of these sites, to be copied; made once, which takes a while."""
+    made = tempfile.TemporaryDirectory(prefix="farshore-certs-")
+    subprocess.run([CERTS, made.name, *names], check=True, stdin=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    return made
+
+
 class DaemonPair:
     """One daemon at east (primary of what tests label) and one at west; west listens."""
 
     def __init__(self, east, west, directory, policies=None, limits=None, environment=None,
                  settings=None):
         self.dir = pathlib.Path(directory)
-        subprocess.run([CERTS, self.dir / "certs", east.name, west.name], check=True,
-                       stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        shutil.copytree(authority(east.name, west.name).name, self.dir / "certs")
         wire = free_port()
         self.policies = {"gold": {}, **(policies or {})}
         self.east = self._daemon(east, west, limits, environment, settings,

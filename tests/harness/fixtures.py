@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the tests on a pair of real clusters. A conftest.py takes them all."""
+import concurrent.futures
 import os
 import pathlib
 import shutil
@@ -43,15 +44,21 @@ def clusters(lab_dir):
 
 
 @pytest.fixture
-def east(clusters):
-    clusters[0].renew_pools()
-    return clusters[0]
+def fresh(clusters):
+    """The clusters with empty pools."""
+    with concurrent.futures.ThreadPoolExecutor(len(clusters)) as each:
+        list(each.map(Site.renew_pools, clusters))
+    return clusters
 
 
 @pytest.fixture
-def west(clusters):
-    clusters[1].renew_pools()
-    return clusters[1]
+def east(fresh):
+    return fresh[0]
+
+
+@pytest.fixture
+def west(fresh):
+    return fresh[1]
 
 
 @pytest.fixture
