@@ -6,6 +6,7 @@
 #include "daemon/daemon.h"
 #include "daemon/drill.h"
 #include "daemon/fence_commands.h"
+#include "daemon/left.h"
 #include "daemon/operation_commands.h"
 #include "daemon/status.h"
 #include "farshore/log.h"
@@ -274,9 +275,10 @@ static void do_verify(struct fs_commands *commands, struct fs_call *call, struct
 
 static bool known(const char *command)
 {
-    static const char *const names[] = {
-        "status",  "points", "sync",     "pause",  "resume",   "adopt",  "verify", "failover",
-        "history", "drill",  "failback", "resync", "relocate", "enroll", "fence",  "unfence"};
+    static const char *const names[] = {"status",   "points", "sync",     "pause",   "resume",
+                                        "adopt",    "verify", "failover", "history", "drill",
+                                        "failback", "resync", "relocate", "enroll",  "fence",
+                                        "unfence",  "left",   "discard"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], command) == 0) {
@@ -327,6 +329,10 @@ void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request)
         fs_fence_command(commands->fences, call, request, group);
     } else if (strcmp(command, "unfence") == 0) {
         fs_unfence_command(commands->fences, call, group);
+    } else if (strcmp(command, "left") == 0) {
+        fs_left_command(commands->operations, call, group);
+    } else if (strcmp(command, "discard") == 0) {
+        fs_discard_command(commands->operations, call, request, group);
     } else if (strcmp(command, "history") == 0) {
         fs_operation_commands_history(commands->operations, call, group);
     } else if (strcmp(command, "points") == 0) {

@@ -119,7 +119,7 @@ void fs_operation_commands_follow(struct fs_operation_commands *commands, struct
     if (!yes) {
         fs_call_finish(call, FS_EXIT_OK,
                        json_pack("{s:i, s:[o]}", "schema_version", 1, "plan",
-                                 fs_question_plan(group, steps_json(group, compare))));
+                                 fs_question_plan(group, steps_json(group, compare), true)));
         return;
     }
     struct question *question = fs_question_new(commands, call, compare ? &resync : &failback, 1);

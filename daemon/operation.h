@@ -43,14 +43,15 @@ struct fs_operation {
     uint64_t serial;
     struct fs_uuid id;
     char who[FS_WHO_SIZE];
-    struct fs_uuid point;      /* that was asked for; zero: the newest */
-    bool compare;              /* following: the difference is found by digests */
-    bool cancelled;            /* whoever asked went away */
-    unsigned step;             /* of the kind's */
-    int64_t began_ns, step_ns; /* boot: of the operation, of the step */
-    int64_t retry_ns;          /* boot: not before */
-    bool working;              /* a worker has it */
-    struct fs_error last;      /* what the step was tried with, and failed */
+    struct fs_uuid point;             /* that was asked for; zero: the newest */
+    bool compare;                     /* following: the difference is found by digests */
+    bool cancelled;                   /* whoever asked went away */
+    char snapshot[FS_SNAP_NAME_SIZE]; /* that is discarded */
+    unsigned step;                    /* of the kind's */
+    int64_t began_ns, step_ns;        /* boot: of the operation, of the step */
+    int64_t retry_ns;                 /* boot: not before */
+    bool working;                     /* a worker has it */
+    struct fs_error last;             /* what the step was tried with, and failed */
     struct fs_doing doing;
     enum fs_fence_mode fence; /* failover: of the other site's users */
     struct fs_peer_fence peer_fence;

@@ -30,7 +30,7 @@ struct fs_operation_commands *fs_operation_commands_new(struct fs_context *ctx)
     return commands;
 }
 
-static void question_free(struct question *question)
+void fs_question_free(struct question *question)
 {
     struct question **at = &question->commands->questions;
 
@@ -45,7 +45,7 @@ static void question_free(struct question *question)
 void fs_operation_commands_free(struct fs_operation_commands *commands)
 {
     while (commands && commands->questions) {
-        question_free(commands->questions);
+        fs_question_free(commands->questions);
     }
     free(commands);
 }
@@ -70,6 +70,11 @@ struct question *fs_question_new(struct fs_operation_commands *commands, struct 
     question->next = commands->questions;
     commands->questions = question;
     return question;
+}
+
+struct fs_groups *fs_question_groups(const struct question *question)
+{
+    return question->commands->ctx->groups;
 }
 
 struct target *fs_question_add(struct question *question, const struct fs_group *group)
@@ -115,7 +120,7 @@ static void history_read(void *arg, const struct fs_history_entry *entries, size
     struct fs_call *call = question->call;
 
     groups->noting--;
-    question_free(question);
+    fs_question_free(question);
     if (!call) {
         return;
     }
@@ -222,14 +227,14 @@ void fs_question_text(json_t *list, const char *format, ...)
     json_array_append_new(list, fs_status_text(text));
 }
 
-json_t *fs_question_plan(const struct fs_group *group, json_t *steps)
+json_t *fs_question_plan(const struct fs_group *group, json_t *steps, bool parks)
 {
     const struct fs_record *record = group->record;
 
-    return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o}", "group", fs_status_text(record->name),
+    return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o, s:b}", "group", fs_status_text(record->name),
                      "peer", record->peer, "role", fs_role_name(record->role), "term",
                      (json_int_t)record->term.number, "volumes", volumes_json(group, NULL), "steps",
-                     steps);
+                     steps, "parks", parks);
 }
 
 /* --- failover --------------------------------------------------------------------------------- */
@@ -533,7 +538,7 @@ static void give_outcome(struct question *question)
             json_array_append_new(list, question->kind->outcome(group, target, result));
         }
     }
-    question_free(question);
+    fs_question_free(question);
     if (total == 1 && promoted == 0) {
         json_decref(list);
         fs_call_fail(call, refused ? FS_EXIT_REFUSED : FS_EXIT_FAILURE, "%s", message);
@@ -557,7 +562,7 @@ int64_t fs_operation_commands_run(struct fs_operation_commands *commands)
             continue;
         }
         if (!question->call) {
-            question_free(question);
+            fs_question_free(question);
         } else if (count_finished(question) == question->n_targets) {
             give_outcome(question);
         } else {

@@ -47,6 +47,9 @@ struct question {
 /* One that waits, with room for so many targets; NULL when out of memory, and the call is over. */
 struct question *fs_question_new(struct fs_operation_commands *commands, struct fs_call *call,
                                  const struct question_kind *kind, size_t max_targets);
+/* Without an answer; its client was answered, or has gone. */
+void fs_question_free(struct question *question);
+struct fs_groups *fs_question_groups(const struct question *question);
 /* The next target; the caller begins its operation. */
 struct target *fs_question_add(struct question *question, const struct fs_group *group);
 
@@ -54,8 +57,9 @@ struct target *fs_question_add(struct question *question, const struct fs_group 
 json_t *fs_question_outcome(const struct fs_group *group, const struct target *target,
                             const struct fs_operation_result *result, const char *success);
 
-/* A plan of steps, one text each (moved in), for the group's volumes. A new reference. */
-json_t *fs_question_plan(const struct fs_group *group, json_t *steps);
+/* A plan of steps, one text each (moved in), for the group's volumes; parks: they are out of their
+ * users' reach afterwards. A new reference. */
+json_t *fs_question_plan(const struct fs_group *group, json_t *steps, bool parks);
 /* Append a text to a list. */
 void fs_question_text(json_t *list, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

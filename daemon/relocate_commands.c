@@ -37,7 +37,7 @@ static json_t *steps_json(const struct fs_group *group)
 static json_t *plan_of(const struct fs_group *group)
 {
     int64_t downtime = fs_relocate_downtime_ns(group);
-    json_t *plan = fs_question_plan(group, steps_json(group));
+    json_t *plan = fs_question_plan(group, steps_json(group), true);
 
     if (plan && downtime >= 0) {
         (void)json_object_set_new(plan, "downtime_seconds",

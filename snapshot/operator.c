@@ -2,6 +2,7 @@
 /* struct fs_operator over Ceph: the table, and the jobs that carry its operations to a worker. */
 #include "farshore/operator.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "snapshot/fence_record.h"
 #include "snapshot/follow.h"
 #include "snapshot/history.h"
+#include "snapshot/left.h"
 #include "snapshot/promote.h"
 #include "snapshot/site.h"
 
@@ -226,6 +228,80 @@ static void operator_history(struct fs_operator *base, const struct fs_uuid *gro
     fs_pool_submit(own->blocking, &job->job);
 }
 
+/* --- what was kept aside ----------------------------------------------------------------------
+ */
+
+struct left_job {
+    struct fs_job job;
+    struct fs_site *site;
+    struct fs_record *record; /* of left: its own copy */
+    char name[FS_SNAP_NAME_SIZE];
+    struct fs_left *list;
+    size_t count;
+    struct fs_error err;
+    fs_left_fn *listed;
+    fs_sink_record_fn *discarded;
+    void *arg;
+};
+
+static void left_run(struct fs_job *letter)
+{
+    struct left_job *job = (struct left_job *)letter;
+
+    if (!job->record) {
+        (void)fs_error_set(&job->err, FS_ERR_TRANSIENT, ENOMEM, "no memory for a record");
+    } else if (job->listed) {
+        (void)fs_left_list(job->site, job->record, &job->list, &job->count, &job->err);
+    } else {
+        (void)fs_left_discard(job->site, job->record, job->name, &job->err);
+    }
+}
+
+static void left_done(struct fs_job *letter)
+{
+    struct left_job *job = (struct left_job *)letter;
+    const struct fs_error *err = fs_error_is_set(&job->err) ? &job->err : NULL;
+
+    if (job->listed) {
+        job->listed(job->arg, job->list, err ? 0 : job->count, err);
+        fs_record_free(job->record);
+    } else {
+        job->discarded(job->arg, job->record, err);
+    }
+    free(job->list);
+    free(job);
+}
+
+static struct left_job *left_job_new(struct fs_operator *base, struct fs_record *record, void *arg)
+{
+    struct left_job *job = fs_operation_new(sizeof(*job));
+
+    job->job = (struct fs_job){.run = left_run, .done = left_done};
+    job->site = operator_of(base)->site;
+    job->record = record;
+    job->arg = arg;
+    return job;
+}
+
+static void operator_left(struct fs_operator *base, const struct fs_record *record,
+                          fs_left_fn *done, void *arg)
+{
+    struct left_job *job = left_job_new(base, fs_record_copy(record), arg);
+
+    job->listed = done;
+    fs_pool_submit(operator_of(base)->blocking, &job->job);
+}
+
+static void operator_discard(struct fs_operator *base, struct fs_record *record, const char *name,
+                             fs_sink_record_fn *done, void *arg)
+{
+    struct left_job *job = left_job_new(base, record, arg);
+
+    job->discarded = done;
+    (void)snprintf(job->name, sizeof(job->name), "%s", name);
+    fs_pool_submit(operator_of(base)->blocking, &job->job);
+}
+
 /* --- drills ---------------------------------------------------------------------------------- */
 
 struct drill_job {
@@ -439,6 +515,8 @@ static const struct fs_operator_ops operator_ops = {
     .follow = operator_follow,
     .demote = operator_demote,
     .unused = operator_unused,
+    .left = operator_left,
+    .discard = operator_discard,
     .log = operator_log,
     .history = operator_history,
     .drill = operator_drill,

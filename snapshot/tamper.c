@@ -28,14 +28,14 @@
 
 #include "farshore/fault.h"
 #include "farshore/log.h"
+#include "farshore/operator.h"
 #include "snapshot/admit.h"
 #include "snapshot/base.h"
 #include "snapshot/diff.h"
 
-#define CHUNK       (1u << 20)
-#define BLOCK       512u /* what differs is told in these */
-#define LEFT_PREFIX "farshore.left."
-#define EXTENTS     256
+#define CHUNK   (1u << 20)
+#define BLOCK   512u /* what differs is told in these */
+#define EXTENTS 256
 
 /* The two sides of the comparison, read through handles of their own: setting the target's to a
  * snapshot would give up its lock. */
@@ -217,8 +217,8 @@ static const struct fs_snap *find_left(const struct fs_snap_list *snaps, const s
     for (size_t i = 0; i < snaps->count; i++) {
         uint64_t of_term, number;
 
-        if (sscanf(snaps->snaps[i].name, LEFT_PREFIX "%" SCNu64 ".%" SCNu64, &of_term, &number) ==
-                2 &&
+        if (sscanf(snaps->snaps[i].name, FS_LEFT_PREFIX "%" SCNu64 ".%" SCNu64, &of_term,
+                   &number) == 2 &&
             of_term == term->number && number > *ret_number) {
             *ret_number = number;
             found = &snaps->snaps[i];
@@ -239,7 +239,7 @@ int fs_tamper_keep(const struct fs_target *target, const struct fs_term *term,
     }
     find_left(&snaps, term, &highest);
     fs_snap_list_fini(&snaps);
-    snprintf(ret_name, FS_SNAP_NAME_SIZE, LEFT_PREFIX "%" PRIu64 ".%" PRIu64, term->number,
+    snprintf(ret_name, FS_SNAP_NAME_SIZE, FS_LEFT_PREFIX "%" PRIu64 ".%" PRIu64, term->number,
              highest + 1);
     rc = rbd_snap_create(target->image.handle, ret_name);
     return rc < 0 ? fs_cluster_error(err, rc, "cannot take snapshot %s", ret_name) : 0;
@@ -268,14 +268,14 @@ static int refuse_tampered(const struct fs_record *record, const struct fs_targe
 {
     char spec[FS_IMAGE_SPEC_SIZE], what[200];
 
-    return fs_refuse(refusal, FS_REFUSE_TAMPERED, err, FS_ERR_DATA, EKEYREJECTED,
-                     "image %.120s at the target was changed by somebody else since point %" PRIu64
-                     ": %s. Nothing is applied and nothing was discarded; `farshore adopt %.100s` "
-                     "at the target keeps it in a snapshot " LEFT_PREFIX "%" PRIu64 ".*, takes the "
-                     "image back to that point and goes on",
-                     fs_image_spec(&target->ref, spec), newest ? newest->point.seq : 0,
-                     fs_tampering_text(found, what, sizeof(what)), record->name,
-                     record->term.number);
+    return fs_refuse(
+        refusal, FS_REFUSE_TAMPERED, err, FS_ERR_DATA, EKEYREJECTED,
+        "image %.120s at the target was changed by somebody else since point %" PRIu64
+        ": %s. Nothing is applied and nothing was discarded; `farshore adopt %.100s` "
+        "at the target keeps it in a snapshot " FS_LEFT_PREFIX "%" PRIu64 ".*, takes the "
+        "image back to that point and goes on",
+        fs_image_spec(&target->ref, spec), newest ? newest->point.seq : 0,
+        fs_tampering_text(found, what, sizeof(what)), record->name, record->term.number);
 }
 
 /* Keep the head aside and say so. */

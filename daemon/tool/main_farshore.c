@@ -36,6 +36,7 @@ enum {
     OPTION_BANDWIDTH,
     OPTION_FROM,
     OPTION_TO,
+    OPTION_SNAPSHOT,
     OPTION_SITE,
     OPTION_AS,
     OPTION_ENDPOINT,
@@ -45,7 +46,7 @@ enum {
 
 #define COMMANDS                                                                                   \
     "status, points, sync, pause, resume, verify, doctor, adopt, failover, failback, resync, "     \
-    "relocate, fence, unfence, drill, history or enroll"
+    "relocate, fence, unfence, left, discard, drill, history or enroll"
 
 struct arguments {
     const char *socket;
@@ -53,8 +54,9 @@ struct arguments {
     const char *group;
     const char *point;
     const char *policy;
-    const char *from; /* the site whose data stays */
-    const char *to;   /* the site that becomes primary */
+    const char *from;     /* the site whose data stays */
+    const char *to;       /* the site that becomes primary */
+    const char *snapshot; /* to discard */
     const char *fence;
     bool all;
     bool dry_run;
@@ -82,6 +84,7 @@ struct command {
     bool takes_dry_run;
     bool needs_from;
     bool needs_to;
+    bool needs_snapshot;
     bool takes_watch;
     bool enrolls; /* what follows is an action, and a token */
     bool waits;   /* shows progress */
@@ -140,6 +143,12 @@ static void show_fences(const json_t *result, const struct arguments *arguments)
     fs_show_fences(result, stdout);
 }
 
+static void show_left(const json_t *result, const struct arguments *arguments)
+{
+    (void)arguments;
+    fs_show_left(result, stdout);
+}
+
 static void show_drill(const json_t *result, const struct arguments *arguments)
 {
     fs_show_drill(result, arguments->group, stdout);
@@ -173,6 +182,9 @@ static const struct command commands[] = {
     {"fence", .needs_group = true, .takes_output = true, .takes_dry_run = true, .waits = true,
      .asks = true, .show = show_fences},
     {"unfence", .needs_group = true, .takes_output = true, .waits = true, .show = show_fences},
+    {"left", .needs_group = true, .takes_output = true, .show = show_left},
+    {"discard", .needs_group = true, .needs_snapshot = true, .takes_output = true,
+     .takes_dry_run = true, .waits = true, .asks = true, .show = show_follow},
     {"drill", .needs_group = true, .takes_output = true, .takes_point = true, .drills = true,
      .show = show_drill},
     {"history", .needs_group = true, .takes_output = true, .show = show_history},
@@ -196,7 +208,8 @@ static const struct argp_option options[] = {
     {"socket", 'S', "PATH", 0,
      "The daemon's control socket (else FARSHORE_SOCKET, else " DEFAULT_SOCKET ")", 0},
     {"output", 'o', "FORMAT", 0,
-     "status, points, verify, failover, failback, resync, relocate, fence, unfence, drill, "
+     "status, points, verify, failover, failback, resync, relocate, fence, unfence, left, discard, "
+     "drill, "
      "history: "
      "table (default) or json",
      0},
@@ -211,14 +224,15 @@ static const struct argp_option options[] = {
     {"all", OPTION_ALL, NULL, 0, "failover: all groups for which this site is secondary", 0},
     {"from", OPTION_FROM, "SITE", 0, "resync: the site whose data stays", 0},
     {"to", OPTION_TO, "SITE", 0, "relocate: the site that becomes primary", 0},
+    {"snapshot", OPTION_SNAPSHOT, "NAME", 0, "discard: the snapshot, as left lists it", 0},
     {"dry-run", OPTION_DRY_RUN, NULL, 0,
-     "failover, failback, resync, relocate, fence: only show what would be done", 0},
+     "failover, failback, resync, relocate, fence, discard: only show what would be done", 0},
     {"fence", OPTION_FENCE, "MODE", 0,
      "failover: none, best-effort or required, whatever the policy says", 0},
     {"end", OPTION_END, NULL, 0, "drill: remove the group's drills", 0},
     {"exec", OPTION_EXEC, "COMMAND", 0, "drill: test it with that shell command", 0},
-    {"yes", OPTION_YES, NULL, 0, "adopt, failover, failback, resync, relocate, fence: do not ask",
-     0},
+    {"yes", OPTION_YES, NULL, 0,
+     "adopt, failover, failback, resync, relocate, fence, discard: do not ask", 0},
     {"site", OPTION_SITE, "SITE", 0, "enroll invite: the site that is to join", 0},
     {"as", OPTION_AS, "NAME", 0, "enroll invite: what this site is called, where it is new", 0},
     {"endpoint", OPTION_ENDPOINT, "HOST:PORT", 0,
@@ -267,6 +281,12 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
     }
     if (!command->needs_to != !arguments->to) {
         argp_error(state, command->needs_to ? "%s: --to which site?" : "%s: has no --to",
+                   command->name);
+    }
+    if (!command->needs_snapshot != !arguments->snapshot) {
+        argp_error(state,
+                   command->needs_snapshot ? "%s: --snapshot of which name? See farshore left"
+                                           : "%s: has no --snapshot",
                    command->name);
     }
     if (arguments->from && !command->needs_from) {
@@ -365,6 +385,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_FENCE:
         arguments->fence = value;
         return 0;
+    case OPTION_SNAPSHOT:
+        arguments->snapshot = value;
+        return 0;
     case OPTION_DRY_RUN:
         arguments->dry_run = true;
         return 0;
@@ -422,6 +445,7 @@ static const struct argp parser = {
                 "verify GROUP\ndoctor\nadopt GROUP\nfailover GROUP\nfailover "
                 "--policy=POLICY\nfailover --all\n"
                 "failback GROUP\nresync --from=SITE GROUP\nrelocate --to=SITE GROUP\n"
+                "left GROUP\ndiscard --snapshot=NAME GROUP\n"
                 "fence GROUP\nunfence GROUP\n"
                 "drill GROUP\ndrill --end GROUP\nhistory GROUP\n"
                 "enroll invite --site=SITE\nenroll join TOKEN",
@@ -465,6 +489,9 @@ static json_t *make_request(const struct arguments *arguments)
     }
     if (request && arguments->from) {
         json_object_set_new(request, "from", json_string(arguments->from));
+    }
+    if (request && arguments->snapshot) {
+        json_object_set_new(request, "snapshot", json_string(arguments->snapshot));
     }
     if (request && arguments->to) {
         json_object_set_new(request, "to", json_string(arguments->to));

@@ -21,6 +21,7 @@ void fs_show_doctor(const json_t *report, FILE *out);
 void fs_show_verify(const json_t *result, FILE *out);
 /* What an operation would do, or what came of it. */
 void fs_show_follow(const json_t *result, FILE *out);
+void fs_show_left(const json_t *result, FILE *out);
 void fs_show_failover(const json_t *result, FILE *out);
 /* "2 of 3 groups done; rbd/shop: taking the locks of the images" */
 void fs_show_operation_progress(const json_t *progress, FILE *out);

@@ -110,7 +110,9 @@ static void show_follow_plan(const json_t *plan, FILE *out)
     {
         fprintf(out, "  %s\n", json_string_value(text));
     }
-    json_array_foreach(json_object_get(plan, "volumes"), i, text)
+    json_array_foreach(
+        json_is_true(json_object_get(plan, "parks")) ? json_object_get(plan, "volumes") : NULL, i,
+        text)
     {
         fprintf(out, "  volume %s is not writable here from then on\n", json_string_value(text));
     }
@@ -218,6 +220,30 @@ void fs_show_drill(const json_t *result, const char *group, FILE *out)
             "They are writable, and nothing else is touched. When you are done: farshore drill "
             "--end %s\n",
             group);
+}
+
+void fs_show_left(const json_t *result, FILE *out)
+{
+    static const char *const heads[] = {"IMAGE", "SNAPSHOT", "TAKEN", "SIZE"};
+    struct fs_table *table = fs_table_new(4);
+    char moment[FS_TEXT_SIZE], size[FS_TEXT_SIZE];
+    size_t i;
+    json_t *left;
+
+    for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        fs_table_cell(table, "%s", heads[i]);
+    }
+    json_array_foreach(json_object_get(result, "left"), i, left)
+    {
+        const char *ns = string_of(left, "namespace");
+        fs_table_cell(table, "%s/%s%s%s", string_of(left, "pool"), ns, *ns ? "/" : "",
+                      string_of(left, "image"));
+        fs_table_cell(table, "%s", string_of(left, "snapshot"));
+        fs_table_cell(table, "%s", fs_text_moment(number_of(left, "taken_timestamp"), moment));
+        fs_table_cell(table, "%s", fs_text_bytes((uint64_t)number_of(left, "size_bytes"), size));
+    }
+    fs_table_print(table, out);
+    fs_table_free(table);
 }
 
 void fs_show_history(const json_t *result, FILE *out)

@@ -93,6 +93,8 @@ enum fs_log_level {                     /* syslog's numbers */
       "an operator lets Farshore go on with images that others wrote to")                          \
     X(FS_EV_LEFT_KEPT, "left_kept", FS_LOG_WARNING,                                                \
       "what an image held beside its points is in a snapshot farshore.left.*")                     \
+    X(FS_EV_LEFT_DISCARDED, "left_discarded", FS_LOG_NOTICE,                                       \
+      "an operator had a snapshot farshore.left.* removed")                                        \
     X(FS_EV_OPERATION, "operation", FS_LOG_NOTICE,                                                 \
       "an operation on a group came to a step; the log of the group has it too")                   \
     X(FS_EV_PROMOTED, "promoted", FS_LOG_NOTICE, "this site is primary for a group from now on")   \

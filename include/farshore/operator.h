@@ -121,6 +121,22 @@ struct fs_fence_order {
 typedef void fs_fences_fn(void *arg, const struct fs_fence *fences, size_t count, bool all_seen,
                           const struct fs_error *err);
 
+/* --- what was kept aside --------------------------------------------------------------------- */
+
+/* What the names of such snapshots begin with: farshore.left.<term>.<n>. */
+#define FS_LEFT_PREFIX "farshore.left."
+
+struct fs_left {
+    struct fs_image_ref image;
+    char name[FS_SNAP_NAME_SIZE];
+    uint64_t size;    /* of the image at that time */
+    int64_t taken_ns; /* wall, as the cluster has it */
+};
+
+/* Borrowed for the callback. */
+typedef void fs_left_fn(void *arg, const struct fs_left *list, size_t count,
+                        const struct fs_error *err);
+
 struct fs_operator_ops {
     /*
      * Carry a stored promotion (record->promotion.present) to its end: the images get exactly the
@@ -151,6 +167,13 @@ struct fs_operator_ops {
     /* Is any member open at a client? -EBUSY (transient) names one. record is copied. */
     void (*unused)(struct fs_operator *storage, const struct fs_record *record,
                    struct fs_doing *doing, fs_sink_io_fn *done, void *arg);
+
+    /* The snapshots that were kept aside of a group; record is copied. */
+    void (*left)(struct fs_operator *storage, const struct fs_record *record, fs_left_fn *done,
+                 void *arg);
+    /* Remove the one of that name (copied) from each image that has it. record is moved in. */
+    void (*discard)(struct fs_operator *storage, struct fs_record *record, const char *name,
+                    fs_sink_record_fn *done, void *arg);
 
     /* Append text (copied, at most FS_HISTORY_TEXT_MAX) to the group's log, durably. */
     void (*log)(struct fs_operator *storage, const struct fs_uuid *group, const char *text,

@@ -6,7 +6,7 @@ _farshore_groups() {
 
 _farshore() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command="" options i
-    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate fence unfence drill history enroll"
+    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate fence unfence left discard drill history enroll"
     # "--output=json" comes as three words.
     if [[ $word == "=" ]]; then
         word=""
@@ -40,6 +40,8 @@ _farshore() {
             resync) options+=" --output= --from= --dry-run --yes" ;;
             relocate) options+=" --output= --to= --dry-run --yes" ;;
             fence) options+=" --output= --dry-run --yes" ;;
+            left) options+=" --output=" ;;
+            discard) options+=" --output= --snapshot= --dry-run --yes" ;;
             drill) options+=" --output= --point= --end --exec=" ;;
             enroll) options+=" --output= --site= --as= --endpoint= --pools= --config=" ;;
         esac

@@ -5,6 +5,7 @@ the same by digests. Nobody's disks are taken while they are open."""
 import json
 import re
 import threading
+import time
 
 import rbd
 from harness import MIB, content, wait_for
@@ -90,8 +91,21 @@ def test_failback_ships_the_difference_and_keeps_the_rest(linked, writer):
         assert image.list_lockers()["lockers"], "a secondary's image is out of its users' reach"
     again = follow(pair.east, "failback")
     assert again["outcome"] == "already"
+    listed = json.loads(farshore(pair.east, "left", "-o", "json", GROUP).stdout)["left"]
+    assert sorted((s["image"], s["snapshot"], s["size_bytes"]) for s in listed) == \
+        sorted((n, "farshore.left.1.1", SIZE) for n in NAMES)
+    assert all(abs(s["taken_timestamp"] - time.time()) < 600 for s in listed)
+    assert farshore(pair.east, "discard", "--yes", GROUP, "--snapshot", "other").returncode == 3
+    gone = farshore(pair.east, "discard", "--yes", GROUP, "--snapshot", "farshore.left.1.7")
+    assert gone.returncode == 1 and "farshore left" in gone.stderr
+    assert farshore(pair.east, "discard", GROUP, "--snapshot", "farshore.left.1.1",
+                    answer="n\n").returncode == 3
+    assert left(east, "root")
+    assert farshore(pair.east, "discard", "--yes", GROUP, "--snapshot",
+                    "farshore.left.1.1").returncode == 0, pair.east.log(20)
+    assert not left(east, "root") and not left(east, "data")
     steps = [e["step"] for e in pair.east.request("history", group=GROUP)["history"]]
-    assert steps == ["superseded", "begun", "done"]
+    assert steps[:3] == ["superseded", "begun", "done"]
 
     # And home again: every step of the way is the same in the other direction.
     write(west, "data", 20 * MIB, b"w")

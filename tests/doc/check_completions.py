@@ -22,6 +22,7 @@ FLAGS = {
     "takes_dry_run": {"dry-run"},
     "needs_from": {"from"},
     "needs_to": {"to"},
+    "needs_snapshot": {"snapshot"},
     "takes_watch": {"watch", "color"},
     "asks": {"yes"},
     "enrolls": {"site", "as", "endpoint", "pools", "config"},

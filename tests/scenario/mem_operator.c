@@ -530,7 +530,31 @@ static void operator_fence(struct fs_operator *operators, const struct fs_fence_
     start_fence(operators, MEM_OP_FENCE, done, arg);
 }
 
+/* What was kept aside is looked at through mem_image_left. */
+static void operator_left(struct fs_operator *operators, const struct fs_record *record,
+                          fs_left_fn *done, void *arg)
+{
+    (void)operators;
+    (void)record;
+    (void)done;
+    (void)arg;
+    abort();
+}
+
+static void operator_discard(struct fs_operator *operators, struct fs_record *record,
+                             const char *name, fs_sink_record_fn *done, void *arg)
+{
+    (void)operators;
+    (void)record;
+    (void)name;
+    (void)done;
+    (void)arg;
+    abort();
+}
+
 const struct fs_operator_ops mem_operator_ops = {
+    .left = operator_left,
+    .discard = operator_discard,
     .promote = operator_promote,
     .follow = operator_follow,
     .demote = operator_demote,
