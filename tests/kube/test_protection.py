@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two real sites, and a real Kubernetes API that tells the daemons what to protect."""
+import copy
+
 import pytest
 from harness import MIB, wait_for
 from harness.kube import CORE
@@ -159,6 +161,19 @@ def test_api_that_is_away_does_not_stop_protection(api, ns, east, protect, same)
     another(3)
     volume(api, east, ns, "more", GOLD)
     wait_for(lambda: pair.east.group(f"{ns}/more"), 15, "labels count again")
+
+
+def test_reload_changes_what_is_selected(api, ns, east, protect):
+    volume(api, east, ns, "data", GOLD)
+    volume(api, east, ns, "logs", {"tier": "silver"})
+    pair = protect()
+    pair.ready(f"{ns}/data")
+    policies = pair.east.config["policies"]
+    policies["silver"] = copy.deepcopy({**policies["gold"], "select": {"labels": "tier=silver"}})
+    pair.east.reload()
+    found = wait_for(lambda: pair.east.group(f"{ns}/logs"), 10, "the new policy selects it")
+    assert found["policy"] == "silver"
+    assert not pair.east.events("group_let_go"), "nothing was let go of meanwhile"
 
 
 def test_after_a_failover_labels_make_no_second_group(api, ns, east, west, protect):
