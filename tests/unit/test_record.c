@@ -618,7 +618,9 @@ static void test_become_secondary_lets_go_of_what_the_peer_may_not_have(void **s
     const struct fs_term ours = record->term;
 
     record->role = FS_ROLE_PRIMARY;
+    record->fence_users = true;
     fs_record_become_secondary(record, &theirs);
+    assert_false(record->fence_users);
     assert_int_equal(record->role, FS_ROLE_SECONDARY);
     assert_true(fs_term_same(&record->term, &theirs));
     assert_true(record->following.present && fs_term_same(&record->following.from, &ours));
