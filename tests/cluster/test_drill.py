@@ -5,6 +5,7 @@ import json
 
 import pytest
 from harness import MIB, content, wait_for
+from harness.linked import cut_off, failover, role
 from harness.tool import farshore
 
 GOLD = {"farshore.io/policy": "gold"}
@@ -185,3 +186,28 @@ def test_drill_on_a_schedule(pair, west, workdir):
              lambda: f"it is remembered: {pair.west.group(GROUP)}")
     steps = [(e["step"], e["who"]) for e in pair.west.request("history", group=GROUP)["history"]]
     assert ("test", "drill.every") in steps
+
+
+@pytest.mark.parametrize("east_is", ["cut_off", "gone"])
+def test_drill_needs_nothing_of_the_other_site(linked, east_is):
+    """And a failover goes on beside it: the clones stay as the point was."""
+    setup = linked(policy={"retain": {"latest": 1}})
+    pair, (_, west) = setup.pair, setup.sites
+    with cut_off(setup):
+        if east_is == "gone":
+            pair.east.kill()
+        wait_for(lambda: not pair.west.status()["peers"][0]["up"], 40, "the link is down")
+        made = drill(pair.west)
+        check_equal(west, pair.west, made)
+        before = {i["image"]: digest(west, i["image"].removeprefix("rbd/")) for i in made["images"]}
+        told = failover(pair.west)
+        assert told["outcome"] == "promoted" and told["point"] == made["point"]
+        with west.image("root") as image:
+            image.write(b"new" * 1000, 0)
+        assert {i["image"]: digest(west, i["image"].removeprefix("rbd/"))
+                for i in made["images"]} == before
+        assert farshore(pair.west, "drill", "--end", GROUP).returncode == 0
+        assert not clones(west)
+    if east_is == "gone":
+        pair.east.start()
+    role(pair.east, "superseded")
