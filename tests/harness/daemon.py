@@ -220,7 +220,8 @@ class DaemonPair:
     def __init__(self, east, west, directory, policies=None, limits=None, environment=None,
                  settings=None):
         self.dir = pathlib.Path(directory)
-        shutil.copytree(authority(east.name, west.name).name, self.dir / "certs")
+        shutil.copytree(authority(east.name, west.name).name, self.dir / "certs",
+                        dirs_exist_ok=True)
         wire = free_port()
         self.policies = {"gold": {}, **(policies or {})}
         self.east = self._daemon(east, west, limits, environment, settings,
