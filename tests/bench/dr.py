@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Suite dr: what an operator waits for. A failover of many groups, from the command until every volume is
-writable; a relocation's downtime under writes; a drill of a large volume; the bytes of a failback."""
+writable; a relocation's downtime under writes; a drill of a large volume; the bytes of a failback; the end of
+a split brain."""
 import json
 import statistics
 import subprocess
@@ -35,7 +36,8 @@ def chains(quick):
                        lambda s, n=n: promote(s, n)) for n in counts),
             Workload("relocate", "none", "downtime", relocate),
             Workload("drill", "none", "wall", drill),
-            Workload("failback", "limit", "wire_bytes", failback, changed)]
+            Workload("failback", "limit", "wire_bytes", failback, changed),
+            Workload("resync", "rbd-mirror", "wall", resync, mirror_resync)]
 
 
 def farshore(daemon, *arguments):
@@ -144,6 +146,52 @@ def failback(stage):
           buffer_compress_percentage=0)
     told = farshore(stage.pair.east, "failback", "--yes", "rbd/dr-back")
     return told["groups"][0]["wire_bytes"]
+
+
+def both_write(stage, pool):
+    for site in stage.sites:
+        write(site, "dr-split", pool, rw="randwrite", bs=64 * KIB, size=2 * changes(stage),
+              io_size=changes(stage) // 16)
+    stage.settle()
+
+
+def resync(stage):
+    """Both sites were promoted while neither saw the other; the one that loses takes what differs."""
+    east, west = stage.pair
+    synced(stage, ["dr-split"], 2 * changes(stage))
+    write(stage.east, "dr-split", rw="write", bs=MIB, size=2 * changes(stage))
+    east.sync("rbd/dr-split", timeout_s=SHIP_S)
+    east.stop()
+    farshore(west, "failover", "--yes", "rbd/dr-split")
+    west.stop()
+    east.start()
+    farshore(east, "failover", "--yes", "rbd/dr-split")
+    west.start()
+    wait_for(lambda: east.group("rbd/dr-split")["state"] == "split_brain", 60, "a split brain")
+    both_write(stage, "rbd")
+    begun = time.monotonic()
+    farshore(east, "resync", "--yes", "--from", "west", "rbd/dr-split")
+    return time.monotonic() - begun
+
+
+def mirror_resync(stage):
+    """The copy was promoted by force; from its demotion until it is a complete copy again."""
+    _, mirror = stage.rivals(("rbd-mirror",), None)
+    stage.east.create("dr-split", 2 * changes(stage), POOL)
+    write(stage.east, "dr-split", POOL, rw="write", bs=MIB, size=2 * changes(stage))
+    mirror.images(["dr-split"])
+    mirror.ship()
+    rbd(stage.west, "mirror", "image", "promote", "--force", f"{POOL}/dr-split")
+    both_write(stage, POOL)
+    begun = time.monotonic()
+    rbd(stage.west, "mirror", "image", "demote", f"{POOL}/dr-split")
+    wanted = mirror.snapshot("dr-split")
+    rbd(stage.west, "mirror", "image", "resync", f"{POOL}/dr-split")
+    wait_for(lambda: mirror.complete("dr-split", wanted), SHIP_S, "a complete copy", every_s=0.05)
+    took = time.monotonic() - begun
+    mirror.check("dr-split")
+    mirror.drop("dr-split")
+    return took
 
 
 def suite(stage, options):
