@@ -29,8 +29,7 @@ static const char *refuse_common(const struct fs_group *group, char *text, size_
                        group->operation->kind->name);
         return text;
     }
-    if (!fs_peers_session(ctx->peers, record->peer) ||
-        !fs_peers_terms_heard(ctx->peers, record->peer)) {
+    if (!fs_peers_session_with_terms(ctx->peers, record->peer)) {
         (void)snprintf(text, size, "there is no session with %s, and this needs both sites",
                        record->peer);
         return text;

@@ -673,11 +673,11 @@ struct fs_session *fs_peers_session(const struct fs_peers *peers, const char *si
     return peer && peer->link && fs_session_is_up(peer->link->session) ? peer->link->session : NULL;
 }
 
-bool fs_peers_terms_heard(const struct fs_peers *peers, const char *site)
+struct fs_session *fs_peers_session_with_terms(const struct fs_peers *peers, const char *site)
 {
     const struct peer *peer = find_peer(peers, site);
 
-    return peer && peer->link && peer->terms_heard;
+    return peer && peer->terms_heard ? fs_peers_session(peers, site) : NULL;
 }
 
 bool fs_peers_was_heard(const struct fs_peers *peers, const char *site)

@@ -48,8 +48,8 @@ struct fs_session *fs_peers_session(const struct fs_peers *peers, const char *si
 /* What says the level of compression for a site; lives as long as peers. NULL: it is no peer. */
 struct fs_tuner *fs_peers_tuner(const struct fs_peers *peers, const char *site);
 
-/* Has the present session's peer said which terms its groups have? True for one that cannot. */
-bool fs_peers_terms_heard(const struct fs_peers *peers, const char *site);
+/* The same, but NULL until the peer has said which terms its groups have, if it can. */
+struct fs_session *fs_peers_session_with_terms(const struct fs_peers *peers, const char *site);
 /* Has any session's, since this daemon started? */
 bool fs_peers_was_heard(const struct fs_peers *peers, const char *site);
 

@@ -292,8 +292,7 @@ static bool is_ready(const struct fs_group *group)
            !group->let_go && !group->problem[0] && ctx->source && group->record->version > 0 &&
            !group->record->paused && !group->pause_pending && !group->operation &&
            !group->heard_pending && !fs_group_is_split(group) && fs_group_policy(group) &&
-           fs_peers_session(ctx->peers, group->record->peer) &&
-           fs_peers_terms_heard(ctx->peers, group->record->peer);
+           fs_peers_session_with_terms(ctx->peers, group->record->peer);
 }
 
 int64_t fs_primary_next_ns(const struct fs_group *group)
