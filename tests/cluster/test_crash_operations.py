@@ -18,7 +18,8 @@ from harness.daemon import program
 from harness.writer import Writer
 
 LABEL = "farshore.io/policy"
-SELECT = {"select": {"labels": f"{LABEL}=gold"}, "group_by": "app", "interval": "1h"}
+SELECT = {"select": {"labels": f"{LABEL}=gold"}, "group_by": "app", "interval": "1h",
+          "retain": {"latest": 1}}
 SIZE = 8 * MIB
 # The first kill, for steps that only a start after a crash passes.
 BEFORE = {"promote.lifted": "promote.primary"}
