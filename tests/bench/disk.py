@@ -4,6 +4,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 
 from harness import KIB, MIB
 
@@ -12,9 +13,10 @@ COMPRESSIBLE = {"refill_buffers": 1, "buffer_compress_percentage": 50,
 
 
 def rbd(site, *arguments):
+    """What it says is not part of the result."""
     with site.entered():
         subprocess.run(["rbd", "--conf", site.conf, *arguments], check=True,
-                       stdin=subprocess.DEVNULL)
+                       stdin=subprocess.DEVNULL, stdout=sys.stderr)
 
 
 def start_fio(site, image, pool="rbd", **options):
