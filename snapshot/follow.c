@@ -189,21 +189,6 @@ static int finish(struct members *members, int rc)
 /* --- following ---------------------------------------------------------------------------------
  */
 
-/* What the record says already that the image may hold beside its newest point. */
-static uint64_t known_reach(const struct fs_record *record, const struct fs_uuid *volume)
-{
-    const struct fs_record_incoming *incoming = &record->incoming;
-
-    for (size_t i = 0; incoming->present && i < incoming->n_positions; i++) {
-        if (fs_uuid_equal(&incoming->positions[i].volume, volume)) {
-            uint64_t offset = incoming->positions[i].position.offset;
-
-            return incoming->positions[i].reach > offset ? incoming->positions[i].reach : offset;
-        }
-    }
-    return 0;
-}
-
 /* reaches: of each target, how far it may hold anything; not 0 where something was kept aside. */
 static int keep_targets(const struct members *members, uint64_t *reaches, size_t *ret_kept)
 {
@@ -217,7 +202,7 @@ static int keep_targets(const struct members *members, uint64_t *reaches, size_t
         const struct fs_target *target = &members->targets[i];
 
         now_doing(members, "keeping aside what only this site has", i);
-        reaches[i] = known_reach(record, &target->volume);
+        reaches[i] = fs_record_incoming_reach(record, &target->volume);
         if (!target->hold.proven) {
             rc = fs_tamper_compare(members->site->cluster, record, target, &found, members->err);
             if (rc == 0 && fs_tampering_any(&found)) {

@@ -411,25 +411,6 @@ static int check_tampering(struct fs_opening *opening, const struct fs_record *r
     return rc;
 }
 
-/* How far the image may hold what neither the base nor the new position explains. anything: all of
- * it may, until it is taken back or the transfer is through. */
-static uint64_t reach_of(const struct fs_record *before, const struct fs_uuid *volume,
-                         bool anything)
-{
-    const struct fs_record_incoming *incoming = &before->incoming;
-    uint64_t reach = 0;
-
-    for (size_t i = 0; incoming->present && i < incoming->n_positions; i++) {
-        if (fs_uuid_equal(&incoming->positions[i].volume, volume)) {
-            reach = incoming->positions[i].position.offset;
-            if (reach < incoming->positions[i].reach) {
-                reach = incoming->positions[i].reach;
-            }
-        }
-    }
-    return anything ? INT64_MAX : reach;
-}
-
 static int set_incoming(struct fs_opening *opening, const struct fs_record *before,
                         const bool *restore, struct fs_record *work)
 {
@@ -447,9 +428,11 @@ static int set_incoming(struct fs_opening *opening, const struct fs_record *befo
     for (size_t i = 0; i < count; i++) {
         work->incoming.positions[i].volume = opening->targets[i].volume;
         work->incoming.positions[i].position = opening->positions[i];
+        /* Anything, until the image is taken back or the transfer is through? */
         bool anything = restore[i] || (by_digests(opening) && !opening->targets[i].hold.proven);
 
-        work->incoming.positions[i].reach = reach_of(before, &opening->targets[i].volume, anything);
+        work->incoming.positions[i].reach =
+            anything ? INT64_MAX : fs_record_incoming_reach(before, &opening->targets[i].volume);
     }
     return 0;
 }

@@ -247,21 +247,6 @@ int fs_tamper_keep(const struct fs_target *target, const struct fs_term *term,
 
 /* --- the verdict ----------------------------------------------------------------------------- */
 
-/* Below this an incoming transfer of ours may have written. */
-static uint64_t explained_below(const struct fs_record *record, const struct fs_uuid *volume)
-{
-    const struct fs_record_incoming *incoming = &record->incoming;
-
-    for (size_t i = 0; incoming->present && i < incoming->n_positions; i++) {
-        if (fs_uuid_equal(&incoming->positions[i].volume, volume)) {
-            uint64_t offset = incoming->positions[i].position.offset;
-
-            return incoming->positions[i].reach > offset ? incoming->positions[i].reach : offset;
-        }
-    }
-    return 0;
-}
-
 static int refuse_tampered(const struct fs_record *record, const struct fs_target *target,
                            const struct fs_record_point *newest, const struct fs_tampering *found,
                            enum fs_refusal *refusal, struct fs_error *err)
@@ -352,7 +337,7 @@ int fs_tamper_check(struct fs_cluster *cluster, const struct fs_record *record,
                  ? keep_once(cluster, record, target, &snaps, &record->term,
                              "the snapshot of its newest recovery point was removed", err)
                  : find_tampering(cluster, target, &snaps, known ? &base : NULL,
-                                  explained_below(record, &target->volume), &found, err);
+                                  fs_record_incoming_reach(record, &target->volume), &found, err);
     }
     fs_snap_list_fini(&snaps);
     if (rc < 0) {

@@ -175,6 +175,20 @@ const struct fs_record_point *fs_record_newest_committed(const struct fs_record 
     return NULL;
 }
 
+uint64_t fs_record_incoming_reach(const struct fs_record *record, const struct fs_uuid *volume)
+{
+    const struct fs_record_incoming *incoming = &record->incoming;
+
+    for (size_t i = 0; incoming->present && i < incoming->n_positions; i++) {
+        if (fs_uuid_equal(&incoming->positions[i].volume, volume)) {
+            uint64_t offset = incoming->positions[i].position.offset;
+
+            return incoming->positions[i].reach > offset ? incoming->positions[i].reach : offset;
+        }
+    }
+    return 0;
+}
+
 struct fs_record_point *fs_record_add_point(struct fs_record *record, size_t n_contents)
 {
     if (record->n_points >= FS_POINTS_MAX || n_contents > FS_VOLUMES_MAX) {

@@ -148,6 +148,8 @@ const struct fs_record_content *fs_record_find_content(const struct fs_record_po
                                                        const struct fs_uuid *volume);
 /* The newest FS_POINT_COMMITTED one. */
 const struct fs_record_point *fs_record_newest_committed(const struct fs_record *record);
+/* How far the image of a volume may hold what incoming transfers wrote, in bytes; 0: nowhere. */
+uint64_t fs_record_incoming_reach(const struct fs_record *record, const struct fs_uuid *volume);
 /* Appends and returns an empty point (borrowed), or NULL with errno: ENOMEM, or E2BIG past
  * FS_POINTS_MAX points or FS_VOLUMES_MAX contents. */
 struct fs_record_point *fs_record_add_point(struct fs_record *record, size_t n_contents);
