@@ -60,37 +60,6 @@ static int note(struct fs_client_list *list, const char *name, const char *addre
 
 /* --- on an image ------------------------------------------------------------------------------ */
 
-typedef int watcher_fn(void *arg, const char *name, const char *address);
-
-/* Everybody who has the image open for writing. */
-static int each_watcher(rbd_image_t image, watcher_fn *each, void *arg, struct fs_error *err)
-{
-    rbd_image_watcher_t *watchers = NULL;
-    size_t count = 16;
-    char name[FS_FENCE_CLIENT_SIZE];
-    int rc;
-
-    do { /* -ERANGE leaves the count that is needed */
-        free(watchers);
-        watchers = calloc(count, sizeof(*watchers));
-        if (!watchers) {
-            return out_of_memory(err);
-        }
-        rc = rbd_watchers_list(image, watchers, &count);
-    } while (rc == -ERANGE);
-    if (rc < 0) {
-        free(watchers);
-        return fs_cluster_error(err, rc, "cannot list the image's watchers");
-    }
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        snprintf(name, sizeof(name), "client.%" PRIi64, watchers[i].id);
-        rc = each(arg, name, watchers[i].addr);
-    }
-    rbd_watchers_list_cleanup(watchers, count);
-    free(watchers);
-    return rc;
-}
-
 struct search {
     struct fs_client_list *list;
     size_t image;
@@ -137,7 +106,7 @@ int fs_clients_find(struct fs_cluster *cluster, const struct fs_image *images,
             continue;
         }
         search.image = i;
-        rc = each_watcher(images[i].handle, note_watcher, &search, err);
+        rc = fs_watchers_each(images[i].handle, note_watcher, &search, err);
         if (rc == 0) {
             rc = note_lockers(&search, &images[i], &refs[i]);
         }
@@ -291,7 +260,7 @@ static void look_at_image(struct others *others, rados_ioctx_t ioctx,
         return;
     }
     fs_image_spec(ref, others->spec);
-    (void)each_watcher(image, note_other, others, &ignored);
+    (void)fs_watchers_each(image, note_other, others, &ignored);
     rbd_close(image);
 }
 

@@ -2,10 +2,9 @@
 /*
  * The order of a drill, and what a crash after each step leaves:
  *
- *   1. the entry, with the names of the clones     (a drill that is not ready: listed, can be
- * ended)
- *   2. each clone is made                          (the same; clones are found by their names,
- * which hold random digits)
+ *   1. the entry, with the names of the clones: a drill that is not ready, but is listed and can be
+ *      ended
+ *   2. each clone is made: the same; clones are found by their names, which hold random digits
  *   3. each loses the labels that it took along, and is stamped as the drill's
  *   4. the entry says ready
  *
@@ -23,6 +22,7 @@
 
 #include "farshore/fault.h"
 #include "snapshot/image.h"
+#include "snapshot/locker.h"
 #include "snapshot/omap.h"
 
 #define FORMAT     1
@@ -458,25 +458,16 @@ static int open_clone(const struct fs_drill *drill, rados_ioctx_t ioctx,
     return 0;
 }
 
-/* Somebody beside us has it open? */
-static int check_unused(rbd_image_t image, struct fs_error *err)
+static int check_unused(const struct fs_cluster *cluster, rbd_image_t image, struct fs_error *err)
 {
-    rbd_image_watcher_t watchers[16];
-    size_t count = 16;
-    int rc = rbd_watchers_list(image, watchers, &count);
+    struct fs_locker watcher;
+    int rc = fs_watcher_find(cluster, image, NULL, &watcher, err);
 
-    if (rc < 0 && rc != -ERANGE) {
-        return fs_cluster_error(err, rc, "cannot list its watchers");
-    }
-    if (rc == 0) {
-        if (count > 1) {
-            fs_error_set(err, FS_ERR_CONFIG, EBUSY,
-                         "%s still has it open: stop what runs on the drill's images first",
-                         watchers[0].addr);
-        }
-        rbd_watchers_list_cleanup(watchers, count);
-    }
-    return rc == -ERANGE || count > 1 ? -EBUSY : 0;
+    return rc == 0 && watcher.present
+               ? fs_error_set(err, FS_ERR_CONFIG, EBUSY,
+                              "%s still has it open: stop what runs on the drill's images first",
+                              watcher.address)
+               : rc;
 }
 
 /* remove false: only look whether it may be. */
@@ -492,7 +483,7 @@ static int end_clone(struct fs_site *site, const struct fs_drill *drill,
     }
     rc = open_clone(drill, ioctx, clone, &image, err);
     if (rc == 0) {
-        rc = check_unused(image, err);
+        rc = check_unused(site->cluster, image, err);
         rbd_close(image);
     } else if (rc == 1) {
         rc = 0;

@@ -32,7 +32,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "farshore/buf.h"
@@ -52,55 +51,11 @@ static int read_locker(const struct fs_image *image, const char *header,
     return fs_locker_read(image->ioctx, header, ret_locker, err);
 }
 
-static bool is_own(struct fs_cluster *cluster, const char *client)
-{
-    char own[TEXT_SIZE];
-
-    fs_own_client(cluster, own);
-    return strcmp(client, own) == 0;
-}
-
-/* Who (client NULL: anyone but us) has the image open for writing? The first that is found, or
- * not present. */
-static int find_watcher(struct fs_cluster *cluster, const struct fs_image *image,
-                        const char *client, struct fs_locker *ret_watcher, struct fs_error *err)
-{
-    rbd_image_watcher_t *watchers = NULL;
-    size_t count = 16;
-    char name[TEXT_SIZE];
-    int rc;
-
-    *ret_watcher = (struct fs_locker){0};
-    do { /* -ERANGE leaves the count that is needed */
-        free(watchers);
-        watchers = calloc(count, sizeof(*watchers));
-        if (!watchers) {
-            return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory for a list of watchers");
-        }
-        rc = rbd_watchers_list(image->handle, watchers, &count);
-    } while (rc == -ERANGE);
-    if (rc < 0) {
-        free(watchers);
-        return fs_cluster_error(err, rc, "cannot list the image's watchers");
-    }
-    for (size_t i = 0; i < count && !ret_watcher->present; i++) {
-        snprintf(name, sizeof(name), "client.%" PRIi64, watchers[i].id);
-        if (client ? strcmp(name, client) == 0 : !is_own(cluster, name)) {
-            ret_watcher->present = true;
-            memcpy(ret_watcher->client, name, sizeof(name));
-            snprintf(ret_watcher->address, TEXT_SIZE, "%.255s", watchers[i].addr);
-        }
-    }
-    rbd_watchers_list_cleanup(watchers, count);
-    free(watchers);
-    return 0;
-}
-
 static int has_watcher(struct fs_cluster *cluster, const struct fs_image *image, const char *client,
                        bool *ret_has, struct fs_error *err)
 {
     struct fs_locker watcher;
-    int rc = find_watcher(cluster, image, client, &watcher, err);
+    int rc = fs_watcher_find(cluster, image->handle, client, &watcher, err);
 
     *ret_has = watcher.present;
     return rc;
@@ -110,7 +65,7 @@ int fs_hold_check_unused(struct fs_cluster *cluster, const struct fs_image *imag
                          struct fs_error *err)
 {
     struct fs_locker watcher;
-    int rc = find_watcher(cluster, image, NULL, &watcher, err);
+    int rc = fs_watcher_find(cluster, image->handle, NULL, &watcher, err);
 
     if (rc == 0 && watcher.present) {
         return fs_error_set(err, FS_ERR_TRANSIENT, EBUSY,

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Of each text of all lockers together; rados_list_lockers fails where they do not fit. */
@@ -76,4 +77,62 @@ char *fs_own_client(const struct fs_cluster *cluster, char ret_client[FS_LOCKER_
     snprintf(ret_client, FS_LOCKER_SIZE, "client.%" PRIu64,
              rados_get_instance_id(fs_cluster_rados(cluster)));
     return ret_client;
+}
+
+int fs_watchers_each(rbd_image_t image, fs_watcher_fn *each, void *arg, struct fs_error *err)
+{
+    rbd_image_watcher_t *watchers = NULL;
+    size_t count = 16;
+    char name[FS_LOCKER_SIZE];
+    int rc;
+
+    do { /* -ERANGE leaves the count that is needed */
+        free(watchers);
+        watchers = calloc(count, sizeof(*watchers));
+        if (!watchers) {
+            return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory for a list of watchers");
+        }
+        rc = rbd_watchers_list(image, watchers, &count);
+    } while (rc == -ERANGE);
+    if (rc < 0) {
+        free(watchers);
+        return fs_cluster_error(err, rc, "cannot list the image's watchers");
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        snprintf(name, sizeof(name), "client.%" PRIi64, watchers[i].id);
+        rc = each(arg, name, watchers[i].addr);
+    }
+    rbd_watchers_list_cleanup(watchers, count);
+    free(watchers);
+    return rc;
+}
+
+struct search {
+    const char *client; /* NULL: anybody but own */
+    char own[FS_LOCKER_SIZE];
+    struct fs_locker *found;
+};
+
+static int look_at(void *arg, const char *name, const char *address)
+{
+    struct search *search = arg;
+    struct fs_locker *found = search->found;
+
+    if (!found->present &&
+        (search->client ? strcmp(name, search->client) == 0 : strcmp(name, search->own) != 0)) {
+        found->present = true;
+        snprintf(found->client, sizeof(found->client), "%.255s", name);
+        snprintf(found->address, sizeof(found->address), "%.255s", address);
+    }
+    return 0;
+}
+
+int fs_watcher_find(const struct fs_cluster *cluster, rbd_image_t image, const char *client,
+                    struct fs_locker *ret_watcher, struct fs_error *err)
+{
+    struct search search = {.client = client, .found = ret_watcher};
+
+    *ret_watcher = (struct fs_locker){0};
+    fs_own_client(cluster, search.own);
+    return fs_watchers_each(image, look_at, &search, err);
 }

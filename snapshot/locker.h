@@ -30,4 +30,13 @@ int fs_locker_read(rados_ioctx_t ioctx, const char *header, struct fs_locker *re
 /* "client.4114" of this connection. */
 char *fs_own_client(const struct fs_cluster *cluster, char ret_client[FS_LOCKER_SIZE]);
 
+/* Everybody who has the image open for writing, ourselves included, until one returns not 0: that
+ * is returned. name "client.4114"; address as in fs_locker. */
+typedef int fs_watcher_fn(void *arg, const char *name, const char *address);
+int fs_watchers_each(rbd_image_t image, fs_watcher_fn *each, void *arg, struct fs_error *err);
+/* The first of them that is client (NULL: anybody but us), with name and address alone; present
+ * false where there is none. */
+int fs_watcher_find(const struct fs_cluster *cluster, rbd_image_t image, const char *client,
+                    struct fs_locker *ret_watcher, struct fs_error *err);
+
 #endif
