@@ -141,6 +141,10 @@ void fs_group_set_record(struct fs_group *group, struct fs_record *record)
         return;
     }
     if (record != group->record) {
+        if (group->record && record->role != group->record->role) {
+            group->role_since_ns = fs_context_boot(group->ctx);
+            group->let_go = false; /* that was another role's */
+        }
         fs_record_free(group->record);
         group->record = record;
     }

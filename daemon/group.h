@@ -32,8 +32,10 @@ struct fs_group {
     struct fs_context *ctx;
     struct fs_record *record; /* owned; as last known to be stored; version 0: not stored yet */
     enum fs_phase phase;
-    bool let_go;      /* primary: no longer selected; secondary: nothing to keep: not shown */
-    int64_t known_ns; /* wall: since when this daemon knows it */
+    /* Primary or record-lost, and no longer selected: not shown. */
+    bool let_go;
+    int64_t known_ns;      /* wall: since when this daemon knows it */
+    int64_t role_since_ns; /* boot: its role in this daemon's life */
     struct fs_group_stats stats;
     struct fs_lag_history lags;
     struct fs_rate rate;          /* of the transfer under way */

@@ -202,14 +202,22 @@ static void report_found(const struct fs_group *group, const struct fs_found_gro
            FS_U("volumes", found->n_volumes), FS_S("role", fs_role_name(group->record->role)));
 }
 
+/* A discovery that looked while the role was another one, or is about to be, says nothing of it:
+ * the images of a secondary are not found. */
+static bool is_role_settled(const struct fs_group *group, int64_t began_ns)
+{
+    return !group->operation && group->role_since_ns < began_ns;
+}
+
 /* Let go of what is no longer selected: its work stops, its record and the target's points stay. */
-static void let_go_unseen(struct fs_groups *groups)
+static void let_go_unseen(struct fs_groups *groups, int64_t began_ns)
 {
     for (size_t i = 0; i < groups->count; i++) {
         struct fs_group *group = groups->list[i];
         bool ours =
             group->record->role == FS_ROLE_PRIMARY || group->record->role == FS_ROLE_RECORD_LOST;
-        if (!ours || group->seen || group->let_go || fs_group_is_kept(group)) {
+        if (!ours || group->seen || group->let_go || fs_group_is_kept(group) ||
+            !is_role_settled(group, began_ns)) {
             continue;
         }
         group->let_go = true;
@@ -255,7 +263,8 @@ static void note_skipped(struct fs_groups *groups, const struct fs_discovery *di
     }
 }
 
-int fs_groups_discovered(struct fs_groups *groups, const struct fs_discovery *discovery)
+int fs_groups_discovered(struct fs_groups *groups, const struct fs_discovery *discovery,
+                         int64_t began_ns)
 {
     for (size_t i = 0; i < groups->count; i++) {
         groups->list[i]->seen = false;
@@ -274,7 +283,7 @@ int fs_groups_discovered(struct fs_groups *groups, const struct fs_discovery *di
             report_found(group, found);
         }
     }
-    let_go_unseen(groups);
+    let_go_unseen(groups, began_ns);
     note_skipped(groups, discovery);
     groups->ctx->kick(groups->ctx->hook_arg);
     return 0;

@@ -38,8 +38,10 @@ void fs_groups_free(struct fs_groups *groups);
 /* Records as the site loaded them; moved in, the array is the caller's. Groups that are in the
  * table keep their counters. Nothing may be under way. 0 or -ENOMEM. */
 int fs_groups_load(struct fs_groups *groups, struct fs_record **records, size_t count);
-/* What discovery found; borrowed. 0 or -ENOMEM (and the rest is found next time). */
-int fs_groups_discovered(struct fs_groups *groups, const struct fs_discovery *discovery);
+/* What the discovery found that began at began_ns (boot clock); borrowed. 0 or -ENOMEM (and the
+ * rest is found next time). */
+int fs_groups_discovered(struct fs_groups *groups, const struct fs_discovery *discovery,
+                         int64_t began_ns);
 
 /* Start what is due; returns when it wants to be called again (boot clock). */
 int64_t fs_groups_run(struct fs_groups *groups);

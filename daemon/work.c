@@ -71,6 +71,7 @@ struct search {
     struct fs_site *site;
     struct fs_discovery_policy *policies; /* owned; texts are the configuration's */
     size_t n_policies;
+    int64_t began_ns; /* boot */
     struct fs_claims claims;
     bool claimed; /* Kubernetes is a source */
     struct fs_discovery discovery;
@@ -526,7 +527,7 @@ static void search_done(struct fs_job *job)
     } else {
         work->search_failed = false;
         if (work->phase == WORK_WORKING) {
-            (void)fs_groups_discovered(work->ctx->groups, &search->discovery);
+            (void)fs_groups_discovered(work->ctx->groups, &search->discovery, search->began_ns);
         }
         fs_discovery_fini(&search->discovery);
     }
@@ -544,6 +545,7 @@ static void discover(struct fs_work *work)
         .job = {.run = run_search, .done = search_done},
         .work = work,
         .site = work->site,
+        .began_ns = fs_context_boot(work->ctx),
         .policies = calloc(config->n_policies + 1, sizeof(*search->policies)),
         .claimed = config->kubernetes != NULL,
     };

@@ -196,7 +196,7 @@ static void found_group(struct pair_site *site, const char *name, struct fs_foun
 static const char *const all_names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
 #define N_NAMES (sizeof(all_names) / sizeof(all_names[0]))
 
-static void discover(struct pair_site *site, const char *without)
+static void discover(struct pair_site *site, const char *without, int64_t began_ns)
 {
     struct fs_found_group found[N_NAMES];
     struct fs_discovery discovery = {.groups = found};
@@ -216,7 +216,7 @@ static void discover(struct pair_site *site, const char *without)
             free(found[discovery.n_groups].volumes);
         }
     }
-    assert_int_equal(fs_groups_discovered(site->ctx.groups, &discovery), 0);
+    assert_int_equal(fs_groups_discovered(site->ctx.groups, &discovery, began_ns), 0);
     for (size_t i = 0; i < discovery.n_groups; i++) {
         free(found[i].volumes);
     }
@@ -224,12 +224,19 @@ static void discover(struct pair_site *site, const char *without)
 
 void pair_discover(struct pair *pair, const char *without)
 {
-    discover(&pair->east, without);
+    discover(&pair->east, without, fs_context_boot(&pair->east.ctx));
 }
 
 void pair_discover_west(struct pair *pair)
 {
-    discover(&pair->west, NULL);
+    discover(&pair->west, NULL, fs_context_boot(&pair->west.ctx));
+}
+
+void pair_discover_nothing(struct pair_site *site, int64_t began_ns)
+{
+    const struct fs_discovery nothing = {0};
+
+    assert_int_equal(fs_groups_discovered(site->ctx.groups, &nothing, began_ns), 0);
 }
 
 struct fs_group *pair_add_group(struct pair *pair, const char *name, unsigned n_images)

@@ -53,6 +53,8 @@ struct fs_group *pair_add_group(struct pair *pair, const char *name, unsigned n_
 void pair_discover(struct pair *pair, const char *without);
 /* What discovery at west says, of the groups that west was promoted for: by their images. */
 void pair_discover_west(struct pair *pair);
+/* A discovery at the site that began at began_ns (boot clock) and found nothing ends. */
+void pair_discover_nothing(struct pair_site *site, int64_t began_ns);
 /* Change some bytes of the group's first image. */
 void pair_write(struct pair *pair, const char *name);
 struct fs_group *pair_find(struct pair_site *site, const char *name);

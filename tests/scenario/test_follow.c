@@ -317,6 +317,46 @@ static void test_resync_mends_a_split_brain(void **state)
     pair_free(pair);
 }
 
+/* A discovery does not find the images of a secondary, and it may end long after it looked: a group
+ * whose role changes or has just changed is not let go of for that. */
+static void test_no_discovery_loses_a_group_whose_role_changes(void **state)
+{
+    (void)state;
+    struct pair *pair = begin();
+    struct fs_context *west = &pair->west.ctx;
+    struct fs_selector *selector;
+
+    assert_int_equal(fs_selector_parse("farshore.io/policy=gold", &selector, NULL), 0);
+    pair->east.policy.selector = pair->west.policy.selector = selector;
+    pair_cut(pair);
+    failover(&pair->east);
+    int64_t before = fs_context_boot(west);
+    failover(&pair->west);
+    pair_discover_nothing(&pair->west, before);
+    assert_non_null(group_of(&pair->west));
+    scribble(&pair->west, 300000);
+    pair_connect(pair);
+    pair_advance(pair, FS_SEC);
+
+    struct fs_group *group = group_of(&pair->east);
+    assert_true(fs_follow_start(group, true, "tester") != 0);
+    for (unsigned i = 0; i < 600 && group->operation; i++) {
+        pair_discover_nothing(&pair->east, fs_context_boot(&pair->east.ctx));
+        pair_advance(pair, 10 * FS_MSEC);
+    }
+    assert_null(group->operation);
+    expect_role(&pair->east, FS_ROLE_SECONDARY);
+    pair_discover(pair, NULL);
+    pair_discover_west(pair);
+    pair_advance(pair, 2 * INTERVAL);
+    check_mended(pair, 2);
+    /* What discovery says of a site that has long been primary counts. */
+    pair_discover_nothing(&pair->west, fs_context_boot(west));
+    assert_null(group_of(&pair->west));
+    pair_free(pair);
+    fs_selector_free(selector);
+}
+
 /* The points that both had are gone from the new primary: a failback cannot go on, and says what
  * can. */
 static void test_resync_where_nothing_is_in_common(void **state)
@@ -443,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_failover_in_the_middle_of_a_failback),
         cmocka_unit_test(test_failover_after_a_failback_that_received_nothing),
         cmocka_unit_test(test_resync_mends_a_split_brain),
+        cmocka_unit_test(test_no_discovery_loses_a_group_whose_role_changes),
         cmocka_unit_test(test_resync_where_nothing_is_in_common),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
