@@ -20,7 +20,7 @@
 #include "farshore/fault.h"
 #include "farshore/log.h"
 
-enum { STOP, FENCE, RECOVER, RAISE, PROMOTE };
+enum { STOP, LOOK, FENCE, RECOVER, RAISE, PROMOTE };
 
 static const struct fs_operation_kind kind;
 
@@ -129,14 +129,8 @@ const char *fs_failover_refusal(const struct fs_group *group, const struct fs_uu
                        fs_role_name(record->role));
         return text;
     }
-    if (!fs_uuid_is_zero(wanted)) {
-        (void)snprintf(text, size,
-                       "%s is %s here: it goes on from what its volumes hold, and "
-                       "takes no --point",
-                       record->name, fs_role_name(record->role));
-        return text;
-    }
-    return NULL;
+    /* It goes on from what its volumes hold, where no point is asked for. */
+    return fs_uuid_is_zero(wanted) ? NULL : refuse_secondary(record, wanted, ret_point, text, size);
 }
 
 int64_t fs_failover_loss_ns(const struct fs_group *group, const struct fs_record_point *point)
@@ -167,6 +161,51 @@ static void note_point(struct fs_group *group, const struct fs_record_point *poi
         result->taken_ns = point->taken_ns;
         result->loss_ns = fs_failover_loss_ns(group, point);
     }
+}
+
+/* --- the users of our own volumes --------------------------------------------------------------
+ */
+
+/* Of a site that was primary, and is to go back to a point: its images are its users' until then.
+ */
+static bool takes_from_users(const struct fs_group *group)
+{
+    const struct fs_record *record = group->record;
+
+    return !fs_uuid_is_zero(&group->operation->point) && !record->promotion.present &&
+           record->role != FS_ROLE_SECONDARY;
+}
+
+static void looked(void *arg, const struct fs_error *err)
+{
+    struct fs_group *group = arg;
+    char text[700];
+
+    if (err && err->code == EBUSY) {
+        fs_operation_take_back(group, NULL, NULL);
+        group->operation->result.refused = true;
+        (void)snprintf(text, sizeof(text),
+                       "the volumes are to go back to a point, and are in use: %.400s; stop what "
+                       "uses them, or `farshore fence %.100s`; nothing was changed",
+                       err->message, group->record->name);
+        fs_operation_finish(group, true, text);
+    } else if (fs_operation_take_back(group, NULL, err)) {
+        fs_operation_enter(group, FENCE);
+    }
+}
+
+static void look_for_users(struct fs_group *group)
+{
+    struct fs_context *ctx = group->ctx;
+
+    if (!takes_from_users(group)) {
+        fs_operation_enter(group, FENCE);
+        return;
+    }
+    group->phase = FS_PHASE_OPERATING;
+    group->operation->working = true;
+    ctx->operators->ops->unused(ctx->operators, group->record, &group->operation->doing, looked,
+                                group);
 }
 
 /* --- the users of the other site's volumes ---------------------------------------------------- */
@@ -425,6 +464,9 @@ static void raise_term(struct fs_group *group)
     if (!record) {
         return;
     }
+    if (takes_from_users(group)) {
+        record->following = (struct fs_record_following){.present = true, .from = record->term};
+    }
     count_heard(group, record);
     fs_record_raise_term(record, &ctx->site_uuid);
     record->fence = operation->fence != FS_FENCE_NONE;
@@ -467,6 +509,7 @@ static void promote(struct fs_group *group)
 
 static const struct fs_operation_step steps[] = {
     [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, 0},
+    [LOOK] = {"looking who uses the images", 20 * FS_SEC, look_for_users, FS_STEP_SHOWS_DOING},
     [FENCE] = {"having the other site fence its users", 75 * FS_SEC, fence_other, 0},
     [RECOVER] = {"finishing a commit", 20 * FS_SEC, recover, 0},
     [RAISE] = {"raising the term", 20 * FS_SEC, raise_term, 0},

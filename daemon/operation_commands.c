@@ -209,6 +209,10 @@ static json_t *plan_of(const struct fs_group *group, const struct fs_record_poin
         (void)json_object_set_new(
             plan, "loss_seconds",
             json_real((double)fs_failover_loss_ns(group, point) / (double)FS_SEC));
+        /* Its images were its users' until now. */
+        (void)json_object_set_new(plan, "keeps_aside",
+                                  json_boolean(group->record->role != FS_ROLE_SECONDARY &&
+                                               group->record->role != FS_ROLE_PROMOTING));
     }
     (void)json_object_set_new(plan, "volumes", volumes_json(group, point));
     (void)json_object_set_new(plan, "fence", json_string(fs_fence_mode_name(fence)));

@@ -19,6 +19,10 @@
  * looked at; where it can, what differs goes back (rewind.c); in every other case (an older point,
  * a hold without proof) librbd's own rollback does it, which errs in no case and takes longer. What
  * somebody else wrote is kept in a snapshot before (tamper.c).
+ *
+ * A site that was primary itself, and goes back to a point, says so in the record by `following`:
+ * its images are their users' until 2, which waits until nobody has one open, and what they hold
+ * beyond the newest point is kept as when a site yields (follow.c).
  */
 #include "snapshot/promote.h"
 
@@ -27,6 +31,7 @@
 
 #include "farshore/fault.h"
 #include "farshore/log.h"
+#include "snapshot/follow.h"
 #include "snapshot/rewind.h"
 #include "snapshot/tamper.h"
 
@@ -102,10 +107,30 @@ static int rewind_target(const struct promotion *promotion, const struct fs_targ
     return rc;
 }
 
+/* Of a hold without proof: what may not be ours. */
+static int keep_target(const struct promotion *promotion, const struct fs_target *target)
+{
+    struct fs_cluster *cluster = promotion->site->cluster;
+    const struct fs_record *record = promotion->record;
+    enum fs_refusal ignored = FS_REFUSE_NONE;
+    struct fs_tampering found;
+    char what[200];
+
+    if (!record->following.present) {
+        return fs_tamper_check(cluster, record, target, true, &ignored, promotion->err);
+    }
+    int rc = fs_tamper_compare(cluster, record, target, &found, promotion->err);
+
+    if (rc == 0 && fs_tampering_any(&found)) {
+        rc = fs_tamper_keep_once(cluster, record, target, &record->following.from,
+                                 fs_tampering_text(&found, what, sizeof(what)), promotion->err);
+    }
+    return rc;
+}
+
 static int restore_target(const struct promotion *promotion, struct fs_target *target)
 {
     struct fs_cluster *cluster = promotion->site->cluster;
-    enum fs_refusal ignored = FS_REFUSE_NONE;
     int rc = 0;
 
     if (is_simple(promotion, target)) {
@@ -113,7 +138,7 @@ static int restore_target(const struct promotion *promotion, struct fs_target *t
                                                                : 0;
     }
     if (!target->hold.proven) {
-        rc = fs_tamper_check(cluster, promotion->record, target, true, &ignored, promotion->err);
+        rc = keep_target(promotion, target);
     }
     return rc < 0 ? rc : fs_target_restore(cluster, target, promotion->point, promotion->err);
 }
@@ -241,8 +266,14 @@ static int forget_promotion(const struct promotion *promotion)
 
 static int promote(const struct promotion *promotion)
 {
-    int rc = open_targets(promotion);
+    int rc =
+        promotion->record->following.present
+            ? fs_unused_run(promotion->site, promotion->record, promotion->doing, promotion->err)
+            : 0;
 
+    if (rc == 0) {
+        rc = open_targets(promotion);
+    }
     if (rc == 0) {
         rc = restore_targets(promotion);
     }

@@ -26,6 +26,11 @@ static void show_plan(const json_t *plan, FILE *out)
     } else {
         fprintf(out, "  goes on from what its volumes hold now\n");
     }
+    if (json_is_true(json_object_get(plan, "keeps_aside"))) {
+        fprintf(out,
+                "  nobody may have its volumes open; what they hold beyond its newest point is "
+                "kept in snapshots farshore.left.*\n");
+    }
     json_array_foreach(json_object_get(plan, "volumes"), i, volume)
     {
         fprintf(out, "  volume %s becomes writable here\n", json_string_value(volume));

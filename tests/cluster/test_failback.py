@@ -145,6 +145,36 @@ def test_failback_waits_until_the_disks_are_free(linked, writer):
     assert kept[:8192] == b"x" * 4096 + b"y" * 4096
 
 
+def test_superseded_site_goes_back_to_a_point(linked, writer):
+    """Not from its heads, but from a point of its own: they are kept, and the other site yields."""
+    setup, _ = diverged(linked, writer)
+    pair, (east, west) = setup.pair, setup.sites
+    alone = {}
+    for name in NAMES:
+        with east.image(name, read_only=True) as image:
+            alone[name] = image.read(0, image.size())
+    point = pair.east.committed(GROUP)[-1]["name"]
+    with east.image("data"):  # a client
+        refused = farshore(pair.east, "failover", "--yes", "--point", point, GROUP)
+        assert refused.returncode == 3 and "in use" in refused.stderr, refused.stderr
+        assert "rbd/data" in refused.stderr
+    role(pair.east, "superseded")
+    plan = farshore(pair.east, "failover", "--dry-run", "--point", point, GROUP)
+    assert plan.returncode == 0 and point in plan.stdout and "farshore.left.*" in plan.stdout
+    wanted = at_point(east, pair.east, point)
+    told = failover(pair.east, "--point", point, GROUP)
+    assert told["term"] == 3 and told["point"] == point
+    assert {name: head(east, name) for name in NAMES} == wanted
+    (kept,) = left(east, "root").values()
+    assert kept == alone["root"]
+    assert set(left(east, "data").values()) <= {alone["data"]}
+    role(pair.west, "superseded")
+    write(east, "data", 11 * MIB, b"e")
+    follow(pair.west, "failback")
+    same_newest((east, pair.east), (west, pair.west))
+    assert head(east, "data") == head(west, "data")
+
+
 def test_resync_after_a_split_brain(linked):
     setup = linked(policy={"retain": {"latest": 1}})
     pair, (east, west) = setup.pair, setup.sites

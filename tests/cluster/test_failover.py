@@ -4,16 +4,14 @@ exactly the newest point, are writable and nobody else's, and the old primary is
 first contact. Nothing of the other site is needed, and nothing there is changed."""
 import contextlib
 import json
-import os
-import signal
 import threading
 
 import pytest
 import rbd
 from harness import MIB, wait_for
 from harness.daemon import CommandFailed
-from harness.linked import (GROUP, NAMES, SIZE, at_point, becomes, cut_off, failover, head, role)
-from harness.site import lab
+from harness.linked import (EAST_IS, GROUP, NAMES, SIZE, at_point, becomes, cut_off, failover, head,
+                            role)
 from harness.tool import farshore
 
 
@@ -47,34 +45,7 @@ def takes_points(daemon):
              every_s=0.5)
 
 
-@contextlib.contextmanager
-def nothing(_linked):
-    yield
-
-
-@contextlib.contextmanager
-def paused(linked):
-    """East stands still, its daemon and its OSD, and goes on afterwards."""
-    lab_dir = linked.sites[0].conf.parent.parent
-    os.kill(linked.pair.east.process.pid, signal.SIGSTOP)
-    lab("pause", lab_dir, "east", "osd")
-    try:
-        yield
-    finally:
-        lab("continue", lab_dir, "east", "osd")
-        os.kill(linked.pair.east.process.pid, signal.SIGCONT)
-
-
-@contextlib.contextmanager
-def gone(linked):
-    linked.pair.east.kill()
-    yield
-    linked.proxy.heal()
-    linked.pair.east.start()
-
-
-@pytest.mark.parametrize("east_is", [nothing, paused, cut_off, gone],
-                         ids=["alive", "paused", "cut_off", "gone"])
+@pytest.mark.parametrize("east_is", EAST_IS.values(), ids=EAST_IS)
 def test_failover_with_a_transfer_under_way(linked, east_is):
     setup = linked()
     pair, (east, west) = setup.pair, setup.sites

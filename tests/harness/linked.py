@@ -4,9 +4,12 @@ groups."""
 import contextlib
 import hashlib
 import json
+import os
+import signal
 
 from . import MIB, content, wait_for
 from .proxy import Proxy
+from .site import lab
 from .tool import farshore
 
 GOLD = {"farshore.io/policy": "gold"}
@@ -101,3 +104,33 @@ def cut_off(linked):
     linked.proxy.cut()
     yield
     linked.proxy.heal()
+
+
+@contextlib.contextmanager
+def nothing(_linked):
+    yield
+
+
+@contextlib.contextmanager
+def paused(linked):
+    """East stands still, its daemon and its OSD, and goes on afterwards."""
+    lab_dir = linked.sites[0].conf.parent.parent
+    os.kill(linked.pair.east.process.pid, signal.SIGSTOP)
+    lab("pause", lab_dir, "east", "osd")
+    try:
+        yield
+    finally:
+        lab("continue", lab_dir, "east", "osd")
+        os.kill(linked.pair.east.process.pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def gone(linked):
+    linked.pair.east.kill()
+    yield
+    linked.proxy.heal()
+    linked.pair.east.start()
+
+
+# What a site goes through while an operation is to need nothing of it.
+EAST_IS = {"alive": nothing, "paused": paused, "cut_off": cut_off, "gone": gone}

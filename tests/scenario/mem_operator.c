@@ -31,6 +31,11 @@ uint64_t mem_image_left(const struct mem_image *image)
     return image->left;
 }
 
+void mem_image_read_left(struct mem_image *image, uint64_t offset, void *data, uint64_t length)
+{
+    mem_content_read(&mem_image_snap(image, image->left)->content, offset, data, length);
+}
+
 /* --- promote --------------------------------------------------------------------------------- */
 
 struct promote {
@@ -55,10 +60,49 @@ static void restore(struct mem_image *image, const struct fs_record_content *con
     mem_image_flush(image);
 }
 
+static bool is_unused(struct mem_store *store, const struct fs_record *record, struct fs_error *err)
+{
+    for (size_t i = 0; i < record->n_volumes; i++) {
+        const struct mem_image *image = mem_store_find_ref(store, &record->volumes[i].volume.image);
+        if (!record->volumes[i].gone && image && image->in_use) {
+            fs_error_set(err, FS_ERR_TRANSIENT, EBUSY, "a client has %s open", image->ref.name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool holds_newest(struct mem_image *image, const struct fs_record *record,
+                         const struct fs_uuid *volume)
+{
+    const struct fs_record_point *newest = fs_record_newest_committed(record);
+    const struct fs_record_content *content =
+        newest ? fs_record_find_content(newest, volume) : NULL;
+
+    return content && mem_image_snap(image, content->snap_id) &&
+           mem_image_is_at(image, content->snap_id);
+}
+
+/* Of an image that was its users': a head that nobody else has. */
+static void keep_head(struct mem_store *store, struct mem_image *image)
+{
+    struct fs_uuid id;
+
+    fs_uuid_random(&id);
+    if (!image->left || !mem_image_is_at(image, image->left)) {
+        image->left = mem_image_take_snap(image, &id);
+        mem_pass(store, "left.kept");
+    }
+}
+
 static bool hold_and_restore(struct promote *op, const struct fs_record_point *point)
 {
     struct mem_store *store = op->action.store;
+    bool from_users = op->record->following.present;
 
+    if (from_users && !is_unused(store, op->record, &op->action.err)) {
+        return false;
+    }
     for (size_t i = 0; i < point->n_contents; i++) {
         image_of(op, &point->contents[i])->released = false;
         if (mem_pass(store, "promote.held")) {
@@ -66,7 +110,16 @@ static bool hold_and_restore(struct promote *op, const struct fs_record_point *p
         }
     }
     for (size_t i = 0; i < point->n_contents; i++) {
-        restore(image_of(op, &point->contents[i]), &point->contents[i]);
+        struct mem_image *image = image_of(op, &point->contents[i]);
+        if (from_users && !image->believed &&
+            !holds_newest(image, op->record, &point->contents[i].volume)) {
+            keep_head(store, image);
+            if (store->crashed) {
+                return false;
+            }
+        }
+        restore(image, &point->contents[i]);
+        image->believed = true;
         if (mem_pass(store, "promote.restored")) {
             return false;
         }
@@ -158,29 +211,6 @@ struct follow {
     void *arg;
 };
 
-static bool is_unused(struct mem_store *store, const struct fs_record *record, struct fs_error *err)
-{
-    for (size_t i = 0; i < record->n_volumes; i++) {
-        const struct mem_image *image = mem_store_find_ref(store, &record->volumes[i].volume.image);
-        if (!record->volumes[i].gone && image && image->in_use) {
-            fs_error_set(err, FS_ERR_TRANSIENT, EBUSY, "a client has %s open", image->ref.name);
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool holds_newest(struct mem_image *image, const struct fs_record *record,
-                         const struct fs_uuid *volume)
-{
-    const struct fs_record_point *newest = fs_record_newest_committed(record);
-    const struct fs_record_content *content =
-        newest ? fs_record_find_content(newest, volume) : NULL;
-
-    return content && mem_image_snap(image, content->snap_id) &&
-           mem_image_is_at(image, content->snap_id);
-}
-
 /* Keep what the images hold beyond the newest point, and say so in the record. */
 static void keep_aside(struct follow *op, bool compare)
 {
@@ -203,13 +233,8 @@ static void keep_aside(struct follow *op, bool compare)
             }
         }
         if (!image->believed && !holds_newest(image, record, volume)) {
-            struct fs_uuid id;
-            fs_uuid_random(&id);
             reach = INT64_MAX;
-            if (!image->left || !mem_image_is_at(image, image->left)) {
-                image->left = mem_image_take_snap(image, &id);
-                mem_pass(op->action.store, "left.kept");
-            }
+            keep_head(op->action.store, image);
         }
         op->kept += reach > 0;
         incoming.present = incoming.present || reach > 0;

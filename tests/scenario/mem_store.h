@@ -69,6 +69,7 @@ bool mem_image_is_writable(const struct mem_image *image);
 void mem_image_use(struct mem_image *image, bool in_use);
 /* The snapshot of what a site that yielded kept aside; 0: none. */
 uint64_t mem_image_left(const struct mem_image *image);
+void mem_image_read_left(struct mem_image *image, uint64_t offset, void *data, uint64_t length);
 /* Does the head hold exactly what the snapshot does? */
 bool mem_image_is_at(struct mem_image *image, uint64_t snap_id);
 /* Bytes that the head really holds, in blocks of 4 KiB: what a hole saves. */

@@ -454,6 +454,73 @@ static void test_failover_of_a_superseded_site_goes_on_from_its_head(void **stat
     pair_free(pair);
 }
 
+/* East is superseded, has written on, and is to go back to the first point of those it has. */
+static struct pair *supersede(struct fs_uuid *ret_older)
+{
+    struct pair *pair = begin(false);
+
+    *ret_older = pair_find(&pair->east, "a")->record->points[0].point.id;
+    mem_image_scribble(image(&pair->east, 0), 2u << 20, 5000, false);
+    (void)finished(&pair->west, failover(&pair->west));
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    return pair;
+}
+
+static uint64_t go_back(struct pair *pair, const struct fs_uuid *point)
+{
+    struct fs_group *east = pair_find(&pair->east, "a");
+    const struct fs_record_point *found;
+    char text[512];
+
+    assert_null(fs_failover_refusal(east, point, &found, text, sizeof(text)));
+    return fs_failover_start(east, point, FS_FENCE_NONE, "tester");
+}
+
+/* It is at the point, its users', and what it alone had is kept. */
+static void check_went_back(struct pair *pair, const struct fs_uuid *point, const uint8_t *alone,
+                            size_t length)
+{
+    struct fs_record *record = pair_find(&pair->east, "a")->record;
+    const struct fs_record_point *at = fs_record_find_point(record, point);
+    uint8_t kept[4096];
+
+    expect_role(&pair->east, FS_ROLE_PRIMARY);
+    assert_int_equal(record->term.number, 3);
+    assert_false(record->promotion.present || record->following.present);
+    for (unsigned i = 0; i < N_IMAGES; i++) {
+        assert_true(mem_image_is_at(image(&pair->east, i), at->contents[i].snap_id));
+        assert_true(mem_image_is_writable(image(&pair->east, i)));
+    }
+    assert_int_not_equal(mem_image_left(image(&pair->east, 0)), 0);
+    mem_image_read_left(image(&pair->east, 0), 2u << 20, kept, length);
+    assert_memory_equal(kept, alone, length);
+}
+
+static void test_failover_of_a_superseded_site_to_a_point(void **state)
+{
+    (void)state;
+    struct fs_uuid older;
+    struct pair *pair = supersede(&older);
+    uint8_t alone[4096];
+
+    mem_image_read(image(&pair->east, 0), 2u << 20, alone, sizeof(alone));
+    mem_image_use(image(&pair->east, 1), true);
+    const struct fs_operation_result *result = finished(&pair->east, go_back(pair, &older));
+    assert_true(result->failed && result->refused);
+    assert_non_null(strstr(result->message, "a client has a-1 open"));
+    expect_role(&pair->east, FS_ROLE_SUPERSEDED);
+    assert_true(mem_image_is_writable(image(&pair->east, 0)));
+
+    mem_image_use(image(&pair->east, 1), false);
+    result = finished(&pair->east, go_back(pair, &older));
+    assert_false(result->failed);
+    assert_true(result->has_point && fs_uuid_equal(&result->point.id, &older));
+    check_went_back(pair, &older, alone, sizeof(alone));
+    pair_advance(pair, FS_SEC);
+    expect_role(&pair->west, FS_ROLE_SUPERSEDED);
+    pair_free(pair);
+}
+
 static void test_failover_needs_a_point(void **state)
 {
     (void)state;
@@ -518,10 +585,11 @@ static void test_failover_that_takes_too_long_goes_on_by_itself(void **state)
 #ifdef FARSHORE_FAULTS
 
 struct crash {
-    char name[64];
+    char name[80];
     const char *before; /* a crash there first, or NULL */
     const char *step;
     unsigned nth;
+    bool back; /* east, superseded, goes back to a point; else west is promoted */
 };
 
 struct life {
@@ -543,7 +611,8 @@ static void pass(void *arg, const char *step)
     }
     life->passed = first ? 0 : life->passed;
     life->first_done = true;
-    life->dead = strncmp(step, "supersede.", 10) == 0 ? &life->pair->east : &life->pair->west;
+    bool east = life->crash->back || strncmp(step, "supersede.", 10) == 0;
+    life->dead = east ? &life->pair->east : &life->pair->west;
     mem_store_crash(life->dead->store);
     if (life->pair->link) {
         fake_link_cut_after(life->pair->link, 0, 0);
@@ -599,7 +668,36 @@ static void test_crash_heals(void **state)
     pair_free(pair);
 }
 
-#define CASES_MAX 64
+static void test_crash_on_the_way_back_heals(void **state)
+{
+    struct fs_uuid older;
+    struct life life = {.crash = *state, .pair = supersede(&older)};
+    struct pair *pair = life.pair;
+    uint8_t alone[4096];
+
+    mem_image_read(image(&pair->east, 0), 2u << 20, alone, sizeof(alone));
+    fs_fault_set_hook(pass, &life);
+    (void)go_back(pair, &older);
+    for (unsigned i = 0; i < 300; i++) {
+        pair_advance(pair, STEP);
+        if (life.dead) {
+            life.dead = NULL;
+            pair_restart(&pair->east);
+            if (pair_find(&pair->east, "a")->record->role == FS_ROLE_SUPERSEDED) {
+                (void)go_back(pair, &older); /* the command got no answer: again */
+            }
+            pair_dial(pair);
+        }
+    }
+    fs_fault_set_hook(NULL, NULL);
+    if (life.crash->nth == 1) {
+        assert_true(life.passed >= 1);
+    }
+    check_went_back(pair, &older, alone, sizeof(alone));
+    pair_free(pair);
+}
+
+#define CASES_MAX 128
 
 static size_t add_crashes(struct CMUnitTest *tests, struct crash *crashes)
 {
@@ -610,14 +708,23 @@ static size_t add_crashes(struct CMUnitTest *tests, struct crash *crashes)
             strncmp(step->name, "promote.", 8) == 0 || strncmp(step->name, "supersede.", 10) == 0;
         const char *before = strcmp(step->name, "promote.lifted") == 0 ? "promote.primary" : NULL;
 
-        for (unsigned nth = 1; ours && nth <= N_IMAGES; nth++, n++) {
+        bool back = strncmp(step->name, "promote.", 8) == 0 || strcmp(step->name, "left.kept") == 0;
+        for (unsigned k = 0; k < 2 * N_IMAGES; k++) {
+            unsigned nth = k % N_IMAGES + 1;
+            bool goes_back = k >= N_IMAGES;
+            if (!(goes_back ? back : ours)) {
+                continue;
+            }
             assert_true(n < CASES_MAX);
-            crashes[n] = (struct crash){.before = before, .step = step->name, .nth = nth};
-            (void)snprintf(crashes[n].name, sizeof(crashes[n].name), "test_crash_at_%s_%u_heals",
-                           step->name, nth);
+            crashes[n] =
+                (struct crash){.before = before, .step = step->name, .nth = nth, .back = goes_back};
+            (void)snprintf(crashes[n].name, sizeof(crashes[n].name), "test_crash_at_%s_%u_%s_heals",
+                           step->name, nth, goes_back ? "of_the_way_back" : "of_a_failover");
             tests[n] = (struct CMUnitTest){.name = crashes[n].name,
-                                           .test_func = test_crash_heals,
+                                           .test_func = goes_back ? test_crash_on_the_way_back_heals
+                                                                  : test_crash_heals,
                                            .initial_state = &crashes[n]};
+            n++;
         }
     }
     return n;
@@ -637,6 +744,7 @@ int main(void)
         cmocka_unit_test(test_failover_takes_a_number_above_what_was_heard),
         cmocka_unit_test(test_failover_to_another_point_once_it_has_begun),
         cmocka_unit_test(test_failover_of_a_superseded_site_goes_on_from_its_head),
+        cmocka_unit_test(test_failover_of_a_superseded_site_to_a_point),
         cmocka_unit_test(test_failover_has_the_other_site_fence_first),
         cmocka_unit_test(test_failover_that_must_fence_and_cannot_changes_nothing),
         cmocka_unit_test(test_failover_returning_primary_fences_its_users),
