@@ -11,6 +11,19 @@
 #include "snapshot/site.h"
 #include "snapshot/take.h"
 
+/*
+ * A snapshot is made by the client that holds the image's lock. Where that stands still the helper
+ * is killed, the point is given up and its snapshot not found; and a client that goes on after that
+ * still makes it. What it was asked before it has made once it makes the next one: the take after
+ * that finds all there is.
+ */
+#define TAKES_TO_SWEEP 2
+
+struct swept {
+    struct fs_uuid group;
+    unsigned takes; /* points since the start, or since a failure */
+};
+
 struct source {
     struct fs_source base;
     struct fs_site *site;
@@ -18,9 +31,9 @@ struct source {
     struct fs_helpers *helpers;
     struct fs_reading_context reading;
 
-    /* loop only: groups that had a take since the start */
-    struct fs_uuid *seen; /* owned */
-    size_t n_seen;
+    /* loop only: groups of which snapshots without a record are looked for */
+    struct swept *swept; /* owned */
+    size_t n_swept;
 };
 
 static struct source *source_of(struct fs_source *base)
@@ -28,28 +41,49 @@ static struct source *source_of(struct fs_source *base)
     return (struct source *)base; /* base is its first member */
 }
 
-/* Whether the group had a take before; remembers it. */
-static bool seen_before(struct source *source, const struct fs_uuid *group)
+/* NULL when out of memory: then it is not swept this time. */
+static struct swept *swept_of(struct source *source, const struct fs_uuid *group)
 {
-    struct fs_uuid *more;
+    struct swept *more;
 
-    for (size_t i = 0; i < source->n_seen; i++) {
-        if (fs_uuid_equal(&source->seen[i], group)) {
-            return true;
+    for (size_t i = 0; i < source->n_swept; i++) {
+        if (fs_uuid_equal(&source->swept[i].group, group)) {
+            return &source->swept[i];
         }
     }
-    more = reallocarray(source->seen, source->n_seen + 1, sizeof(*more));
-    if (more) {
-        source->seen = more;
-        source->seen[source->n_seen++] = *group;
+    more = reallocarray(source->swept, source->n_swept + 1, sizeof(*more));
+    if (!more) {
+        return NULL;
     }
-    return false;
+    source->swept = more;
+    more[source->n_swept] = (struct swept){.group = *group};
+    return &more[source->n_swept++];
+}
+
+static bool is_to_sweep(struct source *source, const struct fs_uuid *group)
+{
+    const struct swept *swept = swept_of(source, group);
+
+    return swept && swept->takes < TAKES_TO_SWEEP;
+}
+
+static void note_take(struct source *source, const struct fs_uuid *group,
+                      enum fs_take_outcome outcome)
+{
+    struct swept *swept = swept_of(source, group);
+
+    if (swept && outcome == FS_TAKE_FAILED) {
+        swept->takes = 0;
+    } else if (swept && outcome == FS_TAKE_POINT && swept->takes < TAKES_TO_SWEEP) {
+        swept->takes++;
+    }
 }
 
 /* --- take ----------------------------------------------------------------------------------- */
 
 struct take_operation {
     struct fs_job job;
+    struct source *source;
     struct fs_take_job take;
     struct fs_take_result result;
     fs_take_fn *done;
@@ -68,6 +102,7 @@ static void take_done(struct fs_job *job)
     struct take_operation *operation = (struct take_operation *)job;
 
     operation->result.record = operation->take.record;
+    note_take(operation->source, &operation->take.record->group, operation->result.outcome);
     operation->done(operation->arg, &operation->result);
     free(operation);
 }
@@ -80,6 +115,7 @@ static void source_take(struct fs_source *base, const struct fs_take_request *re
     struct take_operation *operation = fs_operation_new(sizeof(*operation));
 
     operation->job = (struct fs_job){.run = take_run, .done = take_done};
+    operation->source = source;
     operation->take =
         (struct fs_take_job){.site = source->site,
                              .helpers = source->helpers,
@@ -87,7 +123,7 @@ static void source_take(struct fs_source *base, const struct fs_take_request *re
                              .base = request->base ? *request->base : no_base,
                              .force = request->force,
                              .refuse_not_one_instant = request->refuse_not_one_instant,
-                             .sweep = !seen_before(source, &request->record->group),
+                             .sweep = is_to_sweep(source, &request->record->group),
                              .bound_ns = request->bound_ns};
     operation->done = done;
     operation->arg = arg;
@@ -243,6 +279,6 @@ void fs_rbd_source_free(struct fs_source *base)
     struct source *source = source_of(base);
 
     fs_helpers_free(source->helpers);
-    free(source->seen);
+    free(source->swept);
     free(source);
 }

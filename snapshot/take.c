@@ -234,7 +234,7 @@ static int prune_half_taken(struct take *take)
 
 /*
  * Only of images that were this group's before: whose snapshots another one holds is not ours to
- * say. A failure is only logged: the next start of the daemon tries again.
+ * say. A failure is only logged: the next sweep tries again.
  */
 static void prune_unknown(const struct take *take)
 {

@@ -15,7 +15,7 @@ struct fs_take_job {
     struct fs_uuid base; /* zero: none */
     bool force;
     bool refuse_not_one_instant;
-    bool sweep; /* first take of the group since the start: look for unknown snapshots */
+    bool sweep; /* look for snapshots that no record knows */
     int64_t bound_ns;
 };
 

@@ -132,3 +132,33 @@ def test_writer_stopped_while_an_older_point_is_removed_survives(east, daemons, 
     assert not result["failures"], result
     pair.east.sync("rbd/late")
     same(pair, "rbd/late")
+
+
+def test_snapshot_that_a_stopped_writer_makes_late_is_removed(east, daemons, writer, same, workdir):
+    """The snapshot is asked of the client that holds the lock. Where that stands still, the helper is
+    killed and the point given up; and when it goes on, it makes the snapshot all the same."""
+    fault = workdir / "fault"
+    east.create("slow", 32 * MIB, labels=GOLD)
+    pair = daemons(policies={"gold": {"interval": "2s"}},
+                   environment={"FARSHORE_FAULT": f"@{fault}"})
+    pair.ready("rbd/slow")
+    writing = writer(east, ["rbd/slow"])
+    wait_for(lambda: len(pair.east.committed("rbd/slow")) >= 1, 20, "a point")
+    fault.write_text("helper.start stop")
+    wait_for(lambda: not fault.exists(), 30, "a point is about to be taken", every_s=0.01)
+    writing.process.send_signal(signal.SIGSTOP)
+    subprocess.run(["pkill", "-CONT", "-f", f"farshore-take.*{east.conf}"], check=True)
+    wait_for(lambda: pair.east.events("take_killed"), 30, "the helper passed its bound")
+    wait_for(lambda: pair.east.group("rbd/slow")["state"] == "writer_silent", 30,
+             "the next attempt finds it silent")
+    writing.process.send_signal(signal.SIGCONT)
+    before = pair.east.group("rbd/slow")["counters"]["committed"]
+    wait_for(lambda: pair.east.group("rbd/slow")["counters"]["committed"] >= before + 4, 40,
+             "points of the writer that goes on")
+    pair.east.request("pause", group="rbd/slow")
+    wait_for(lambda: not pair.east.group("rbd/slow").get("transfer"), 20, "nothing is under way")
+    with east.image("slow", read_only=True) as image:
+        there = {s["name"] for s in image.list_snaps()}
+    assert there == {p["name"] for p in pair.east.points("rbd/slow")}
+    assert not writing.stop()["failures"]
+    same(pair, "rbd/slow")
