@@ -29,6 +29,7 @@ struct fs_config_source {
     int64_t interval_ns; /* how often to look at the images; default 10 s */
     char *kubeconfig;    /* of kubernetes; NULL: the service account of our pod */
     char *cluster_id;    /* of kubernetes: clusterID of our Ceph cluster; NULL: its fsid */
+    bool workloads;      /* of kubernetes: objects of protected groups may be changed there */
 };
 
 /* Commands of a policy, see daemon/hook.h. */

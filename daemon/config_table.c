@@ -19,6 +19,18 @@ static void set_source(struct fs_schema_loader *loader, const struct fs_schema_k
     source->kubernetes = strcmp(text, "kubernetes") == 0;
 }
 
+static void set_workloads(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                          const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config_source *source = base;
+
+    (void)loader;
+    (void)key;
+    (void)where;
+    (void)node;
+    source->workloads = strcmp(text, "true") == 0;
+}
+
 static void set_selector(struct fs_schema_loader *loader, const struct fs_schema_key *key,
                          const char *where, void *base, yaml_node_t *node, const char *text)
 {
@@ -213,6 +225,7 @@ static void set_level(struct fs_schema_loader *loader, const struct fs_schema_ke
     config->zstd_level = (int)level;
 }
 
+static const char *const truths[] = {"true", "false", NULL};
 static const char *const sources[] = {"images", "kubernetes", NULL};
 static const char *const object_io[] = {"auto", "off", NULL};
 static const char *const fence_modes[] = {"none", "best-effort", "required", NULL};
@@ -273,6 +286,8 @@ const struct fs_schema_key fs_config_table[] = {
      IN_SOURCE(interval_ns)},
     {"discovery[].kubeconfig", FS_SCHEMA_PATH, IN_SOURCE(kubeconfig)},
     {"discovery[].cluster_id", FS_SCHEMA_TEXT, IN_SOURCE(cluster_id)},
+    {"discovery[].workloads", FS_SCHEMA_CUSTOM, .type_text = "true or false",
+     .default_text = "false", .choices = truths, .set = set_workloads},
 
     {"policies", FS_SCHEMA_NAMED, .element_size = sizeof(struct fs_config_policy),
      IN_CONFIG(policies), .count_offset = offsetof(struct fs_config, n_policies)},

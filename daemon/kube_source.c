@@ -16,6 +16,7 @@ struct fs_kube_source {
     struct event_base *base;
     void (*changed)(void *arg);
     void *arg;
+    struct fs_kube_api *api;
     struct fs_kube *kube; /* NULL: no such source, or out of memory */
     char *made_from;      /* kubeconfig and selectors that kube has */
     enum told told;
@@ -98,6 +99,9 @@ void fs_kube_source_reconfigure(struct fs_kube_source *source)
         free(text);
         return;
     }
+    if (source->ctx->config->kubernetes) {
+        (void)fs_kube_api_use(source->api, source->ctx->config->kubernetes->kubeconfig);
+    }
     fs_kube_free(source->kube);
     free(source->made_from);
     source->made_from = text;
@@ -114,8 +118,11 @@ struct fs_kube_source *fs_kube_source_new(struct fs_context *ctx, struct event_b
         return NULL;
     }
     *source = (struct fs_kube_source){.ctx = ctx, .base = base, .changed = changed, .arg = arg};
-    fs_kube_source_reconfigure(source);
-    if (ctx->config->kubernetes && !source->kube) {
+    source->api = fs_kube_api_new(base, NULL, NULL);
+    if (source->api) {
+        fs_kube_source_reconfigure(source);
+    }
+    if (!source->api || (ctx->config->kubernetes && !source->kube)) {
         fs_kube_source_free(source);
         return NULL;
     }
@@ -126,9 +133,15 @@ void fs_kube_source_free(struct fs_kube_source *source)
 {
     if (source) {
         fs_kube_free(source->kube);
+        fs_kube_api_free(source->api);
         free(source->made_from);
         free(source);
     }
+}
+
+struct fs_kube_api *fs_kube_source_api(const struct fs_kube_source *source)
+{
+    return source && source->ctx->config->kubernetes ? source->api : NULL;
 }
 
 /* --- claims ---------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "daemon/context.h"
+#include "daemon/kube/api.h"
 #include "farshore/claim.h"
 
 struct fs_kube_source;
@@ -27,6 +28,10 @@ void fs_kube_source_reconfigure(struct fs_kube_source *source);
 /* 0; -EAGAIN: the API was asked and has neither answered nor failed yet; -ENOMEM. ret_claims needs
  * fs_claims_fini. */
 int fs_kube_source_claims(const struct fs_kube_source *source, struct fs_claims *ret_claims);
+
+/* For calls of this site's API; NULL where it is no source. Lives as long as the source; a reload
+ * ends no call. Whether objects may be changed is ctx->config->kubernetes->workloads. */
+struct fs_kube_api *fs_kube_source_api(const struct fs_kube_source *source);
 
 /* site.kubernetes of the status document, a new reference; NULL where there is no such source. */
 json_t *fs_kube_source_status(const struct fs_kube_source *source);

@@ -311,6 +311,18 @@ static bool set_server(struct fs_kube_call *call, const struct fs_kube_access *a
     return ok;
 }
 
+/* A server need not be asked whether it wants what goes along. */
+static bool set_content(struct fs_kube_call *call, const struct fs_kube_request *request)
+{
+    if (request->method && !SET(CUSTOMREQUEST, request->method)) {
+        return false;
+    }
+    return !request->content || (add_header(call, "Content-Type", request->content_type) &&
+                                 add_header(call, "Expect", "") &&
+                                 SET(POSTFIELDSIZE_LARGE, (curl_off_t)strlen(request->content)) &&
+                                 SET(COPYPOSTFIELDS, request->content));
+}
+
 static bool set_call(struct fs_kube_call *call, const struct fs_kube_request *request)
 {
     return SET(PRIVATE, (void *)call) && SET(ERRORBUFFER, call->message) && SET(NOSIGNAL, 1L) &&
@@ -325,9 +337,9 @@ static bool set_call(struct fs_kube_call *call, const struct fs_kube_request *re
            SET(HTTPHEADER, call->headers);
 }
 
-struct fs_kube_call *fs_kube_http_get(struct fs_kube_http *http,
-                                      const struct fs_kube_access *access,
-                                      const struct fs_kube_request *request, struct fs_error *err)
+struct fs_kube_call *fs_kube_http_start(struct fs_kube_http *http,
+                                        const struct fs_kube_access *access,
+                                        const struct fs_kube_request *request, struct fs_error *err)
 {
     struct fs_kube_call *call = calloc(1, sizeof(*call));
 
@@ -342,7 +354,8 @@ struct fs_kube_call *fs_kube_http_get(struct fs_kube_http *http,
     call->arg = request->arg;
     call->easy = curl_easy_init();
     if (!call->easy || !set_identity(call, access) || !set_server(call, access, request->path) ||
-        !set_call(call, request) || curl_multi_add_handle(http->multi, call->easy) != CURLM_OK) {
+        !set_content(call, request) || !set_call(call, request) ||
+        curl_multi_add_handle(http->multi, call->easy) != CURLM_OK) {
         (void)fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "the request cannot be made");
         curl_easy_cleanup(call->easy);
         curl_slist_free_all(call->headers);

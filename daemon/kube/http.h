@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GET requests to one API server: libcurl's multi interface on the event loop. The server's
+ * Requests to one API server: libcurl's multi interface on the event loop. The server's
  * certificate is always checked; no proxy, no redirect, HTTP/1.1. LOOP only.
  */
 #ifndef FARSHORE_KUBE_HTTP_H
@@ -26,7 +26,10 @@ typedef void fs_kube_done_fn(void *arg, int status, struct fs_buf *body,
                              const struct fs_error *err);
 
 struct fs_kube_request {
-    const char *path;      /* behind the server's address, with its query; copied */
+    const char *path;    /* behind the server's address, with its query; copied */
+    const char *method;  /* NULL: GET */
+    const char *content; /* what goes along, copied; NULL: nothing */
+    const char *content_type;
     int64_t timeout_ns;    /* for all of it */
     size_t body_max;       /* bytes that may wait to be taken; more ends it with -EMSGSIZE */
     fs_kube_data_fn *data; /* or NULL */
@@ -36,9 +39,10 @@ struct fs_kube_request {
 
 /* access is read during the call only. Neither function is called from inside; both may cancel
  * and start calls. NULL: not begun, err says why. */
-struct fs_kube_call *fs_kube_http_get(struct fs_kube_http *http,
-                                      const struct fs_kube_access *access,
-                                      const struct fs_kube_request *request, struct fs_error *err);
+struct fs_kube_call *fs_kube_http_start(struct fs_kube_http *http,
+                                        const struct fs_kube_access *access,
+                                        const struct fs_kube_request *request,
+                                        struct fs_error *err);
 /* Neither function is called any more. */
 void fs_kube_call_cancel(struct fs_kube_call *call);
 

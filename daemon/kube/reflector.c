@@ -402,7 +402,7 @@ static int ask(struct fs_kube_reflector *reflector, const struct fs_kube_request
     if (rc < 0) {
         return rc;
     }
-    reflector->call = fs_kube_http_get(reflector->options.http, &access, request, err);
+    reflector->call = fs_kube_http_start(reflector->options.http, &access, request, err);
     fs_kube_access_fini(&access);
     return reflector->call ? 0 : -EIO;
 }

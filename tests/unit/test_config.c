@@ -118,7 +118,8 @@ static void test_load_every_key_arrives(void **state)
         "  north: {}\n"
         "discovery:\n"
         "  - {source: images, interval: 30s}\n"
-        "  - {source: kubernetes, kubeconfig: /k, cluster_id: rook-ceph, interval: 20s}\n"
+        "  - {source: kubernetes, kubeconfig: /k, cluster_id: rook-ceph, interval: 20s,\n"
+        "     workloads: true}\n"
         "policies:\n"
         "  gold:\n"
         "    peer: west\n"
@@ -170,6 +171,7 @@ static void test_load_every_key_arrives(void **state)
     assert_non_null(config->kubernetes);
     assert_string_equal(config->kubernetes->kubeconfig, "/k");
     assert_string_equal(config->kubernetes->cluster_id, "rook-ceph");
+    assert_true(config->kubernetes->workloads);
     assert_int_equal(config->memory_bytes, 1u << 30);
     assert_int_equal(config->open_images, 100);
     assert_int_equal(config->cpu_threads, 3);
@@ -410,7 +412,8 @@ static void test_load_value_of_wrong_kind_is_a_finding(void **state)
         {"site: a\ndiscovery: [{source: kubernetes}, {source: kubernetes}]\n",
          "f:2:44: discovery[1].source: \"kubernetes\" is given twice\n"},
         {"site: a\ndiscovery: [{source: images, kubeconfig: /k}]\n",
-         "f:2:13: discovery[0]: \"kubeconfig\" and \"cluster_id\" are for source kubernetes\n"},
+         "f:2:13: discovery[0]: \"kubeconfig\", \"cluster_id\" and \"workloads\" are for source "
+         "kubernetes\n"},
         {"site: a\ndiscovery: [{source: kubernetes, kubeconfig: k}]\n",
          "f:2:46: discovery[0].kubeconfig: \"k\" is not an absolute path (one that begins with "
          "/)\n"},
@@ -665,7 +668,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 52);
+    assert_int_equal(count, 53);
 }
 
 int main(void)
