@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A client that keeps writing to images until SIGTERM, and then says how that went: one line of
-JSON with the number of writes, the first failures, the longest that a write took, the slow ones as
-(begun by the monotonic clock, seconds), and when the last one began that went well, by the same clock.
-It gives up after `patience` failures.
+JSON with the number of writes, the first failures, the longest that a write took, what took longer
+than a write does by itself (seconds), the slow ones as (begun by the monotonic clock, seconds), and when
+the last one began that went well, by the same clock. It gives up after `patience` failures.
 
 random    4 KiB at random places of every image
 sequence  the number n to block 0 of the first image, then of the second, ... then n + 1. At one
@@ -23,6 +23,7 @@ BLOCK = 4096
 HEADER = struct.Struct("<8sQ")
 MAGIC = b"farshseq"
 SLOW_S = 5
+WAIT_S = 0.02
 
 
 class Writer:
@@ -90,7 +91,7 @@ def main():
         io.set_namespace(namespace[0] if namespace else "")
         images.append(rbd.Image(io, name))
     source = random.Random(args.seed)
-    result = {"writes": 0, "failures": [], "longest_s": 0.0, "slow": [], "last_ok": 0.0}
+    result = {"writes": 0, "failures": [], "longest_s": 0.0, "waits": [], "slow": [], "last_ok": 0.0}
     failed = 0
     print("writing", flush=True)
     while not ended:
@@ -110,6 +111,8 @@ def main():
                 break
         took = time.monotonic() - begun
         result["longest_s"] = max(result["longest_s"], took)
+        if took >= WAIT_S:
+            result["waits"].append(round(took, 3))
         if took >= SLOW_S:
             result["slow"].append((begun, took))
         time.sleep(max(0.0, 1 / args.rate - took))
