@@ -23,7 +23,7 @@ struct waiter {
     struct fs_call *call;
     struct fs_uuid group;
     enum waiting_for what;
-    int64_t asked_wall_ns;
+    int64_t asked_ns;    /* boot */
     int64_t progress_ns; /* boot: next */
     uint64_t failed_at;  /* of the group, when it was asked */
     bool paused;
@@ -112,7 +112,7 @@ static struct waiter *wait_for(struct fs_commands *commands, struct fs_call *cal
     waiter->call = call;
     waiter->group = group->record->group;
     waiter->what = what;
-    waiter->asked_wall_ns = fs_context_wall(ctx);
+    waiter->asked_ns = fs_context_boot(ctx);
     waiter->progress_ns = fs_context_boot(ctx) + PROGRESS_EVERY_NS;
     waiter->failed_at = group->failed_at;
     waiter->next = commands->waiters;
@@ -367,7 +367,7 @@ static bool serve_sync(struct fs_commands *commands, struct waiter *waiter,
     struct fs_call *call = waiter->call;
     char text[900];
 
-    if (group->current_until_ns >= waiter->asked_wall_ns && group->phase == FS_PHASE_IDLE) {
+    if (group->current_until_ns >= waiter->asked_ns && group->phase == FS_PHASE_IDLE) {
         json_t *result = sync_result(group);
         waiter_free(commands, waiter);
         fs_call_finish(call, FS_EXIT_OK, result);

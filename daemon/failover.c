@@ -140,11 +140,8 @@ int64_t fs_failover_loss_ns(const struct fs_group *group, const struct fs_record
     if (!point) {
         return -1;
     }
-    int64_t until = point->taken_ns;
-    if (point == newest && group->current_until_ns > until) {
-        until = group->current_until_ns;
-    }
-    int64_t loss = fs_context_wall(group->ctx) - until;
+    int64_t loss =
+        point == newest ? fs_group_lag_ns(group) : fs_context_wall(group->ctx) - point->taken_ns;
     return loss > 0 ? loss : 0;
 }
 

@@ -53,7 +53,7 @@ static bool has_failed(const struct fs_group *group, const struct target *target
 /* What is here is what the primary held when the command was given, or later. */
 static bool is_synced(const struct fs_group *group, const struct target *target)
 {
-    return group->current_until_ns >= target->began_wall_ns;
+    return group->current_until_ns >= target->began_ns;
 }
 
 static bool waits(const struct fs_group *group, const struct target *target)

@@ -25,6 +25,7 @@ struct fs_group *fs_group_new(struct fs_context *ctx, struct fs_record *record)
     group->ctx = ctx;
     fs_group_stats_init(&group->stats);
     fs_lag_history_init(&group->lags);
+    group->current_until_ns = INT64_MIN;
     fs_group_set_record(group, record);
 
     int64_t boot = fs_context_boot(ctx), wall = fs_context_wall(ctx);
@@ -103,8 +104,50 @@ int64_t fs_group_lag_ns(const struct fs_group *group)
     if (!fs_record_newest_committed(group->record)) {
         return -1;
     }
-    int64_t lag = fs_context_wall(group->ctx) - group->current_until_ns;
+    int64_t lag = fs_context_boot(group->ctx) - group->current_until_ns;
     return lag > 0 ? lag : 0;
+}
+
+int64_t fs_group_wall_of(const struct fs_group *group, int64_t boot_ns)
+{
+    return fs_context_wall(group->ctx) - (fs_context_boot(group->ctx) - boot_ns);
+}
+
+/* Of what the wall clock said when it may have been ahead: not in the future, at least. */
+static int64_t boot_of(const struct fs_group *group, int64_t wall_ns)
+{
+    int64_t age = fs_context_wall(group->ctx) - wall_ns;
+
+    return fs_context_boot(group->ctx) - (age > 0 ? age : 0);
+}
+
+void fs_group_note_instant(struct fs_group *group, const struct fs_uuid *point, int64_t age_ns)
+{
+    group->instant_point = *point;
+    group->instant_ns = fs_context_boot(group->ctx) - age_ns;
+}
+
+static int64_t instant_of(const struct fs_group *group, const struct fs_record_point *point)
+{
+    return fs_uuid_equal(&point->point.id, &group->instant_point) ? group->instant_ns
+                                                                  : boot_of(group, point->taken_ns);
+}
+
+int64_t fs_group_instant_age_ns(const struct fs_group *group, const struct fs_record_point *point)
+{
+    return fs_context_boot(group->ctx) - instant_of(group, point);
+}
+
+void fs_group_note_current(struct fs_group *group, int64_t until_ns)
+{
+    int64_t stored = fs_group_wall_of(group, until_ns);
+
+    if (group->current_until_ns < until_ns) {
+        group->current_until_ns = until_ns;
+    }
+    if (group->current_stored_ns < stored) {
+        group->current_stored_ns = stored;
+    }
 }
 
 bool fs_group_transfer(const struct fs_group *group, struct fs_transfer_stats *ret_stats)
@@ -135,6 +178,27 @@ const struct fs_point_id *fs_group_point_under_way(const struct fs_group *group)
     return NULL;
 }
 
+/* A point that is committed is current at least until it was taken. */
+static void read_current(struct fs_group *group)
+{
+    const struct fs_record_point *newest = fs_record_newest_committed(group->record);
+
+    if (!newest) {
+        return;
+    }
+    bool same = fs_uuid_equal(&newest->point.id, &group->current_point);
+    int64_t stored = group->record->current_until_ns;
+    if (!same) {
+        group->current_point = newest->point.id;
+        group->current_stored_ns = newest->taken_ns;
+        fs_group_note_current(group, instant_of(group, newest));
+    }
+    if (stored > group->current_stored_ns) {
+        group->current_stored_ns = stored;
+        fs_group_note_current(group, boot_of(group, stored));
+    }
+}
+
 void fs_group_set_record(struct fs_group *group, struct fs_record *record)
 {
     if (!record) {
@@ -148,16 +212,7 @@ void fs_group_set_record(struct fs_group *group, struct fs_record *record)
         fs_record_free(group->record);
         group->record = record;
     }
-    const struct fs_record_point *newest = fs_record_newest_committed(record);
-    if (newest) {
-        /* A point that is committed is current at least until it was taken. */
-        if (group->current_until_ns < newest->taken_ns) {
-            group->current_until_ns = newest->taken_ns;
-        }
-        if (group->current_until_ns < record->current_until_ns) {
-            group->current_until_ns = record->current_until_ns;
-        }
-    }
+    read_current(group);
 }
 
 void fs_group_failed(struct fs_group *group, const char *label, const struct fs_verdict *verdict,

@@ -55,6 +55,17 @@ struct fs_group {
     uint64_t failed_at;    /* counts failures, for those who wait for one attempt's outcome */
     enum fs_error_class failed_class;
 
+    /*
+     * The moment until which the secondary is known to be current, durably; INT64_MIN: never
+     * synced. By the boot clock, which nobody sets: the wall clock's time of it, as it is stored,
+     * counts only where this daemon did not see that moment itself.
+     */
+    int64_t current_until_ns;
+    struct fs_uuid current_point;
+    int64_t current_stored_ns;    /* wall: what is stored of that point, and is in it */
+    struct fs_uuid instant_point; /* that was taken or offered last */
+    int64_t instant_ns;           /* boot: when it was taken */
+
     struct fs_operation *operation;      /* under way, or NULL; nothing else begins meanwhile */
     struct fs_operation_result finished; /* of the newest one; serial 0: there was none */
     /* A term of the peer's that this site must yield to, or clashes with; not in the record yet. */
@@ -93,12 +104,11 @@ struct fs_group {
     } release;
     struct fs_sender *sender;
     bool cancelled; /* the sender was told to stop */
-    /* The moment until which the group is known unchanged: here, as sent, as acknowledged. */
-    int64_t unchanged_until_ns; /* wall */
-    int64_t sent_until_ns;      /* wall; 0: no message under way */
-    int64_t sent_ns;            /* boot */
+    /* The moment until which the group is known unchanged: here, and as sent. Boot. */
+    int64_t unchanged_until_ns, sent_until_ns;
+    bool sending;    /* a message is under way */
+    int64_t sent_ns; /* boot */
     struct fs_uuid sent_point;
-    int64_t current_until_ns; /* wall: durable at the peer; 0: never synced */
 
     /* --- where we are secondary --- */
     bool recovery_pending; /* the record was loaded and not looked at for half-done things */
@@ -125,6 +135,14 @@ int64_t fs_group_interval_ns(const struct fs_group *group);
 const struct fs_config_policy *fs_group_policy(const struct fs_group *group);
 /* Nanoseconds of lag, never negative; -1: never synced. */
 int64_t fs_group_lag_ns(const struct fs_group *group);
+/* A point was taken age_ns ago: its moment by the boot clock. */
+void fs_group_note_instant(struct fs_group *group, const struct fs_uuid *point, int64_t age_ns);
+/* How long ago that was; of a point that this daemon did not see being taken, by the wall clock. */
+int64_t fs_group_instant_age_ns(const struct fs_group *group, const struct fs_record_point *point);
+/* The group is current until that moment (boot), and that is stored. */
+void fs_group_note_current(struct fs_group *group, int64_t until_ns);
+/* What the wall clock would have shown at a moment of the boot clock, as it is set now. */
+int64_t fs_group_wall_of(const struct fs_group *group, int64_t boot_ns);
 /* The worst of what applies now. */
 void fs_group_verdict(const struct fs_group *group, struct fs_verdict *ret_verdict);
 /* What the transfer under way has done; false where there is none. */

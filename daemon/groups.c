@@ -387,7 +387,7 @@ static bool has_news(const struct fs_group *group, const char *peer, int64_t now
            group->phase != FS_PHASE_SETTLING &&
            group->unchanged_until_ns > group->current_until_ns &&
            fs_record_newest_committed(group->record) &&
-           (group->sent_until_ns == 0 || now - group->sent_ns > CURRENT_AGAIN_NS);
+           (!group->sending || now - group->sent_ns > CURRENT_AGAIN_NS);
 }
 
 static void send_current_to(struct fs_groups *groups, const char *peer, int64_t now)
@@ -409,9 +409,10 @@ static void send_current_to(struct fs_groups *groups, const char *peer, int64_t 
                 return;
             }
         }
-        int64_t age = fs_context_wall(groups->ctx) - group->unchanged_until_ns;
+        int64_t age = now - group->unchanged_until_ns;
         group->sent_point = fs_record_newest_committed(group->record)->point.id;
         group->sent_until_ns = group->unchanged_until_ns;
+        group->sending = true;
         group->sent_ns = now;
         list.entries[list.count++] = (struct fs_current_entry){
             .group = group->record->group,
@@ -473,19 +474,18 @@ void fs_groups_current_acked(struct fs_groups *groups, const char *peer,
 
     for (size_t i = 0; i < list->count; i++) {
         struct fs_group *group = fs_groups_find_uuid(groups, &list->entries[i].group);
-        if (!group || group->sent_until_ns == 0 || strcmp(group->record->peer, peer) != 0 ||
+        if (!group || !group->sending || strcmp(group->record->peer, peer) != 0 ||
             !fs_uuid_equal(&group->sent_point, &list->entries[i].point)) {
             continue;
         }
-        if (group->current_until_ns < group->sent_until_ns) {
-            group->current_until_ns = group->sent_until_ns;
-        }
+        fs_group_note_current(group, group->sent_until_ns);
         if (entries) {
-            entries[n++] = (struct fs_current){.group = group->record->group,
-                                               .point = group->sent_point,
-                                               .current_until_ns = group->current_until_ns};
+            entries[n++] = (struct fs_current){
+                .group = group->record->group,
+                .point = group->sent_point,
+                .current_until_ns = fs_group_wall_of(group, group->current_until_ns)};
         }
-        group->sent_until_ns = 0;
+        group->sending = false;
     }
     if (n > 0 && ctx->sink && !groups->stopping) {
         groups->noting++;

@@ -76,7 +76,7 @@ static int add_held(const struct fs_record *record, const struct fs_record_point
 }
 
 int fs_offer_build(const struct fs_record *record, const struct fs_uuid *id, const char *fsid,
-                   int64_t wall_ns, int64_t interval_ns, struct fs_offer *ret_offer,
+                   int64_t taken_age_ns, int64_t interval_ns, struct fs_offer *ret_offer,
                    struct fs_error *err)
 {
     const struct fs_record_point *point = find_point(record, id);
@@ -92,7 +92,7 @@ int fs_offer_build(const struct fs_record *record, const struct fs_uuid *id, con
     ret_offer->term = record->term;
     ret_offer->point = point->point;
     ret_offer->flags = point->flags;
-    ret_offer->taken_age_ns = wall_ns > point->taken_ns ? (uint64_t)(wall_ns - point->taken_ns) : 0;
+    ret_offer->taken_age_ns = taken_age_ns > 0 ? (uint64_t)taken_age_ns : 0;
     ret_offer->interval_ns = interval_ns > 0 ? (uint64_t)interval_ns : 0;
     ret_offer->record_version = record->version;
     ret_offer->peer_version = record->peer_version;

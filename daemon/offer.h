@@ -12,7 +12,7 @@
  * bug: the record has no such point, or not all of its volumes); nothing to free then.
  */
 int fs_offer_build(const struct fs_record *record, const struct fs_uuid *id, const char *fsid,
-                   int64_t wall_ns, int64_t interval_ns, struct fs_offer *ret_offer,
+                   int64_t taken_age_ns, int64_t interval_ns, struct fs_offer *ret_offer,
                    struct fs_error *err);
 
 #endif

@@ -83,7 +83,7 @@ struct target *fs_question_add(struct question *question, const struct fs_group 
 
     *target = (struct target){
         .group = group->record->group,
-        .began_wall_ns = fs_context_wall(group->ctx),
+        .began_ns = fs_context_boot(group->ctx),
         .failed_at = group->failed_at,
         .wire_bytes = group->stats.total.wire_bytes,
         .written_bytes = group->stats.total.written_bytes,

@@ -15,7 +15,7 @@ struct target { /* a group that a command is about */
     bool done;       /* there was nothing to do */
     char message[512];
     /* When the operation began, for what follows it: */
-    int64_t began_wall_ns;
+    int64_t began_ns; /* boot */
     uint64_t failed_at;
     uint64_t wire_bytes, written_bytes;
 };

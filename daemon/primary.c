@@ -458,8 +458,9 @@ static void ship(struct fs_group *group, const struct fs_record_point *point)
     struct fs_error err = FS_ERROR_INIT;
     struct fs_offer offer;
 
-    if (fs_offer_build(group->record, &point->point.id, ctx->fsid, fs_context_wall(ctx),
-                       fs_group_interval_ns(group), &offer, &err) < 0) {
+    if (fs_offer_build(group->record, &point->point.id, ctx->fsid,
+                       fs_group_instant_age_ns(group, point), fs_group_interval_ns(group), &offer,
+                       &err) < 0) {
         report_error(group, FS_EV_SYNC_FAILED, &err);
         enter(group, FS_PHASE_IDLE);
         return;
@@ -498,6 +499,10 @@ static void taken(struct fs_group *group, const struct fs_take_result *result)
     const struct fs_record_point *point = uncommitted_point(group->record);
 
     group->checked_ns = group->take_began_ns;
+    if (point) {
+        int64_t age = fs_context_wall(group->ctx) - point->taken_ns;
+        fs_group_note_instant(group, &point->point.id, age > 0 ? age : 0);
+    }
     fs_histogram_observe_ns(&group->stats.snapshot_pause, result->pause_ns);
     fs_log(FS_EV_POINT_TAKEN, FS_S("group", group->record->name),
            FS_U("seq", point ? point->point.seq : 0), FS_I("pause_ms", result->pause_ns / FS_MSEC));
@@ -536,9 +541,7 @@ static void take_done(void *arg, struct fs_take_result *result)
     case FS_TAKE_UNCHANGED:
         group->checked_ns = group->take_began_ns;
         group->stats.unchanged++;
-        if (group->unchanged_until_ns < result->current_until_ns) {
-            group->unchanged_until_ns = result->current_until_ns;
-        }
+        group->unchanged_until_ns = group->take_began_ns; /* a moment before the check began */
         fs_group_succeeded(group);
         fs_log(FS_EV_POINT_UNCHANGED, FS_S("group", group->record->name));
         break;
@@ -596,5 +599,5 @@ void fs_primary_peer_changed(struct fs_group *group)
     /* A new session is a new chance, and what it was told is told again. */
     group->retry_ns = 0;
     group->failures = 0;
-    group->sent_until_ns = 0;
+    group->sending = false;
 }

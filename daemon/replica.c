@@ -249,6 +249,7 @@ static bool receive(struct fs_groups *groups, struct fs_group *group, const char
     }
     (void)snprintf(admission.peer, sizeof(admission.peer), "%s", peer);
     group->incoming = offer->point;
+    fs_group_note_instant(group, &offer->point.id, (int64_t)offer->taken_age_ns);
     group->incoming_volumes = offer->n_volumes;
     group->phase = FS_PHASE_RECEIVING;
     group->phase_since_ns = fs_context_boot(ctx);
@@ -291,7 +292,7 @@ struct noting { /* a batch on its way to the cluster */
     struct fs_groups *groups;
     char peer[FS_NAME_SIZE];
     struct fs_current_list list; /* what is acknowledged; ages as they came */
-    int64_t *until_ns;           /* one per entry */
+    int64_t *until_ns;           /* boot; one per entry */
 };
 
 static void noting_free(struct noting *noting)
@@ -311,9 +312,8 @@ static void acknowledge(struct noting *noting)
             fs_groups_find_uuid(noting->groups, &noting->list.entries[i].group);
         const struct fs_record_point *newest =
             group ? fs_record_newest_committed(group->record) : NULL;
-        if (newest && fs_uuid_equal(&newest->point.id, &noting->list.entries[i].point) &&
-            group->current_until_ns < noting->until_ns[i]) {
-            group->current_until_ns = noting->until_ns[i];
+        if (newest && fs_uuid_equal(&newest->point.id, &noting->list.entries[i].point)) {
+            fs_group_note_current(group, noting->until_ns[i]);
         }
     }
     if (session) {
@@ -385,9 +385,10 @@ void fs_replica_current(struct fs_groups *groups, const char *peer,
         }
         size_t n = noting->list.count++;
         noting->list.entries[n] = *entry;
-        noting->until_ns[n] = wall - (int64_t)entry->age_ns;
-        entries[n] = (struct fs_current){
-            .group = entry->group, .point = entry->point, .current_until_ns = noting->until_ns[n]};
+        noting->until_ns[n] = fs_context_boot(ctx) - (int64_t)entry->age_ns;
+        entries[n] = (struct fs_current){.group = entry->group,
+                                         .point = entry->point,
+                                         .current_until_ns = wall - (int64_t)entry->age_ns};
     }
     if (noting->list.count > 0) {
         groups->noting++;

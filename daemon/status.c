@@ -305,8 +305,8 @@ static json_t *change_json(const struct fs_group *group)
     const struct fs_record_point *newest = fs_record_newest_committed(group->record);
     int64_t covered = change->covered_ns;
 
-    if (change->points > 0 && newest && group->current_until_ns > newest->taken_ns) {
-        covered += group->current_until_ns - newest->taken_ns;
+    if (change->points > 0 && newest) {
+        covered += fs_group_instant_age_ns(group, newest) - fs_group_lag_ns(group);
     }
     return json_pack("{s:I, s:I, s:I, s:f, s:f}", "points", (json_int_t)change->points, "bytes",
                      (json_int_t)change->bytes, "wire_bytes", (json_int_t)change->wire_bytes,
@@ -331,7 +331,8 @@ static void set_recovery_point(const struct fs_group *group, json_t *object)
     }
     if (newest && lag >= 0) {
         json_t *point = fs_status_point(newest);
-        set(point, "current_until_timestamp", json_real(seconds(group->current_until_ns)));
+        set(point, "current_until_timestamp",
+            json_real(seconds(fs_group_wall_of(group, group->current_until_ns))));
         set(object, "rpo_lag_seconds", json_real(seconds(lag)));
         set(object, "recovery_point", point);
     }

@@ -588,7 +588,6 @@ void fs_take_run(const struct fs_take_job *job, struct fs_take_result *ret_resul
     struct take *take = calloc(1, sizeof(*take));
 
     ret_result->outcome = FS_TAKE_FAILED;
-    ret_result->current_until_ns = fs_clock_wall(job->site->options.clock);
     if (!take) {
         no_memory(&ret_result->err);
         return;

@@ -19,7 +19,7 @@ struct fs_reading; /* a point opened for reading, against a base */
 enum fs_take_outcome {
     FS_TAKE_FAILED = 0,
     FS_TAKE_POINT,     /* the record's last point is new and FS_POINT_COMPLETE */
-    FS_TAKE_UNCHANGED, /* nothing was taken: see current_until_ns */
+    FS_TAKE_UNCHANGED, /* nothing was taken, nothing changed until the operation began */
 };
 
 enum fs_take_reason { /* why a take failed, where it is a state of its own */
@@ -44,7 +44,6 @@ struct fs_take_result { /* valid during the callback */
     enum fs_take_outcome outcome;
     enum fs_take_reason reason;
     struct fs_record *record; /* moved out to the callback; never NULL */
-    int64_t current_until_ns; /* wall: UNCHANGED: the moment before the check began */
     int64_t pause_ns;         /* POINT: how long writers were held, as measured by the helper */
     /* Why the unchanged check or the diffs of this group are slow, "" where they are fast. */
     char slow_reason[128];

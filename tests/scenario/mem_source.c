@@ -145,7 +145,6 @@ static void take_finish(struct mem_action *action)
 {
     struct take *take = (struct take *)action;
     struct fs_take_result result = {.err = action->err};
-    result.current_until_ns = fs_clock_wall(action->store->clock);
     if (fs_error_is_set(&action->err)) { /* it may have got anywhere */
         struct fs_error ignored = FS_ERROR_INIT;
         if (!action->store->crashed) {
