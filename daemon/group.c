@@ -60,6 +60,7 @@ void fs_group_free(struct fs_group *group)
     free(group->found);
     free(group->operation);
     fs_record_free(group->record);
+    json_decref(group->log.recent);
     free(group);
 }
 

@@ -7,6 +7,8 @@
 #ifndef FARSHORE_DAEMON_GROUP_H
 #define FARSHORE_DAEMON_GROUP_H
 
+#include <jansson.h>
+
 #include "daemon/context.h"
 #include "daemon/lag_history.h"
 #include "daemon/outcome.h"
@@ -38,6 +40,11 @@ struct fs_group {
     int64_t role_since_ns; /* boot: its role in this daemon's life */
     struct fs_group_stats stats;
     struct fs_lag_history lags;
+    struct fs_group_log {
+        json_t *recent; /* NULL: not read yet; see operation_log.h */
+        bool reading;
+        unsigned logged; /* counts entries */
+    } log;
     struct fs_rate rate;          /* of the transfer under way */
     struct fs_reach reach;        /* of the point under way: what is sent again is counted */
     int64_t phase_since_ns;       /* boot */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/history.h"
 
+#include "daemon/operation_log.h"
 #include "daemon/status.h"
 #include "farshore/log.h"
 
@@ -18,12 +19,16 @@ static json_t *lag_json(const struct fs_group *group)
                      (double)FS_LAG_STEP_NS / (double)FS_SEC, "max_seconds", values);
 }
 
-json_t *fs_history_group(const struct fs_group *group)
+json_t *fs_history_group(struct fs_group *group)
 {
     json_t *document = fs_status_points(group);
 
     json_object_set_new(document, "group", fs_status_group(group));
     json_object_set_new(document, "lag", lag_json(group));
+    json_t *operations = fs_operation_recent(group);
+    if (operations) {
+        json_object_set_new(document, "operations", operations);
+    }
     return document;
 }
 

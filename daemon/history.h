@@ -11,7 +11,7 @@
 #include "daemon/group.h"
 
 /* New references. */
-json_t *fs_history_group(const struct fs_group *group);
+json_t *fs_history_group(struct fs_group *group);
 json_t *fs_history_events(void);
 
 #endif

@@ -115,7 +115,7 @@ static void serve_other(struct evhttp_request *request, void *arg)
     const struct fs_http *http = arg;
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
     struct fs_uuid uuid;
-    const struct fs_group *group = NULL;
+    struct fs_group *group = NULL;
 
     if (path && strncmp(path, GROUPS_PATH, strlen(GROUPS_PATH)) == 0 &&
         fs_uuid_parse(path + strlen(GROUPS_PATH), &uuid) == 0) {

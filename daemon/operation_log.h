@@ -19,4 +19,8 @@ void fs_operation_log(struct fs_group *group, const char *step, const struct fs_
 json_t *fs_operation_history(const struct fs_group *group, const struct fs_history_entry *entries,
                              size_t count);
 
+/* The newest entries, oldest first, a new reference; NULL while they are not read yet: the first to
+ * ask makes them be. */
+json_t *fs_operation_recent(struct fs_group *group);
+
 #endif

@@ -52,7 +52,8 @@ export function lagChart(lag, interval, alert) {
     path && drawing("path", { class: "lag", d: path }), ...dots);
 }
 
-// points: committed ones, oldest first, each with proof: "same", "differs" or undefined.
+// points: committed ones, oldest first, each with proof ("same", "differs" or undefined) and drill
+// ("": none).
 export function pointChart(points, now) {
   const width = widthNow(), HEIGHT = 100, middle = 36, margin = LEFT + 26;
   const from = points[0].taken_timestamp, span = Math.max(1, now - from);
@@ -62,6 +63,8 @@ export function pointChart(points, now) {
     const r = 5 + 15 * Math.sqrt(point.bytes / largest);
     const title = `${point.name}, ${moment(point.taken_timestamp)}, ${bytes(point.bytes)} changed`;
     return [drawing("circle", { class: point.flags.length ? "point odd" : "point", cx, cy: middle, r }, drawing("title", {}, title)),
+      point.drill && drawing("rect", { class: point.drill.startsWith("failed") ? "drill failed" : "drill", x: cx - 4, y: 1, width: 8, height: 8 },
+        drawing("title", {}, `Drill: ${point.drill}`)),
       point.proof && drawing("circle", { class: point.proof === "same" ? "ring" : "ring differs", cx, cy: middle, r: r + 4 })];
   });
   const label = `${points.length} recovery points on a time line; the table below has them.`;

@@ -22,22 +22,40 @@ function proofOf(point, verify) {
   return verify.last?.point === point.id && verify.last.outcome === "equal" ? "same" : undefined;
 }
 
+// What came of a drill of the point: "" where there was none that is known of.
+function drillOf(point, group) {
+  const last = group.drill?.point === point.name && group.drill;
+  if (last) return `${last.exit_status ? `failed (${last.exit_status})` : "passed"} ${moment(last.ended_timestamp)}`;
+  return group.drills.some((d) => d.point === point.name) ? "its copy is there" : "";
+}
+
 function points(detail, now) {
   const committed = detail.points.filter((p) => p.state === "committed");
   if (!committed.length) return [element("p", { class: "none" }, "There is no recovery point yet.")];
-  for (const point of committed) point.proof = proofOf(point, detail.group.verify);
+  for (const point of committed) {
+    point.proof = proofOf(point, detail.group.verify);
+    point.drill = drillOf(point, detail.group);
+  }
   const size = (point) => point.volumes.reduce((sum, v) => sum + v.size_bytes, 0);
-  return [pointChart(committed, now), table("Recovery points, newest first",
-    ["Point", "Taken", "Age", "Consistency", "Changed", "Size", "Proof"],
+  return [pointChart(committed, now),
+    element("p", { class: "none" }, "As large as what changed. Ring: a proof. Square: a drill. Amber: not all of one instant."),
+    table("Recovery points, newest first",
+    ["Point", "Taken", "Age", "Consistency", "Changed", "Size", "Proof", "Drill"],
     committed.toReversed().map((p) => [p.name, moment(p.taken_timestamp), duration(now - p.taken_timestamp),
       p.flags.map((f) => FLAGS[f] ?? f).join(", ") || "one instant", bytes(p.bytes), bytes(size(p)),
-      PROOFS[p.proof] ?? "none"]))];
+      PROOFS[p.proof] ?? "none", p.drill || "none"]))];
 }
 
 function volumes(group) {
   const path = (...parts) => parts.filter(Boolean).join("/");
   return table("Volumes", ["Image", "Size", "PVC", "VM"], group.volumes.map((v) => [path(v.pool, v.namespace, v.image),
     bytes(v.size_bytes), path(v.pvc_namespace, v.pvc) || "none", v.vm || "none"]));
+}
+
+function operations(list) {
+  if (!list?.length) return element("p", { class: "none" }, list ? "None so far." : "Asking …");
+  return table("Operations, newest first", ["When", "Step", "Term", "Who", "What"],
+    list.toReversed().map((o) => [moment(o.timestamp), o.step.replaceAll("_", " "), String(o.term), o.who || "the daemon", o.detail]));
 }
 
 export function showDetail(node, detail, now) {
@@ -59,5 +77,6 @@ export function showDetail(node, detail, now) {
     element("p", { class: "none" }, "The largest of each five minutes, since the daemon started."),
     element("h3", {}, "Recovery points"), ...points(detail, now),
     element("h3", {}, "Volumes"), volumes(group),
-    group.slow_reason && element("p", {}, `Slow differences: ${group.slow_reason}`));
+    group.slow_reason && element("p", {}, `Slow differences: ${group.slow_reason}`),
+    element("h3", {}, "Operations"), operations(detail.operations));
 }

@@ -166,7 +166,7 @@ function folded(list) {
 
 function showEvents() {
   const name = detail?.group.name;
-  const wanted = folded(events.filter((e) => !selected || e.group === name)).slice(0, EVENTS_SHOWN);
+  const wanted = folded(events.filter((e) => !selected || (e.group === name && e.event !== "operation"))).slice(0, EVENTS_SHOWN);
   show(get("events"), ...wanted.map((e) => element("tr", {}, element("th", { scope: "row" }, moment(e.timestamp)),
     element("td", {}, chip(e.event, { error: "bad", warning: "warn" }[e.level] ?? "calm"),
       e.count > 1 && element("small", {}, `${e.count} times`)),

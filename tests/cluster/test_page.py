@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 from harness import MIB, wait_for
 from harness.browser import NARROW, WIDE, Browser
+from harness.tool import farshore
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -187,6 +188,12 @@ def test_group_with_its_points_and_history(east, slow_pair, browser):
     link.send_keys(Keys.ENTER)
     shown(browser, "#detail", "proved the same")
     assert browser.run("return document.activeElement.id") == "detail"
+    drilled = farshore(pair.west, "drill", "rbd/desk", "--exec", "exit 3")
+    assert drilled.returncode == 4, drilled.stderr
+    assert farshore(pair.west, "drill", "--end", "rbd/desk").returncode == 0
+    shown(browser, "#detail", "failed (3)")
+    shown(browser, "#detail table[aria-label^=Operations]", "drill of farshore.")
+    assert browser.run("return document.querySelectorAll('#detail .drill.failed').length") == 1
     assert "one instant" in browser.text("#detail") and "Received from" in browser.text("#detail")
     label = "return document.querySelector('#detail svg').getAttribute('aria-label')"
     assert "the objective is 1 h 00 m" in browser.run(label)
