@@ -196,10 +196,17 @@ static int remember_all(const struct fs_groups *groups, struct fs_claims *claims
     return rc;
 }
 
+/* clusterID of our Ceph cluster in the volumes' attributes. */
+static const char *cluster_id_of(const struct fs_context *ctx)
+{
+    const char *configured = ctx->config->kubernetes ? ctx->config->kubernetes->cluster_id : NULL;
+
+    return configured ? configured : ctx->fsid;
+}
+
 int fs_kube_source_claims(const struct fs_kube_source *source, struct fs_claims *ret_claims)
 {
     const struct fs_context *ctx = source->ctx;
-    const char *cluster_id = ctx->config->kubernetes ? ctx->config->kubernetes->cluster_id : NULL;
     int64_t since_ns;
     int rc;
 
@@ -208,7 +215,7 @@ int fs_kube_source_claims(const struct fs_kube_source *source, struct fs_claims 
         return -EAGAIN;
     }
     if (fs_kube_is_whole(source->kube)) {
-        rc = fs_kube_claims(source->kube, cluster_id ? cluster_id : ctx->fsid, ret_claims);
+        rc = fs_kube_claims(source->kube, cluster_id_of(ctx), ret_claims);
     } else if (fs_kube_trouble(source->kube, &since_ns)) {
         rc = remember_all(ctx->groups, ret_claims);
     } else {
@@ -222,6 +229,17 @@ int fs_kube_source_claims(const struct fs_kube_source *source, struct fs_claims 
 }
 
 /* --- status ---------------------------------------------------------------------------------- */
+
+json_t *fs_kube_source_volume(const struct fs_kube_source *source, const struct fs_image_ref *image)
+{
+    char spec[FS_IMAGE_SPEC_SIZE];
+
+    if (!source || !source->kube) {
+        return NULL;
+    }
+    const json_t *volumes = fs_kube_volumes(source->kube, cluster_id_of(source->ctx));
+    return json_incref(json_object_get(volumes, fs_image_spec(image, spec)));
+}
 
 json_t *fs_kube_source_status(const struct fs_kube_source *source)
 {

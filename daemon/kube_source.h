@@ -13,6 +13,7 @@
 #include "daemon/context.h"
 #include "daemon/kube/api.h"
 #include "farshore/claim.h"
+#include "farshore/model.h"
 
 struct fs_kube_source;
 
@@ -32,6 +33,10 @@ int fs_kube_source_claims(const struct fs_kube_source *source, struct fs_claims 
 /* For calls of this site's API; NULL where it is no source. Lives as long as the source; a reload
  * ends no call. Whether objects may be changed is ctx->config->kubernetes->workloads. */
 struct fs_kube_api *fs_kube_source_api(const struct fs_kube_source *source);
+/* What Kubernetes has of an image: {"volume": name of its PV, "reclaim": its policy}, a new
+ * reference; NULL where it has none, or is not asked. */
+json_t *fs_kube_source_volume(const struct fs_kube_source *source,
+                              const struct fs_image_ref *image);
 
 /* site.kubernetes of the status document, a new reference; NULL where there is no such source. */
 json_t *fs_kube_source_status(const struct fs_kube_source *source);

@@ -247,6 +247,10 @@ static json_t *volumes_json(const struct fs_group *group)
         set(object, "pvc", fs_status_text(volume->volume.pvc));
         set(object, "vm", fs_status_text(volume->volume.vm));
         set(object, "size_bytes", bytes(volume_size(group, &volume->volume.uuid)));
+        json_t *kubernetes = fs_kube_source_volume(group->ctx->kubernetes, image);
+        if (kubernetes) {
+            set(object, "kubernetes", kubernetes);
+        }
         json_array_append_new(array, object);
     }
     return array;

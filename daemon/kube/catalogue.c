@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "farshore/model.h"
+
 struct entry {
     const char *key;        /* borrowed */
     const json_t *selected; /* the PVC, or NULL: no selector matches it, or it is not there */
@@ -223,10 +225,10 @@ static const char *image_of(const json_t *volume)
                : text_of(attributes, "imageName");
 }
 
-static bool is_ours(const struct catalogue *catalogue, const json_t *volume)
+static bool is_ours(const struct fs_kube_objects *objects, const json_t *volume)
 {
     return is_rbd(volume) && strcmp(text_of(json_object_get(volume, "attributes"), "clusterID"),
-                                    catalogue->objects->cluster_id) == 0;
+                                    objects->cluster_id) == 0;
 }
 
 /* The PVC's and the PV's word must agree: a PVC that was made again is not the old one. */
@@ -257,7 +259,7 @@ static void find_problem(const struct catalogue *catalogue, const struct entry *
     } else if (!is_rbd(entry->volume)) {
         set_problem(claim, "its volume is not a Ceph RBD image: its driver is %s",
                     *driver ? driver : "none of CSI");
-    } else if (!is_ours(catalogue, entry->volume)) {
+    } else if (!is_ours(catalogue->objects, entry->volume)) {
         set_problem(claim,
                     "its volume is in the Ceph cluster with clusterID %s, and this site's is %s "
                     "(discovery.cluster_id)",
@@ -319,8 +321,8 @@ static int add_claim(struct catalogue *catalogue, size_t i, struct fs_claims *cl
     const struct entry *root = &catalogue->entries[root_of(catalogue, i)];
     struct fs_claim *claim = &claims->list[claims->count];
 
-    if (!root->labels &&
-        (!entry->volume || !is_ours(catalogue, entry->volume) || !*image_of(entry->volume))) {
+    if (!root->labels && (!entry->volume || !is_ours(catalogue->objects, entry->volume) ||
+                          !*image_of(entry->volume))) {
         return 0;
     }
     claims->count++;
@@ -381,4 +383,32 @@ int fs_kube_catalogue(const struct fs_kube_objects *objects, struct fs_claims *r
         fs_claims_fini(ret_claims);
     }
     return rc;
+}
+
+json_t *fs_kube_images(const struct fs_kube_objects *objects)
+{
+    json_t *images = json_object(), *volume;
+    const char *name;
+
+    json_object_foreach((json_t *)objects->volumes, name, volume)
+    {
+        const json_t *attributes = json_object_get(volume, "attributes");
+        struct fs_image_ref ref;
+        char spec[FS_IMAGE_SPEC_SIZE];
+        if (!is_ours(objects, volume)) {
+            continue;
+        }
+        (void)snprintf(ref.pool, sizeof(ref.pool), "%s", text_of(attributes, "pool"));
+        (void)snprintf(ref.ns, sizeof(ref.ns), "%s", text_of(attributes, "radosNamespace"));
+        (void)snprintf(ref.name, sizeof(ref.name), "%s", image_of(volume));
+        fs_image_spec(&ref, spec);
+        if (strcmp(text_of(json_object_get(images, spec), "reclaim"), "Delete") != 0 &&
+            json_object_set_new(images, spec,
+                                json_pack("{s:s, s:O}", "volume", name, "reclaim",
+                                          json_object_get(volume, "reclaim"))) < 0) {
+            json_decref(images);
+            return NULL;
+        }
+    }
+    return images;
 }

@@ -25,4 +25,9 @@ struct fs_kube_objects {
  */
 int fs_kube_catalogue(const struct fs_kube_objects *objects, struct fs_claims *ret_claims);
 
+/* The other way round: an image of our cluster, as fs_image_spec names it: {"volume": name of its
+ * PV, "reclaim": its policy}. Where several PVs are one image, one that would delete it counts. A
+ * new reference, NULL when out of memory. */
+json_t *fs_kube_images(const struct fs_kube_objects *objects);
+
 #endif

@@ -23,6 +23,7 @@ struct fs_kube {
     struct fs_kube_reflector **claims; /* one for each selector */
     size_t n_claims;
     struct fs_kube_reflector *volumes, *vms;
+    json_t *images; /* NULL: to be made anew */
 };
 
 static int get_access(void *arg, struct fs_kube_access *ret_access, struct fs_error *err)
@@ -45,6 +46,9 @@ static void settle_cb(evutil_socket_t fd, short what, void *arg)
 static void something_changed(void *arg)
 {
     struct fs_kube *kube = arg;
+
+    json_decref(kube->images);
+    kube->images = NULL;
     const struct timeval settle = {.tv_usec = SETTLE_MS * 1000};
 
     if (!evtimer_pending(kube->settle, NULL)) {
@@ -128,6 +132,7 @@ void fs_kube_free(struct fs_kube *kube)
     if (kube->settle) {
         event_free(kube->settle);
     }
+    json_decref(kube->images);
     free(kube->kubeconfig);
     free(kube);
 }
@@ -168,6 +173,17 @@ int fs_kube_claims(const struct fs_kube *kube, const char *cluster_id, struct fs
     }
     free(claims);
     return rc;
+}
+
+const json_t *fs_kube_volumes(struct fs_kube *kube, const char *cluster_id)
+{
+    const struct fs_kube_objects objects = {.volumes = fs_kube_reflector_items(kube->volumes),
+                                            .cluster_id = cluster_id};
+
+    if (!kube->images && fs_kube_is_whole(kube)) {
+        kube->images = fs_kube_images(&objects);
+    }
+    return kube->images;
 }
 
 static void look_for_trouble(const struct fs_kube_reflector *reflector, const char **trouble,

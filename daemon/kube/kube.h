@@ -38,6 +38,10 @@ bool fs_kube_is_whole(const struct fs_kube *kube);
 int fs_kube_claims(const struct fs_kube *kube, const char *cluster_id,
                    struct fs_claims *ret_claims);
 
+/* As fs_kube_images() of catalogue.h; borrowed until the loop goes on. NULL before it is whole and
+ * when out of memory. */
+const struct json_t *fs_kube_volumes(struct fs_kube *kube, const char *cluster_id);
+
 /* NULL while the API answers; else what is wrong (borrowed until the loop goes on), and since
  * when (wall clock). */
 const char *fs_kube_trouble(const struct fs_kube *kube, int64_t *ret_since_ns);

@@ -49,9 +49,10 @@ json_t *fs_kube_reduce_volume(const json_t *object)
                        text_of(claim, "name"));
     }
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:o}", "claim", key, "claim_uid", text_of(claim, "uid"), "phase",
-        text_of(json_object_get(object, "status"), "phase"), "driver", text_of(csi, "driver"),
-        "handle", text_of(csi, "volumeHandle"), "attributes", attributes_of(csi));
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "claim", key, "claim_uid", text_of(claim, "uid"),
+        "phase", text_of(json_object_get(object, "status"), "phase"), "reclaim",
+        text_of(spec, "persistentVolumeReclaimPolicy"), "driver", text_of(csi, "driver"), "handle",
+        text_of(csi, "volumeHandle"), "attributes", attributes_of(csi));
 }
 
 json_t *fs_kube_reduce_vm(const json_t *object)

@@ -10,8 +10,8 @@
 
 /* {"labels": {}, "uid", "volume": of its PV, "phase"} */
 json_t *fs_kube_reduce_claim(const json_t *object);
-/* {"claim": "NAMESPACE/NAME", "claim_uid", "phase", "driver", "handle", "attributes": {}}; of
- * attributes only those that lead to an image. */
+/* {"claim": "NAMESPACE/NAME", "claim_uid", "phase", "reclaim", "driver", "handle", "attributes":
+ * {}}; of attributes only those that lead to an image. */
 json_t *fs_kube_reduce_volume(const json_t *object);
 /* {"claims": [NAME, ...]}: the PVCs that are its disks. */
 json_t *fs_kube_reduce_vm(const json_t *object);

@@ -118,6 +118,32 @@ static void examine_certificate(struct fs_doctor *doctor, const json_t *site)
     }
 }
 
+static void examine_rights(struct fs_doctor *doctor, const char *site, const json_t *rights)
+{
+    const json_t *missing = json_object_get(rights, "missing");
+    const json_t *needless = json_object_get(rights, "needless");
+    size_t i;
+    json_t *right;
+
+    json_array_foreach(missing, i, right)
+    {
+        fs_doctor_say(doctor, "rights", FS_DOCTOR_ERROR, site,
+                      "`kubectl apply -f /usr/share/doc/farshore/kubernetes/rbac.yaml`",
+                      "the Kubernetes account may not %s", json_string_value(right));
+    }
+    json_array_foreach(needless, i, right)
+    {
+        fs_doctor_say(doctor, "rights", FS_DOCTOR_WARNING, site,
+                      "use an account that has /usr/share/doc/farshore/kubernetes/rbac.yaml only",
+                      "the Kubernetes account may do more than Farshore needs: %s",
+                      json_string_value(right));
+    }
+    if (rights && json_array_size(missing) == 0 && json_array_size(needless) == 0) {
+        fs_doctor_say(doctor, "rights", FS_DOCTOR_OK, site, "",
+                      "the Kubernetes account may do what Farshore needs");
+    }
+}
+
 static void examine_kubernetes(struct fs_doctor *doctor, const json_t *site)
 {
     const json_t *kubernetes = json_object_get(site, "kubernetes");
@@ -131,6 +157,7 @@ static void examine_kubernetes(struct fs_doctor *doctor, const json_t *site)
         fs_doctor_say(doctor, "kubernetes", FS_DOCTOR_OK, name, "", "the Kubernetes API: %s",
                       string_of(kubernetes, "state"));
     }
+    examine_rights(doctor, name, json_object_get(kubernetes, "rights"));
 }
 
 static const json_t *pool_of(const json_t *pools, const char *spec)
@@ -245,6 +272,33 @@ static void examine_group(struct fs_doctor *doctor, const json_t *group)
     }
 }
 
+/* What Kubernetes would do to a volume when its PVC is deleted. */
+static void examine_reclaim(struct fs_doctor *doctor, const json_t *group)
+{
+    bool replica = strcmp(string_of(group, "role"), "secondary") == 0;
+    size_t i;
+    json_t *volume;
+
+    json_array_foreach(json_object_get(group, "volumes"), i, volume)
+    {
+        const json_t *kubernetes = json_object_get(volume, "kubernetes");
+        const char *name = string_of(kubernetes, "volume");
+        char hint[512];
+        if (strcmp(string_of(kubernetes, "reclaim"), "Delete") == 0) {
+            (void)snprintf(hint, sizeof(hint),
+                           "`kubectl patch pv %s -p "
+                           "'{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'`",
+                           name);
+            fs_doctor_say(doctor, "reclaim", FS_DOCTOR_WARNING, string_of(group, "name"), hint,
+                          "when the PVC of PV %s is deleted, so is image %s/%s%s%s, %s", name,
+                          string_of(volume, "pool"), string_of(volume, "namespace"),
+                          *string_of(volume, "namespace") ? "/" : "", string_of(volume, "image"),
+                          replica ? "which is the replica"
+                                  : "which is the replica once the other site is primary");
+        }
+    }
+}
+
 json_t *fs_doctor_examine(const json_t *status, double now, double bandwidth)
 {
     struct fs_doctor doctor = {
@@ -268,6 +322,7 @@ json_t *fs_doctor_examine(const json_t *status, double now, double bandwidth)
     json_array_foreach(json_object_get(status, "groups"), i, item)
     {
         examine_group(&doctor, item);
+        examine_reclaim(&doctor, item);
     }
     fs_doctor_link(&doctor);
     fs_doctor_space(&doctor);

@@ -241,6 +241,34 @@ static void test_examine_caps_version_and_flags(void **state)
     assert_string_equal(level_of(document, "caps", 0), "warning");
 }
 
+static void test_examine_kubernetes(void **state)
+{
+    (void)state;
+    static const char *const rights[][2] = {
+        {"{\"missing\": [], \"needless\": []}", "ok"},
+        {"{\"missing\": [\"list persistentvolumes\"], \"needless\": []}", "error"},
+        {"{\"missing\": [], \"needless\": [\"get secrets\"]}", "warning"},
+    };
+
+    for (size_t i = 0; i < sizeof(rights) / sizeof(rights[0]); i++) {
+        json_t *document = status();
+        json_object_set_new(json_object_get(document, "site"), "kubernetes",
+                            json_pack("{s:s, s:s, s:o}", "state", "up", "reason", "", "rights",
+                                      json_loads(rights[i][0], 0, NULL)));
+        assert_string_equal(level_of(json_incref(document), "kubernetes", 0), "ok");
+        assert_string_equal(level_of(document, "rights", 0), rights[i][1]);
+    }
+    for (int deleted = 0; deleted < 2; deleted++) {
+        json_t *document = status();
+        json_t *volumes = json_object_get(part(document, "groups"), "volumes");
+        json_object_set_new(
+            json_array_get(volumes, 0), "kubernetes",
+            json_pack("{s:s, s:s}", "volume", "pv-1", "reclaim", deleted ? "Delete" : "Retain"));
+        const char *level = level_of(document, "reclaim", 0);
+        assert_true(deleted ? strcmp(level, "warning") == 0 : !level);
+    }
+}
+
 static void test_examine_pools_of_policies(void **state)
 {
     (void)state;
@@ -311,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_examine_a_link_that_is_shared),
         cmocka_unit_test(test_examine_the_link_that_there_is),
         cmocka_unit_test(test_examine_caps_version_and_flags),
+        cmocka_unit_test(test_examine_kubernetes),
         cmocka_unit_test(test_examine_pools_of_policies),
         cmocka_unit_test(test_examine_room_for_copies_and_points),
         cmocka_unit_test(test_parse_rate),

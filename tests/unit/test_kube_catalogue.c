@@ -43,20 +43,27 @@ static void pvc(const char *key, const char *labels)
     json_decref(object);
 }
 
-static void volume(const char *key, const char *image)
+/* The PV of that name. */
+static void volume_of(const char *name, const char *key, const char *image, const char *reclaim)
 {
     char ns[100];
     const char *slash = strchr(key, '/');
     json_t *object;
 
     snprintf(ns, sizeof(ns), "%.*s", (int)(slash - key), key);
-    object = json_pack("{s:{s:{s:s, s:s, s:s}, s:{s:s, s:{s:s, s:s, s:s}}}, s:{s:s}}", "spec",
-                       "claimRef", "namespace", ns, "name", slash + 1, "uid", key, "csi", "driver",
-                       "rbd.csi.ceph.com", "volumeAttributes", "pool", "rbd", "imageName", image,
-                       "clusterID", "here", "status", "phase", "Bound");
+    object = json_pack("{s:{s:s, s:{s:s, s:s, s:s}, s:{s:s, s:{s:s, s:s, s:s}}}, s:{s:s}}", "spec",
+                       "persistentVolumeReclaimPolicy", reclaim, "claimRef", "namespace", ns,
+                       "name", slash + 1, "uid", key, "csi", "driver", "rbd.csi.ceph.com",
+                       "volumeAttributes", "pool", "rbd", "imageName", image, "clusterID", "here",
+                       "status", "phase", "Bound");
     assert_non_null(object);
-    json_object_set_new(volumes, image, fs_kube_reduce_volume(object));
+    json_object_set_new(volumes, name, fs_kube_reduce_volume(object));
     json_decref(object);
+}
+
+static void volume(const char *key, const char *image)
+{
+    volume_of(image, key, image, "Retain");
 }
 
 static void vm(const char *key, const char *first, const char *second)
@@ -160,6 +167,30 @@ static void test_disk_of_a_vm_that_is_not_there_says_so(void **state)
     assert_null(find("a", "data")->problem);
 }
 
+static void test_images_of_which_one_volume_would_be_deleted(void **state)
+{
+    (void)state;
+    volume_of("pv-1", "a/one", "img", "Retain");
+    volume_of("pv-2", "a/two", "img", "Delete");
+    volume_of("pv-3", "a/three", "img", "Retain");
+    volume_of("pv-4", "a/four", "other", "Retain");
+    const struct fs_kube_objects objects = {.volumes = volumes, .cluster_id = "here"};
+    json_t *images = fs_kube_images(&objects);
+
+    assert_int_equal(json_object_size(images), 2);
+    const json_t *found = json_object_get(images, "rbd/img");
+    assert_string_equal(json_string_value(json_object_get(found, "volume")), "pv-2");
+    assert_string_equal(json_string_value(json_object_get(found, "reclaim")), "Delete");
+    found = json_object_get(images, "rbd/other");
+    assert_string_equal(json_string_value(json_object_get(found, "reclaim")), "Retain");
+    json_decref(images);
+
+    /* Another cluster's are none of ours. */
+    images = fs_kube_images(&(struct fs_kube_objects){.volumes = volumes, .cluster_id = "there"});
+    assert_int_equal(json_object_size(images), 0);
+    json_decref(images);
+}
+
 static void test_objects_of_another_shape_are_no_harm(void **state)
 {
     static const char *const texts[] = {
@@ -190,6 +221,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_disks_of_a_vm_share_their_labels, setup, teardown),
         cmocka_unit_test_setup_teardown(test_vms_that_share_a_disk_are_one_set, setup, teardown),
         cmocka_unit_test_setup_teardown(test_disk_of_a_vm_that_is_not_there_says_so, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_images_of_which_one_volume_would_be_deleted, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_objects_of_another_shape_are_no_harm, setup, teardown),
     };
