@@ -6,6 +6,7 @@
 
 #include "daemon/groups.h"
 #include "daemon/kube/kube.h"
+#include "daemon/kube/rights.h"
 #include "daemon/status.h"
 #include "farshore/log.h"
 
@@ -17,8 +18,9 @@ struct fs_kube_source {
     void (*changed)(void *arg);
     void *arg;
     struct fs_kube_api *api;
-    struct fs_kube *kube; /* NULL: no such source, or out of memory */
-    char *made_from;      /* kubeconfig and selectors that kube has */
+    struct fs_kube_rights *rights; /* NULL: no such source, or out of memory */
+    struct fs_kube *kube;          /* NULL: no such source, or out of memory */
+    char *made_from;               /* kubeconfig and selectors that kube has */
     enum told told;
     int64_t up_ns; /* wall: since when it has been up */
 };
@@ -37,6 +39,17 @@ static void tell(struct fs_kube_source *source)
         fs_log(FS_EV_KUBERNETES_UP, {0});
     }
 }
+
+/* What docs/kubernetes/rbac.yaml gives, and a sign of an account that was not made for us. */
+static const struct fs_kube_right rights[] = {
+    {.verb = "list", .group = "", .resource = "persistentvolumeclaims"},
+    {.verb = "watch", .group = "", .resource = "persistentvolumeclaims"},
+    {.verb = "list", .group = "", .resource = "persistentvolumes"},
+    {.verb = "watch", .group = "", .resource = "persistentvolumes"},
+    {.verb = "list", .group = "kubevirt.io", .resource = "virtualmachines"},
+    {.verb = "watch", .group = "kubevirt.io", .resource = "virtualmachines"},
+    {.verb = "get", .group = "", .resource = "secrets", .needless = true},
+};
 
 static void kube_changed(void *arg)
 {
@@ -103,10 +116,14 @@ void fs_kube_source_reconfigure(struct fs_kube_source *source)
         (void)fs_kube_api_use(source->api, source->ctx->config->kubernetes->kubeconfig);
     }
     fs_kube_free(source->kube);
+    fs_kube_rights_free(source->rights);
     free(source->made_from);
     source->made_from = text;
     source->told = TOLD_NOTHING;
     source->kube = source->ctx->config->kubernetes ? make(source) : NULL;
+    source->rights = source->kube ? fs_kube_rights_new(source->base, source->api, rights,
+                                                       sizeof(rights) / sizeof(rights[0]))
+                                  : NULL;
 }
 
 struct fs_kube_source *fs_kube_source_new(struct fs_context *ctx, struct event_base *base,
@@ -133,6 +150,7 @@ void fs_kube_source_free(struct fs_kube_source *source)
 {
     if (source) {
         fs_kube_free(source->kube);
+        fs_kube_rights_free(source->rights);
         fs_kube_api_free(source->api);
         free(source->made_from);
         free(source);
@@ -257,6 +275,10 @@ json_t *fs_kube_source_status(const struct fs_kube_source *source)
                                "reason", "");
     if (trouble) {
         (void)json_object_set_new(status, "reason", fs_status_text(trouble));
+    }
+    const json_t *known = source->rights ? fs_kube_rights_known(source->rights) : NULL;
+    if (known) {
+        (void)json_object_set_new(status, "rights", json_deep_copy(known));
     }
     if (trouble || up) {
         since_ns = trouble ? since_ns : source->up_ns;

@@ -33,6 +33,7 @@ int fs_kube_source_claims(const struct fs_kube_source *source, struct fs_claims 
 /* For calls of this site's API; NULL where it is no source. Lives as long as the source; a reload
  * ends no call. Whether objects may be changed is ctx->config->kubernetes->workloads. */
 struct fs_kube_api *fs_kube_source_api(const struct fs_kube_source *source);
+
 /* What Kubernetes has of an image: {"volume": name of its PV, "reclaim": its policy}, a new
  * reference; NULL where it has none, or is not asked. */
 json_t *fs_kube_source_volume(const struct fs_kube_source *source,

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/kube/rights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PATH    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+#define EVERY_S 30
+
+struct fs_kube_rights {
+    struct fs_kube_api *api;
+    const struct fs_kube_right *rights;
+    size_t n_rights;
+    struct event *timer;
+    struct fs_kube_api_call *call; /* about rights[at] */
+    size_t at;
+    json_t *asking; /* as `known`, of the round under way */
+    json_t *known;  /* NULL: not yet */
+};
+
+static void ask(struct fs_kube_rights *rights);
+
+static void rest(struct fs_kube_rights *rights)
+{
+    const struct timeval every = {.tv_sec = EVERY_S};
+
+    json_decref(rights->asking);
+    rights->asking = NULL;
+    (void)evtimer_add(rights->timer, &every);
+}
+
+static void note(const struct fs_kube_rights *rights, bool allowed)
+{
+    const struct fs_kube_right *right = &rights->rights[rights->at];
+    char text[128];
+
+    if (allowed == right->needless) {
+        (void)snprintf(text, sizeof(text), "%s %s%s%s", right->verb, right->resource,
+                       *right->group ? "." : "", right->group);
+        (void)json_array_append_new(
+            json_object_get(rights->asking, right->needless ? "needless" : "missing"),
+            json_string(text));
+    }
+}
+
+/* A round that fails says nothing: what is known stays, and whether the API is well others tell. */
+static void answered(void *arg, int status, json_t *answer, const struct fs_error *err)
+{
+    struct fs_kube_rights *rights = arg;
+    const json_t *allowed = json_object_get(json_object_get(answer, "status"), "allowed");
+
+    (void)status;
+    rights->call = NULL;
+    if (err || !json_is_boolean(allowed)) {
+        rest(rights);
+        return;
+    }
+    note(rights, json_is_true(allowed));
+    if (++rights->at < rights->n_rights) {
+        ask(rights);
+        return;
+    }
+    json_decref(rights->known);
+    rights->known = rights->asking;
+    rights->asking = NULL;
+    rest(rights);
+}
+
+static void ask(struct fs_kube_rights *rights)
+{
+    const struct fs_kube_right *right = &rights->rights[rights->at];
+    json_t *body =
+        json_pack("{s:s, s:s, s:{s:{s:s, s:s, s:s}}}", "apiVersion", "authorization.k8s.io/v1",
+                  "kind", "SelfSubjectAccessReview", "spec", "resourceAttributes", "verb",
+                  right->verb, "group", right->group, "resource", right->resource);
+    const struct fs_kube_api_request request = {
+        .method = "POST", .path = PATH, .body = body, .done = answered, .arg = rights};
+
+    rights->call = body ? fs_kube_api_start(rights->api, &request) : NULL;
+    json_decref(body);
+    if (!rights->call) {
+        rest(rights);
+    }
+}
+
+static void round_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct fs_kube_rights *rights = arg;
+
+    (void)fd;
+    (void)what;
+    rights->at = 0;
+    rights->asking = json_pack("{s:[], s:[]}", "missing", "needless");
+    ask(rights);
+}
+
+struct fs_kube_rights *fs_kube_rights_new(struct event_base *base, struct fs_kube_api *api,
+                                          const struct fs_kube_right *wanted, size_t n_wanted)
+{
+    static const struct timeval now;
+    struct fs_kube_rights *rights = calloc(1, sizeof(*rights));
+
+    if (!rights) {
+        return NULL;
+    }
+    *rights = (struct fs_kube_rights){.api = api, .rights = wanted, .n_rights = n_wanted};
+    rights->timer = evtimer_new(base, round_cb, rights);
+    if (!rights->timer || evtimer_add(rights->timer, &now) < 0) {
+        fs_kube_rights_free(rights);
+        return NULL;
+    }
+    return rights;
+}
+
+void fs_kube_rights_free(struct fs_kube_rights *rights)
+{
+    if (rights) {
+        fs_kube_api_cancel(rights->call);
+        if (rights->timer) {
+            event_free(rights->timer);
+        }
+        json_decref(rights->asking);
+        json_decref(rights->known);
+        free(rights);
+    }
+}
+
+const json_t *fs_kube_rights_known(const struct fs_kube_rights *rights)
+{
+    return rights->known;
+}
