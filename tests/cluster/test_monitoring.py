@@ -23,6 +23,7 @@ def proxy(east, daemons):
     link = Proxy(int(pair.west.config["listen"].rpartition(":")[2]))
     link.pair = pair
     pair.east.config["peers"]["west"]["endpoints"] = [f"127.0.0.1:{link.port}"]
+    pair.east.config["peers"]["west"]["bandwidth"] = "10 Gbit/s"  # the dashboard shows it
     pair.east.write_config()
     pair.start().ready("rbd/shop")
     yield link
@@ -98,6 +99,12 @@ def test_link_and_daemon_come_and_go(east, proxy, prometheus):
     lag_grows(prometheus)  # as the other site sees it
     pair.east.start()
     prometheus.wait_quiet("FarshoreDaemonDown", "FarshorePeerDown", "FarshoreRpoLagCritical")
+
+    # Somebody takes them out of Prometheus' configuration: then nothing else could tell.
+    prometheus.scrape()
+    prometheus.wait_firing("FarshoreDaemonAbsent")
+    prometheus.scrape(*(daemon.config["http"] for daemon in pair))
+    prometheus.wait_quiet("FarshoreDaemonAbsent")
 
 
 def test_tampering_fires_until_adopted(east, west, proxy, prometheus):

@@ -2,6 +2,7 @@
 """Debian's Prometheus over the daemons of a test, as an operator would run it: the scrape configuration
 of the manual, with the alerts of docs/prometheus and a shorter `for:`."""
 import json
+import signal
 import subprocess
 import urllib.error
 import urllib.parse
@@ -32,17 +33,25 @@ class Prometheus:
         self.address = f"127.0.0.1:{free_port()}"
         (self.dir / "rules.yaml").write_text(
             yaml.safe_dump(hurried(yaml.safe_load(RULES.read_text()))))
-        (self.dir / "prometheus.yaml").write_text(yaml.safe_dump({
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": ["rules.yaml"],
-            "scrape_configs": [
-                {"job_name": "farshore", "static_configs": [{"targets": list(targets)}]}]}))
+        self.write_config(targets)
         self.log = self.dir / "log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 ["prometheus", f"--config.file={self.dir}/prometheus.yaml",
                  f"--storage.tsdb.path={self.dir}/tsdb", f"--web.listen-address={self.address}"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def write_config(self, targets):
+        (self.dir / "prometheus.yaml").write_text(yaml.safe_dump({
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["rules.yaml"],
+            "scrape_configs": [
+                {"job_name": "farshore", "static_configs": [{"targets": list(targets)}]}]}))
+
+    def scrape(self, *targets):
+        """Only these from now on."""
+        self.write_config(targets)
+        self.process.send_signal(signal.SIGHUP)
 
     def __enter__(self):
         try:
