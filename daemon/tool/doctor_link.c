@@ -171,16 +171,33 @@ static void examine_link(struct fs_doctor *doctor, const json_t *peer, const str
     }
 }
 
-static size_t demands_of(const struct fs_doctor *doctor, const char *peer, struct demand *demands)
+/* Silence would pass for an answer. */
+static void say_unmeasured(struct fs_doctor *doctor, const char *peer, size_t measured,
+                           size_t sending)
+{
+    if (measured < sending) {
+        fs_doctor_say(doctor, "link", FS_DOCTOR_OK, peer, "",
+                      "what %zu of its groups (%zu) want of the link is known after %d differences "
+                      "each, since the daemon started",
+                      sending - measured, sending, POINTS_MIN);
+    }
+}
+
+static size_t demands_of(const struct fs_doctor *doctor, const char *peer, struct demand *demands,
+                         size_t *ret_sending)
 {
     size_t i, count = 0;
     json_t *group;
 
+    *ret_sending = 0;
+
     json_array_foreach(json_object_get(doctor->status, "groups"), i, group)
     {
-        if (is_role(group, "primary") && strcmp(string_of(group, "peer"), peer) == 0 &&
-            fs_doctor_cycle(group, &demands[count].cycle)) {
-            demands[count++].group = group;
+        if (is_role(group, "primary") && strcmp(string_of(group, "peer"), peer) == 0) {
+            ++*ret_sending;
+            if (fs_doctor_cycle(group, &demands[count].cycle)) {
+                demands[count++].group = group;
+            }
         }
     }
     return count;
@@ -198,7 +215,8 @@ void fs_doctor_link(struct fs_doctor *doctor)
     }
     json_array_foreach(json_object_get(doctor->status, "peers"), i, peer)
     {
-        size_t count = demands_of(doctor, string_of(peer, "name"), demands);
+        size_t sending;
+        size_t count = demands_of(doctor, string_of(peer, "name"), demands, &sending);
         for (size_t k = 0; k < count; k++) {
             examine_interval(doctor, &demands[k]);
         }
@@ -208,6 +226,7 @@ void fs_doctor_link(struct fs_doctor *doctor)
         if (count > 0 && doctor->bandwidth > 0) {
             examine_other_link(doctor, string_of(peer, "name"), demands, count);
         }
+        say_unmeasured(doctor, string_of(peer, "name"), count, sending);
     }
     free(demands);
 }

@@ -102,7 +102,7 @@ static void put_progress(const json_t *sync, char *text, size_t size)
                        100.0 * number_of(sync, "done_bytes") / total);
         if (json_is_number(json_object_get(sync, "rate_bytes_per_second"))) {
             at += snprintf(text + at, size - (size_t)at, " %s/s",
-                           fs_text_bytes(bytes_of(sync, "rate_bytes_per_second"), rate));
+                           fs_text_bytes((uint64_t)number_of(sync, "rate_bytes_per_second"), rate));
         }
         if (json_is_number(json_object_get(sync, "eta_seconds"))) {
             snprintf(text + at, size - (size_t)at, ", %s left",
@@ -352,5 +352,9 @@ void fs_show_doctor(const json_t *report, FILE *out)
         }
         findings += strcmp(level, "ok") != 0;
     }
-    fprintf(out, findings ? "%zu findings\n" : "nothing to mend\n", findings);
+    if (findings == 0) {
+        fputs("nothing to mend\n", out);
+    } else {
+        fprintf(out, "%zu finding%s\n", findings, findings == 1 ? "" : "s");
+    }
 }

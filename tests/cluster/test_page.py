@@ -224,6 +224,8 @@ def check_transfer(east, pair, browser):
     wait_for(lambda: re.search(r"shipping [1-9]\d* % of .* to west, .*/s, .* left", browser.text("#moving"))
              and browser.run(value) > 0, 60, lambda: browser.text("#moving"))
     browser.picture("moving")
+    told = farshore(pair.east, "status").stdout
+    assert re.search(r"rbd/desk .* shipping \d+ % [1-9][\d.]* \w+/s, .* left", told), told
     wait_for(lambda: "rbd/desk" not in browser.text("#moving"), 60, lambda: browser.text("#moving"))
     pair.east.stop()
     shown(browser, "#live", "does not answer")

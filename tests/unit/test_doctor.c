@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -210,11 +211,6 @@ static void test_examine_the_link_that_there_is(void **state)
     document = status();
     json_object_set_new(part(document, "peers"), "bandwidth_bytes_per_second", json_real(11000));
     assert_string_equal(level_of(document, "link", 0), "warning");
-    /* Without three differences nobody knows. */
-    document = status();
-    json_object_set_new(json_object_get(part(document, "groups"), "change"), "points",
-                        json_integer(2));
-    assert_null(level_of(document, "link", 1e6));
 }
 
 static void test_examine_caps_version_and_flags(void **state)
@@ -239,6 +235,23 @@ static void test_examine_caps_version_and_flags(void **state)
     json_t *document = status();
     json_object_set_new(json_object_get(document, "site"), "wide_caps", json_true());
     assert_string_equal(level_of(document, "caps", 0), "warning");
+}
+
+static void test_examine_a_group_that_was_not_measured_says_so(void **state)
+{
+    (void)state;
+    json_t *document = status();
+    json_object_set_new(json_object_get(part(document, "groups"), "change"), "points",
+                        json_integer(2));
+    json_t *report = fs_doctor_examine(document, NOW, 1e6);
+    char *text = json_dumps(report, JSON_COMPACT);
+
+    assert_null(strstr(text, "\"bandwidth\""));
+    assert_non_null(strstr(text, "what 1 of its groups (1) want of the link is known after 3"));
+    assert_int_equal(fs_doctor_findings(report), 0);
+    free(text);
+    json_decref(report);
+    json_decref(document);
 }
 
 static void test_examine_kubernetes(void **state)
@@ -339,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_examine_a_link_that_is_shared),
         cmocka_unit_test(test_examine_the_link_that_there_is),
         cmocka_unit_test(test_examine_caps_version_and_flags),
+        cmocka_unit_test(test_examine_a_group_that_was_not_measured_says_so),
         cmocka_unit_test(test_examine_kubernetes),
         cmocka_unit_test(test_examine_pools_of_policies),
         cmocka_unit_test(test_examine_room_for_copies_and_points),
