@@ -211,6 +211,12 @@ def test_group_with_its_points_and_history(east, slow_pair, browser):
     wait_for(lambda: not browser.run("return document.querySelector('#detail').checkVisibility()"), 20,
              "the overview")
     assert "← from east" in browser.text("#rows")
+    # What was done outlives the daemon.
+    pair.west.stop()
+    pair.west.start()
+    desk = wait_for(lambda: pair.west.group("rbd/desk"), 20, "the group is known again")
+    opened(browser, pair.west, f"/#{desk['uuid']}")
+    shown(browser, "#detail table[aria-label^=Operations]", "drill of farshore.")
 
     opened(browser, pair.east)
     check_transfer(east, pair, browser)

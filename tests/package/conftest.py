@@ -49,7 +49,7 @@ def containers(clusters, deb):
     """On each: the package in root's home, Ceph's client with an administrator's key, and the other
     site's name. Nothing is installed."""
     tree = subprocess.run([HERE / "tree", deb.parent], check=True, stdin=subprocess.DEVNULL, text=True,
-                          stdout=subprocess.PIPE).stdout.strip()
+                          stdout=subprocess.PIPE).stdout.splitlines()[-1]
     made = {}
     try:
         for site in clusters:
