@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the daemon's account may do, asked of the API itself (SelfSubjectAccessReview), twice a
- * minute: rights change without a word to those who have them. LOOP only.
+ * What the daemon's account may do, asked of the API itself (SelfSubjectAccessReview) again and
+ * again: rights change without a word to those who have them. LOOP only.
  */
 #ifndef FARSHORE_KUBE_RIGHTS_H
 #define FARSHORE_KUBE_RIGHTS_H

@@ -13,7 +13,7 @@ from quickstart import Walk
 GROUP, NAMES = "rbd/vm1", ("vm1-root", "vm1-data")
 SIZE = 64 * MIB
 CONFIG = "/etc/farshore/farshored.yaml"
-SLOW, FAST = "16 Mbit/s", "10 Gbit/s"
+SLOW, CRAWL, FAST = "16 Mbit/s", "1 Mbit/s", "10 Gbit/s"
 WATCHDOG = "/etc/systemd/system/farshored.service.d/watchdog.conf"
 
 
@@ -111,17 +111,19 @@ def test_an_upgrade_in_a_transfer_goes_on_where_it_was(clusters, deb, east, west
         clusters[0].fill(name, seed=1, ranges=((0, 32 * MIB),))
     limit_link(east, SLOW)
     east.run(f"farshore sync {GROUP}")
-    for i, site in enumerate((east, west)):
-        wait_for(lambda: 12 * MIB * (i + 1) < done_bytes(east) < 48 * MIB, 60, "a transfer is under way")
+    wait_for(lambda: done_bytes(east) > 16 * MIB, 60, "a good part of it is there")
+    limit_link(east, CRAWL)  # it will not end before both are upgraded
+    for site in (east, west):
+        wait_for(lambda: done_bytes(east) > 0, 30, "the transfer is under way")
         pid = site.unit("MainPID")
         site.run("apt-get install ./later.deb")
         comes_back(site, pid)
         assert site.run("dpkg-query -W -f '${Version}' farshore") == version
         assert site.unit("NRestarts") == "0", "it did not end as it should"
-    wait_for(lambda: done_bytes(east) > 0, 20, "it goes on")
+    wait_for(lambda: done_bytes(east) > 0, 30, "it goes on")
     limit_link(east, FAST)
-    resumed = wait_for(lambda: east.events("sync_resumed"), 20, "it is resumed")
-    assert int(resumed[-1]["FARSHORE_RESUMED_BYTES"]) >= 12 * MIB
+    resumed = wait_for(lambda: east.events("sync_resumed"), 20, "it was resumed")
+    assert min(int(event["FARSHORE_RESUMED_BYTES"]) for event in resumed) >= 8 * MIB, resumed
     east.run(f"farshore sync --wait {GROUP}")
     east.run(f"farshore verify {GROUP}")
     assert not [e for one in (east, west) for e in one.events("sync_failed") if e["PRIORITY"] < "4"]
