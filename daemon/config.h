@@ -30,6 +30,9 @@ struct fs_config_source {
     char *kubeconfig;    /* of kubernetes; NULL: the service account of our pod */
     char *cluster_id;    /* of kubernetes: clusterID of our Ceph cluster; NULL: its fsid */
     bool workloads;      /* of kubernetes: objects of protected groups may be changed there */
+    char **kinds;        /* objects.kinds, of kubernetes; NULL: fs_kube_default_kinds */
+    size_t n_kinds;
+    bool secrets; /* objects.secrets, of kubernetes */
 };
 
 /* Commands of a policy, see daemon/hook.h. */
@@ -60,6 +63,7 @@ struct fs_config_policy {
     size_t n_pools;
     struct fs_retention retain;          /* default: latest 3 */
     bool refuse_not_one_instant;         /* not_one_instant: mark | refuse; default mark */
+    bool no_objects;                     /* objects: captured | none; default captured */
     int64_t snapshot_timeout_ns;         /* snapshot_timeout: default 5 s */
     int64_t verify_every_ns;             /* verify.every, at the target; 0: only by command */
     uint64_t verify_rate;                /* verify.rate: bytes/s, default 64 MiB */

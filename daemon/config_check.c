@@ -81,11 +81,11 @@ static void check_sources(struct fs_schema_loader *loader, struct fs_config *con
             fs_schema_finding(loader, kind, "discovery[%zu].source: \"%s\" is given twice", i,
                               source->kubernetes ? "kubernetes" : "images");
         }
-        if (!source->kubernetes &&
-            (source->kubeconfig || source->cluster_id || source->workloads)) {
+        if (!source->kubernetes && (source->kubeconfig || source->cluster_id || source->workloads ||
+                                    source->kinds || source->secrets)) {
             fs_schema_finding(loader, node,
-                              "discovery[%zu]: \"kubeconfig\", \"cluster_id\" and \"workloads\" "
-                              "are for source kubernetes",
+                              "discovery[%zu]: \"kubeconfig\", \"cluster_id\", \"workloads\" and "
+                              "\"objects\" are for source kubernetes",
                               i);
         }
         if (source->kubernetes) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/kube/kinds.h"
 #include "farshore/tuner.h"
 
 static void set_source(struct fs_schema_loader *loader, const struct fs_schema_key *key,
@@ -19,16 +20,63 @@ static void set_source(struct fs_schema_loader *loader, const struct fs_schema_k
     source->kubernetes = strcmp(text, "kubernetes") == 0;
 }
 
-static void set_workloads(struct fs_schema_loader *loader, const struct fs_schema_key *key,
-                          const char *where, void *base, yaml_node_t *node, const char *text)
+static void set_truth(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                      const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    (void)loader;
+    (void)where;
+    (void)node;
+    *(bool *)((char *)base + key->offset) = strcmp(text, "true") == 0;
+}
+
+/* Without the key it is Farshore's own list. */
+static void set_kinds(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                      const char *where, void *base, yaml_node_t *node, const char *text)
 {
     struct fs_config_source *source = base;
+
+    (void)key;
+    (void)text;
+    if (node->type != YAML_SEQUENCE_NODE) {
+        fs_schema_finding(loader, node, "%s: expected a list of kinds, such as [VirtualMachine]",
+                          where);
+        return;
+    }
+    const yaml_node_item_t *first = node->data.sequence.items.start;
+    size_t count = (size_t)(node->data.sequence.items.top - first);
+    source->kinds = count <= FS_SCHEMA_CHILDREN_MAX ? calloc(count + 1, sizeof(char *)) : NULL;
+    if (!source->kinds) {
+        loader->out_of_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const yaml_node_t *kind = yaml_document_get_node(&loader->document, first[i]);
+        const char *name =
+            kind->type == YAML_SCALAR_NODE ? (const char *)kind->data.scalar.value : "";
+
+        if (!fs_kube_kind_valid(name)) {
+            fs_schema_finding(loader, kind,
+                              "%s: \"%.64s\" is not a kind: write one that the manual lists, or "
+                              "RESOURCE.VERSION.GROUP, such as deployments.v1.apps",
+                              where, name);
+            continue;
+        }
+        source->kinds[source->n_kinds] = strdup(name);
+        loader->out_of_memory = loader->out_of_memory || !source->kinds[source->n_kinds];
+        source->n_kinds++;
+    }
+}
+
+static void set_objects(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                        const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config_policy *policy = base;
 
     (void)loader;
     (void)key;
     (void)where;
     (void)node;
-    source->workloads = strcmp(text, "true") == 0;
+    policy->no_objects = strcmp(text, "none") == 0;
 }
 
 static void set_selector(struct fs_schema_loader *loader, const struct fs_schema_key *key,
@@ -226,6 +274,7 @@ static void set_level(struct fs_schema_loader *loader, const struct fs_schema_ke
 }
 
 static const char *const truths[] = {"true", "false", NULL};
+static const char *const objects[] = {"captured", "none", NULL};
 static const char *const sources[] = {"images", "kubernetes", NULL};
 static const char *const object_io[] = {"auto", "off", NULL};
 static const char *const fence_modes[] = {"none", "best-effort", "required", NULL};
@@ -287,7 +336,11 @@ const struct fs_schema_key fs_config_table[] = {
     {"discovery[].kubeconfig", FS_SCHEMA_PATH, IN_SOURCE(kubeconfig)},
     {"discovery[].cluster_id", FS_SCHEMA_TEXT, IN_SOURCE(cluster_id)},
     {"discovery[].workloads", FS_SCHEMA_CUSTOM, .type_text = "true or false",
-     .default_text = "false", .choices = truths, .set = set_workloads},
+     .default_text = "false", .choices = truths, IN_SOURCE(workloads), .set = set_truth},
+    {.path = "discovery[].objects", .type = FS_SCHEMA_SECTION},
+    {"discovery[].objects.kinds", FS_SCHEMA_CUSTOM, .type_text = "list of kinds", .set = set_kinds},
+    {"discovery[].objects.secrets", FS_SCHEMA_CUSTOM, .type_text = "true or false",
+     .default_text = "false", .choices = truths, IN_SOURCE(secrets), .set = set_truth},
 
     {"policies", FS_SCHEMA_NAMED, .element_size = sizeof(struct fs_config_policy),
      IN_CONFIG(policies), .count_offset = offsetof(struct fs_config, n_policies)},
@@ -303,6 +356,8 @@ const struct fs_schema_key fs_config_table[] = {
      .default_text = "mark", .choices = not_one_instant, .set = set_not_one_instant},
     {"policies.*.snapshot_timeout", FS_SCHEMA_DURATION, .default_text = "5s", .min = "500ms",
      .max = "25s", IN_POLICY(snapshot_timeout_ns)},
+    {"policies.*.objects", FS_SCHEMA_CUSTOM, .type_text = "captured or none",
+     .default_text = "captured", .choices = objects, .set = set_objects},
     {.path = "policies.*.retain", .type = FS_SCHEMA_SECTION},
     {"policies.*.retain.latest", FS_SCHEMA_NUMBER, .default_text = "3", .min = "1", .max = "1000",
      IN_POLICY(retain.latest)},

@@ -13,6 +13,7 @@
 #include "farshore/operator.h"
 #include "farshore/transfer.h"
 
+struct fs_capturer;
 struct fs_groups;
 struct fs_hooks;
 struct fs_kube_source;
@@ -43,6 +44,7 @@ struct fs_context {
     struct fs_peers *peers;
     struct fs_hooks *hooks;            /* NULL: none are run */
     struct fs_kube_source *kubernetes; /* NULL in tests without one */
+    struct fs_capturer *capturer;      /* set once; NULL: no point carries Kubernetes objects */
 
     /* Set by the owner; hook_arg goes to both. */
     void (*kick)(void *hook_arg); /* run another round soon */

@@ -58,6 +58,7 @@ void fs_group_free(struct fs_group *group)
         fs_volume_fini(&group->found[i]);
     }
     free(group->found);
+    fs_buf_fini(&group->capture.packed);
     free(group->operation);
     fs_record_free(group->record);
     json_decref(group->log.recent);

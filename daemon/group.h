@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "daemon/capture.h"
 #include "daemon/context.h"
 #include "daemon/lag_history.h"
 #include "daemon/outcome.h"
@@ -102,6 +103,7 @@ struct fs_group {
     bool requested;        /* an operator wants a point now */
     int64_t not_before_ns; /* boot: staggered start */
     int64_t checked_ns;    /* boot: when the newest point or unchanged check began */
+    struct fs_capture capture;
     bool take_requested;   /* the take under way is for that */
     int64_t take_began_ns; /* boot */
     int64_t sync_began_ns; /* boot: of the take, or of a re-offer */

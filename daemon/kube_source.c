@@ -7,6 +7,7 @@
 #include "daemon/groups.h"
 #include "daemon/kube/kube.h"
 #include "daemon/kube/rights.h"
+#include "daemon/kube_capture.h"
 #include "daemon/status.h"
 #include "farshore/log.h"
 
@@ -18,6 +19,7 @@ struct fs_kube_source {
     void (*changed)(void *arg);
     void *arg;
     struct fs_kube_api *api;
+    struct fs_kube_capture *capture;
     struct fs_kube_rights *rights; /* NULL: no such source, or out of memory */
     struct fs_kube *kube;          /* NULL: no such source, or out of memory */
     char *made_from;               /* kubeconfig and selectors that kube has */
@@ -108,6 +110,7 @@ void fs_kube_source_reconfigure(struct fs_kube_source *source)
 {
     char *text = describe(source->ctx->config);
 
+    fs_kube_capture_configure(source->capture, source->ctx->config);
     if (source->made_from && text && source->kube && strcmp(source->made_from, text) == 0) {
         free(text);
         return;
@@ -136,10 +139,11 @@ struct fs_kube_source *fs_kube_source_new(struct fs_context *ctx, struct event_b
     }
     *source = (struct fs_kube_source){.ctx = ctx, .base = base, .changed = changed, .arg = arg};
     source->api = fs_kube_api_new(base, NULL, NULL);
-    if (source->api) {
+    source->capture = source->api ? fs_kube_capture_new(base, source->api) : NULL;
+    if (source->capture) {
         fs_kube_source_reconfigure(source);
     }
-    if (!source->api || (ctx->config->kubernetes && !source->kube)) {
+    if (!source->capture || (ctx->config->kubernetes && !source->kube)) {
         fs_kube_source_free(source);
         return NULL;
     }
@@ -151,10 +155,16 @@ void fs_kube_source_free(struct fs_kube_source *source)
     if (source) {
         fs_kube_free(source->kube);
         fs_kube_rights_free(source->rights);
+        fs_kube_capture_free(source->capture);
         fs_kube_api_free(source->api);
         free(source->made_from);
         free(source);
     }
+}
+
+struct fs_capturer *fs_kube_source_capturer(const struct fs_kube_source *source)
+{
+    return fs_kube_capture_capturer(source->capture);
 }
 
 struct fs_kube_api *fs_kube_source_api(const struct fs_kube_source *source)

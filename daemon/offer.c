@@ -96,6 +96,7 @@ int fs_offer_build(const struct fs_record *record, const struct fs_uuid *id, con
     ret_offer->interval_ns = interval_ns > 0 ? (uint64_t)interval_ns : 0;
     ret_offer->record_version = record->version;
     ret_offer->peer_version = record->peer_version;
+    ret_offer->objects = point->objects;
     int rc = add_volumes(record, point, fsid, ret_offer, err);
     if (rc == 0) {
         rc = add_held(record, point, ret_offer, err);

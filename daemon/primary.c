@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/groups.h"
 #include "daemon/offer.h"
 #include "daemon/peer.h"
 #include "daemon/weather.h"
@@ -382,6 +383,9 @@ static void settle(struct fs_group *group, const struct fs_sender_result *result
         settling->covered_ns = point->taken_ns - before->taken_ns;
     }
     fs_record_find_point(record, &point->point.id)->bytes = result->stats.changed_bytes;
+    if (result->objects_lost) {
+        fs_record_find_point(record, &point->point.id)->objects = (struct fs_captured){0};
+    }
     /* What the peer says it has stored; less than before only where an operator let it. */
     record->peer_term = record->term;
     record->peer_version = result->record_version;
@@ -465,10 +469,14 @@ static void ship(struct fs_group *group, const struct fs_record_point *point)
         enter(group, FS_PHASE_IDLE);
         return;
     }
+    struct fs_session *session = fs_peers_session(ctx->peers, group->record->peer);
+    if (!(fs_session_peer(session)->features & FS_FEATURE_OBJECTS)) {
+        offer.objects = (struct fs_captured){0};
+    }
     const struct fs_sender_options options = {
         .source = ctx->source,
         .digester = ctx->digester,
-        .session = fs_peers_session(ctx->peers, group->record->peer),
+        .session = session,
         .cpu = ctx->cpu,
         .clock = ctx->clock,
         .budget = &ctx->sending,
@@ -551,14 +559,19 @@ static void take_done(void *arg, struct fs_take_result *result)
     }
 }
 
-static void take(struct fs_group *group)
+/* The objects are captured; a configuration without the policy, and a site that is lost, may have
+ * come meanwhile. */
+static void take_now(struct fs_group *group)
 {
     struct fs_context *ctx = group->ctx;
     const struct fs_config_policy *policy = fs_group_policy(group);
     const struct fs_record_point *base = fs_record_newest_committed(group->record);
-    struct fs_record *record = copy_record(group);
+    bool goes_on = ctx->source && policy && !ctx->groups->stopping;
+    struct fs_record *record = goes_on ? copy_record(group) : NULL;
 
     if (!record) {
+        fs_capture_end(group);
+        enter(group, FS_PHASE_IDLE);
         return;
     }
     const struct fs_take_request request = {
@@ -566,12 +579,22 @@ static void take(struct fs_group *group)
         .base = base ? &base->point.id : NULL,
         .refuse_not_one_instant = policy->refuse_not_one_instant,
         .bound_ns = policy->snapshot_timeout_ns,
+        .objects = group->capture.objects,
+        .packed = group->capture.packed.length > 0 ? &group->capture.packed : NULL,
     };
-    group->take_began_ns = fs_context_boot(ctx);
+    ctx->source->ops->take(ctx->source, &request, take_done, group);
+    fs_capture_end(group);
+}
+
+static void take(struct fs_group *group)
+{
+    group->take_began_ns = fs_context_boot(group->ctx);
     group->take_requested = group->requested;
     group->requested = false;
     enter(group, FS_PHASE_TAKING);
-    ctx->source->ops->take(ctx->source, &request, take_done, group);
+    if (!fs_capture_start(group, take_now)) {
+        take_now(group);
+    }
 }
 
 void fs_primary_sync(struct fs_group *group)

@@ -64,6 +64,15 @@ static json_t *flags_json(unsigned flags)
     return array;
 }
 
+static json_t *objects_json(const struct fs_captured *objects)
+{
+    char digest[FS_DIGEST_TEXT];
+
+    fs_digest_format(&objects->digest, digest);
+    return json_pack("{s:s, s:i, s:b}", "digest", digest, "bytes", (int)objects->size, "stale",
+                     objects->stale);
+}
+
 json_t *fs_status_point(const struct fs_record_point *point)
 {
     json_t *object = json_object();
@@ -75,6 +84,9 @@ json_t *fs_status_point(const struct fs_record_point *point)
     set(object, "seq", bytes(point->point.seq));
     set(object, "taken_timestamp", json_real(seconds(point->taken_ns)));
     set(object, "flags", flags_json(point->flags));
+    if (point->objects.size > 0) {
+        set(object, "objects", objects_json(&point->objects));
+    }
     return object;
 }
 
@@ -397,6 +409,10 @@ json_t *fs_status_group(const struct fs_group *group)
     json_t *drill = fs_drills_last(group->ctx->groups->drills, group);
     if (drill) {
         set(object, "drill", drill);
+    }
+    json_t *objects = fs_capture_status(group);
+    if (objects) {
+        set(object, "objects", objects);
     }
     set(object, "slow_reason", fs_status_text(group->slow_reason));
     set(object, "volumes", volumes_json(group));

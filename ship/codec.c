@@ -99,6 +99,22 @@ void fs_codec_put_message(struct fs_buf *buf, const char *text)
     fs_buf_put_string(buf, clean);
 }
 
+void fs_codec_put_digest(struct fs_buf *buf, const struct fs_digest *digest)
+{
+    fs_buf_put(buf, digest->b, sizeof(digest->b));
+}
+
+struct fs_digest fs_codec_get_digest(struct fs_cursor *cursor)
+{
+    struct fs_digest digest = {0};
+    const uint8_t *bytes = fs_cursor_get(cursor, sizeof(digest.b));
+
+    if (bytes) {
+        memcpy(digest.b, bytes, sizeof(digest.b));
+    }
+    return digest;
+}
+
 void fs_codec_put_positions(struct fs_buf *buf, const struct fs_position *positions, size_t count)
 {
     assert(count > 0 && count <= FS_VOLUMES_MAX);

@@ -49,6 +49,9 @@ void fs_codec_get_text(struct fs_cursor *cursor, char *ret_text, size_t size,
 /* A text for people: what is not valid text becomes '?', so that it always arrives. */
 void fs_codec_put_message(struct fs_buf *buf, const char *text);
 
+void fs_codec_put_digest(struct fs_buf *buf, const struct fs_digest *digest);
+struct fs_digest fs_codec_get_digest(struct fs_cursor *cursor);
+
 /* u16 count and 24 bytes each. */
 void fs_codec_put_positions(struct fs_buf *buf, const struct fs_position *positions, size_t count);
 /* 0, -ENOMEM or -EPROTO with err; *ret_positions is then NULL. At least one, at most

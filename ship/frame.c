@@ -40,6 +40,10 @@ const char *fs_frame_type_name(uint16_t type)
         return "COMMITTED";
     case FS_FRAME_ABORT:
         return "ABORT";
+    case FS_FRAME_OBJECTS_WANT:
+        return "OBJECTS_WANT";
+    case FS_FRAME_OBJECTS_DATA:
+        return "OBJECTS_DATA";
     case FS_FRAME_CURRENT:
         return "CURRENT";
     case FS_FRAME_CURRENT_ACK:

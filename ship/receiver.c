@@ -87,7 +87,8 @@ static void closed_cb(void *arg, struct fs_record *record, const struct fs_error
 static void go_on_ending(struct fs_receiver *receiver)
 {
     if (receiver->queue || receiver->jobs_in_flight > 0 || receiver->writes_in_flight > 0 ||
-        receiver->syncing || receiver->digesting || receiver->open_pending || receiver->closing) {
+        receiver->syncing || receiver->digesting || receiver->storing_objects ||
+        receiver->open_pending || receiver->closing) {
         return;
     }
     if (receiver->incoming && receiver->keep_positions && receiver->unsynced) {
@@ -178,7 +179,7 @@ static void refuse_digest(struct fs_receiver *receiver, size_t volume)
 
 static void go_on_committing(struct fs_receiver *receiver)
 {
-    if (receiver->syncing) {
+    if (receiver->syncing || receiver->storing_objects) {
         return;
     }
     for (size_t i = 0; i < receiver->offer.n_volumes; i++) {
@@ -213,10 +214,10 @@ void fs_receiver_progress(struct fs_receiver *receiver)
 static int commit_frame(struct fs_receiver *receiver, const struct fs_frame *frame,
                         struct fs_error *err)
 {
-    if (receiver->state != RECEIVER_RECEIVING || receiver->digesting) {
-        return fs_error_set(
-            err, FS_ERR_PEER, EPROTO,
-            "the peer sent COMMIT before ACCEPT, twice, or while it waits for digests");
+    if (receiver->state != RECEIVER_RECEIVING || receiver->digesting || receiver->objects_wanted) {
+        return fs_error_set(err, FS_ERR_PEER, EPROTO,
+                            "the peer sent COMMIT before ACCEPT, twice, while it waits for "
+                            "digests, or without the objects that were asked for");
     }
     int r = fs_commit_decode(frame->payload, frame->length, &receiver->finals, err);
     if (r < 0) {
@@ -255,7 +256,8 @@ static int abort_frame(struct fs_receiver *receiver, const struct fs_frame *fram
 static int frame_cb(void *arg, const struct fs_frame *frame, struct fs_error *err)
 {
     struct fs_receiver *receiver = arg;
-    if (receiver->state == RECEIVER_ENDING && frame->type == FS_FRAME_SEGMENT) {
+    if (receiver->state == RECEIVER_ENDING &&
+        (frame->type == FS_FRAME_SEGMENT || frame->type == FS_FRAME_OBJECTS_DATA)) {
         fs_session_release_credit(receiver->session, frame->length);
         return 0; /* it was on its way when we refused */
     }
@@ -269,6 +271,8 @@ static int frame_cb(void *arg, const struct fs_frame *frame, struct fs_error *er
         return commit_frame(receiver, frame, err);
     case FS_FRAME_DIGEST_WANT:
         return fs_receiver_digest(receiver, frame, err);
+    case FS_FRAME_OBJECTS_DATA:
+        return fs_receiver_objects(receiver, frame, err);
     case FS_FRAME_ABORT:
         return abort_frame(receiver, frame, err);
     default:
@@ -309,6 +313,9 @@ static void accept_offer(struct fs_receiver *receiver, const struct fs_sink_open
     receiver->state = RECEIVER_RECEIVING;
     receiver->keep_positions = true;
     receiver->synced_at_ns = fs_clock_boot(receiver->clock);
+    if (result->objects_wanted) {
+        fs_receiver_objects_want(receiver);
+    }
     struct fs_accept accept = {
         .base = result->base,
         .n_positions = receiver->offer.n_volumes,

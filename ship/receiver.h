@@ -97,6 +97,9 @@ struct fs_receiver {
     bool unsynced; /* applied moved since the last sync began */
     uint64_t unsynced_bytes;
     int64_t synced_at_ns;
+    bool objects_wanted; /* and they have not come yet */
+    bool storing_objects;
+    uint64_t objects_credit; /* of what is being stored */
     bool digesting;
     struct fs_digest_list *digests; /* owned; the answer that is being made, or NULL */
     struct fs_commit finals;
@@ -124,6 +127,12 @@ void fs_receiver_granted_cb(struct fs_budget_client *client);
 /* receiver_digest.c: a DIGEST_WANT came. As the frame callback of streams. */
 int fs_receiver_digest(struct fs_receiver *receiver, const struct fs_frame *frame,
                        struct fs_error *err);
+
+/* receiver_objects.c: ask for them, before ACCEPT. */
+void fs_receiver_objects_want(struct fs_receiver *receiver);
+/* receiver_objects.c: an OBJECTS_DATA came. As the frame callback of streams. */
+int fs_receiver_objects(struct fs_receiver *receiver, const struct fs_frame *frame,
+                        struct fs_error *err);
 
 /* receiver_sync.c: make positions durable where it is due, or now. */
 void fs_receiver_sync_due(struct fs_receiver *receiver);

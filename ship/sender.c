@@ -24,6 +24,7 @@ static void finish(struct fs_sender *sender)
     free(sender->spare);
     sender->result.compared = sender->comparison != NULL;
     free(sender->comparison);
+    fs_buf_fini(&sender->packed);
     if (sender->result.outcome == FS_SENT_COMMITTED) {
         sender->result.agreed = sender->agreed;
         sender->result.n_agreed = sender->offer.n_volumes;
@@ -71,7 +72,8 @@ static bool is_listing(const struct fs_sender *sender)
 void fs_sender_check_drained(struct fs_sender *sender)
 {
     if (sender->state != SENDER_ENDING || sender->closing || sender->opening ||
-        is_listing(sender) || sender->reads_in_flight > 0 || sender->jobs_in_flight > 0) {
+        is_listing(sender) || sender->reads_in_flight > 0 || sender->jobs_in_flight > 0 ||
+        sender->objects == SENDER_OBJECTS_LOADING) {
         return;
     }
     sender->closing = true;
@@ -226,6 +228,7 @@ static int accepted(struct fs_sender *sender, const struct fs_accept *accept, st
     }
     fs_fault("accept.received");
     sender->state = SENDER_OPENING;
+    fs_sender_objects_load(sender);
     if (fs_uuid_equal(&accept->base, &sender->point)) {
         open_compared(sender);
         return 0;
@@ -329,6 +332,8 @@ static int frame_cb(void *arg, const struct fs_frame *frame, struct fs_error *er
         return progress_frame(sender, frame, err);
     case FS_FRAME_DIGEST_BATCH:
         return fs_sender_digests(sender, frame, err);
+    case FS_FRAME_OBJECTS_WANT:
+        return fs_sender_objects_want(sender, frame, err);
     case FS_FRAME_REFUSE:
         r = fs_refuse_decode(frame->payload, frame->length, &refuse, err);
         if (r == 0) {

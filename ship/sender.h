@@ -95,6 +95,15 @@ enum sender_state {
     SENDER_ENDING,     /* the outcome is known: drain, close, say so */
 };
 
+/* The point's Kubernetes objects, on their way to a target that asked for them. */
+enum sender_objects {
+    SENDER_OBJECTS_NONE,
+    SENDER_OBJECTS_WANTED,
+    SENDER_OBJECTS_LOADING,
+    SENDER_OBJECTS_READY, /* in packed, empty where they are lost */
+    SENDER_OBJECTS_SENT,
+};
+
 struct fs_comparison;
 
 struct fs_sender {
@@ -114,6 +123,8 @@ struct fs_sender {
     void *arg;
 
     enum sender_state state;
+    enum sender_objects objects;
+    struct fs_buf packed;
     struct fs_sender_result result;
     struct fs_digest agreed[FS_VOLUMES_MAX];
     struct fs_reading *reading;
@@ -173,6 +184,16 @@ int fs_sender_digests(struct fs_sender *sender, const struct fs_frame *frame, st
 bool fs_sender_compares(const struct fs_sender *sender);
 /* sender_compare.c: close what is open, done follows with the sender; false: nothing is. */
 bool fs_sender_compare_close(struct fs_sender *sender, fs_digest_io_fn *done);
+/* sender_objects.c: an OBJECTS_WANT came. As the frame callback of streams. */
+int fs_sender_objects_want(struct fs_sender *sender, const struct fs_frame *frame,
+                           struct fs_error *err);
+/* sender_objects.c: the target has accepted: read them, where it wants them. */
+void fs_sender_objects_load(struct fs_sender *sender);
+/* sender_objects.c: send them where they are there; false: they wait for credit, and so does
+ * everything behind them. */
+bool fs_sender_objects_pump(struct fs_sender *sender);
+/* sender_objects.c: sent, or not wanted. */
+bool fs_sender_objects_settled(const struct fs_sender *sender);
 /* sender_plan.c: everything of every volume is in chunks that were queued. */
 bool fs_sender_planned_all(const struct fs_sender *sender);
 

@@ -333,7 +333,7 @@ static void send_commit(struct fs_sender *sender)
 
 void fs_sender_pump(struct fs_sender *sender)
 {
-    if (sender->state != SENDER_SHIPPING) {
+    if (sender->state != SENDER_SHIPPING || !fs_sender_objects_pump(sender)) {
         return;
     }
     pump_segments(sender);
@@ -341,7 +341,8 @@ void fs_sender_pump(struct fs_sender *sender)
     if (sender->state == SENDER_SHIPPING) {
         pump_reads(sender);
     }
-    if (sender->state == SENDER_SHIPPING && !sender->first && fs_sender_planned_all(sender)) {
+    if (sender->state == SENDER_SHIPPING && !sender->first && fs_sender_planned_all(sender) &&
+        fs_sender_objects_settled(sender)) {
         send_commit(sender);
     }
 }

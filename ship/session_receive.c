@@ -38,6 +38,7 @@ static enum place place_of(uint16_t type)
     case FS_FRAME_SEGMENT:
     case FS_FRAME_COMMIT:
     case FS_FRAME_ABORT:
+    case FS_FRAME_OBJECTS_DATA:
     case FS_FRAME_VERIFY:
     case FS_FRAME_DIGEST_OPEN:
     case FS_FRAME_DIGEST_WANT:
@@ -46,6 +47,7 @@ static enum place place_of(uint16_t type)
     case FS_FRAME_REFUSE:
     case FS_FRAME_PROGRESS:
     case FS_FRAME_COMMITTED:
+    case FS_FRAME_OBJECTS_WANT:
     case FS_FRAME_VERIFY_REPORT:
     case FS_FRAME_DIGEST_READY:
     case FS_FRAME_DIGEST_BATCH:
@@ -424,6 +426,11 @@ static bool is_peers(const struct fs_session *session, uint32_t stream)
     return (stream & 1) != (session->next_stream & 1);
 }
 
+static bool costs_credit(const struct fs_frame *frame)
+{
+    return frame->type == FS_FRAME_SEGMENT || frame->type == FS_FRAME_OBJECTS_DATA;
+}
+
 /* A stream that is not there was let go of, if its number was ever used. */
 static int handle_late(struct fs_session *session, const struct fs_frame *frame,
                        struct fs_error *err)
@@ -434,7 +441,7 @@ static int handle_late(struct fs_session *session, const struct fs_frame *frame,
         return broken(err, "%s on stream %u, which was never opened",
                       fs_frame_type_name(frame->type), frame->stream);
     }
-    if (frame->type == FS_FRAME_SEGMENT) {
+    if (costs_credit(frame)) {
         fs_session_release_credit(session, frame->length);
     }
     return 0;
@@ -452,9 +459,10 @@ static int handle_stream(struct fs_session *session, const struct fs_frame *fram
     if (frame->type == FS_FRAME_VERIFY || frame->type == FS_FRAME_DIGEST_OPEN) {
         return handle_question(session, frame, err);
     }
-    if (frame->type == FS_FRAME_SEGMENT) {
+    if (costs_credit(frame)) {
         if (frame->length > session->may_receive) {
-            return broken(err, "a SEGMENT of %u bytes with %llu of credit left", frame->length,
+            return broken(err, "%s of %u bytes with %llu of credit left",
+                          fs_frame_type_name(frame->type), frame->length,
                           (unsigned long long)session->may_receive);
         }
         session->may_receive -= frame->length;

@@ -13,6 +13,9 @@
 #define ORDER_MAX             25
 #define STRIPE_COUNT_MAX      65536
 #define POINT_FLAGS           (FS_POINT_NOT_ONE_INSTANT | FS_POINT_VOLUME_MISSING)
+/* Of the message alone: the point's Kubernetes objects are named at its end. */
+#define OFFER_OBJECTS       (1u << 8)
+#define OFFER_OBJECTS_STALE (1u << 9)
 
 static void term_encode(const struct fs_term *term, struct fs_buf *buf)
 {
@@ -114,7 +117,10 @@ void fs_offer_encode(const struct fs_offer *message, struct fs_buf *buf)
     fs_buf_put_uuid(buf, &message->point.id);
     term_encode(&message->point.term, buf);
     fs_buf_put_u64(buf, message->point.seq);
-    fs_buf_put_u32(buf, message->flags);
+    uint32_t flags =
+        message->flags | (message->objects.size > 0 ? OFFER_OBJECTS : 0) |
+        (message->objects.size > 0 && message->objects.stale ? OFFER_OBJECTS_STALE : 0);
+    fs_buf_put_u32(buf, flags);
     fs_buf_put_u64(buf, message->taken_age_ns);
     fs_buf_put_u64(buf, message->interval_ns);
     fs_buf_put_u64(buf, message->record_version);
@@ -127,6 +133,10 @@ void fs_offer_encode(const struct fs_offer *message, struct fs_buf *buf)
     for (size_t i = 0; i < message->n_volumes; i++) {
         volume_encode(&message->volumes[i], buf);
     }
+    if (message->objects.size > 0) {
+        fs_codec_put_digest(buf, &message->objects.digest);
+        fs_buf_put_u32(buf, message->objects.size);
+    }
 }
 
 static int head_decode(struct fs_cursor *cursor, struct fs_offer *offer, struct fs_error *err)
@@ -138,7 +148,11 @@ static int head_decode(struct fs_cursor *cursor, struct fs_offer *offer, struct 
     offer->point.id = fs_cursor_get_uuid(cursor);
     offer->point.term = term_decode(cursor);
     offer->point.seq = fs_cursor_get_u64(cursor);
-    offer->flags = fs_cursor_get_u32(cursor);
+    uint32_t flags = fs_cursor_get_u32(cursor);
+    /* What is at the end says the size; until then it only says that there is something. */
+    offer->objects.size = (flags & OFFER_OBJECTS) != 0;
+    offer->objects.stale = (flags & OFFER_OBJECTS_STALE) != 0;
+    offer->flags = flags & ~(OFFER_OBJECTS | OFFER_OBJECTS_STALE);
     offer->taken_age_ns = fs_cursor_get_u64(cursor);
     offer->interval_ns = fs_cursor_get_u64(cursor);
     offer->record_version = fs_cursor_get_u64(cursor);
@@ -153,6 +167,9 @@ static int head_decode(struct fs_cursor *cursor, struct fs_offer *offer, struct 
     }
     if ((offer->flags & ~POINT_FLAGS) != 0) {
         return fs_codec_fail(err, "OFFER", "unknown flags of the point (0x%x)", offer->flags);
+    }
+    if (offer->objects.stale && offer->objects.size == 0) {
+        return fs_codec_fail(err, "OFFER", "objects are stale that are not there");
     }
     if (offer->taken_age_ns > INT64_MAX || offer->interval_ns > INT64_MAX) {
         return fs_codec_fail(err, "OFFER", "an age or the interval is impossible");
@@ -212,6 +229,19 @@ static int volumes_decode(struct fs_cursor *cursor, struct fs_offer *offer, stru
     return 0;
 }
 
+static int objects_decode(struct fs_cursor *cursor, struct fs_offer *offer, struct fs_error *err)
+{
+    if (offer->objects.size == 0) {
+        return 0;
+    }
+    offer->objects.digest = fs_codec_get_digest(cursor);
+    offer->objects.size = fs_cursor_get_u32(cursor);
+    if (cursor->failed || offer->objects.size == 0 || offer->objects.size > FS_CAPTURED_MAX) {
+        return fs_codec_fail(err, "OFFER", "objects of %u bytes", offer->objects.size);
+    }
+    return 0;
+}
+
 int fs_offer_decode(const uint8_t *payload, size_t length, struct fs_offer *ret_message,
                     struct fs_error *err)
 {
@@ -223,6 +253,9 @@ int fs_offer_decode(const uint8_t *payload, size_t length, struct fs_offer *ret_
     }
     if (r == 0) {
         r = volumes_decode(&cursor, &offer, err);
+    }
+    if (r == 0) {
+        r = objects_decode(&cursor, &offer, err);
     }
     if (r == 0 && !fs_cursor_finished(&cursor)) {
         r = fs_codec_fail(err, "OFFER", "%zu bytes too many", fs_cursor_left(&cursor));

@@ -21,6 +21,7 @@
 #include "farshore/fault.h"
 #include "farshore/log.h"
 #include "snapshot/admit.h"
+#include "snapshot/captured_keep.h"
 #include "snapshot/prune.h"
 
 /* The open target of a volume, or NULL. */
@@ -102,11 +103,12 @@ static int remove_snapshots(struct fs_site *site, struct fs_record *record,
 static int drop_points(struct fs_site *site, struct fs_record *record, struct fs_target *targets,
                        size_t n_targets, struct fs_error *err)
 {
-    bool dropped = false;
+    bool dropped = false, carried = false;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < record->n_points;) {
         const struct fs_point_id point = record->points[i].point;
+        bool carries = record->points[i].objects.size > 0;
 
         /* One that is being digested goes the next time. */
         if (record->points[i].state != FS_POINT_TAKING || fs_holds_has(&site->holds, &point.id) ||
@@ -122,8 +124,12 @@ static int drop_points(struct fs_site *site, struct fs_record *record, struct fs
             fs_fault("retain.gone");
             fs_record_remove_point(record, &point.id);
             dropped = true;
+            carried = carried || carries;
             fs_log(FS_EV_POINT_REMOVED, FS_S("group", record->name), FS_U("seq", point.seq));
         }
+    }
+    if (rc == 0 && carried) {
+        rc = fs_captured_sweep(site->state, record, err);
     }
     if (dropped) {
         int stored = fs_state_store(site->state, record, err);
@@ -191,6 +197,7 @@ static int begin(struct fs_site *site, struct fs_record *record, const struct fs
     point->flags = plan->flags;
     point->taken_ns = taken_ns;
     point->bytes = plan->bytes;
+    point->objects = plan->objects;
     for (size_t i = 0; i < n_targets; i++) {
         point->contents[i].volume = targets[i].volume;
         point->contents[i].geometry = targets[i].geometry;

@@ -15,6 +15,7 @@ struct fs_commit_plan {
     unsigned flags;      /* FS_POINT_* */
     int64_t taken_ns;    /* wall, this site's clock */
     uint64_t bytes;
+    struct fs_captured objects;
     struct fs_retention retain;
     const struct fs_position *finals; /* one per target; borrowed */
 };

@@ -8,6 +8,7 @@
 #include "farshore/fault.h"
 #include "snapshot/alloc.h"
 #include "snapshot/applier.h"
+#include "snapshot/captured_keep.h"
 #include "snapshot/head_digest.h"
 #include "snapshot/sink.h"
 
@@ -35,6 +36,16 @@ struct digest_job {
     void *arg;
 };
 
+/* A job that stores the point's Kubernetes objects; one at a time, beside the others. */
+struct objects_job {
+    struct fs_job job;
+    struct fs_rbd_incoming *owner;
+    struct fs_buf packed;
+    struct fs_error err;
+    fs_sink_io_fn *done;
+    void *arg;
+};
+
 struct fs_rbd_incoming {
     struct fs_incoming incoming; /* first: what the caller holds */
     /* set once */
@@ -53,6 +64,7 @@ struct fs_rbd_incoming {
     struct fs_applier applier;
     bool job_running;
     bool digesting;
+    bool storing_objects;
     struct record_job *closing; /* runs when everything else is done */
 };
 
@@ -147,6 +159,56 @@ void fs_rbd_incoming_digest(struct fs_incoming *incoming, const struct fs_digest
     job->owner = in;
     job->query = *query;
     job->list = list;
+    job->done = done;
+    job->arg = arg;
+    fs_pool_submit(in->blocking, &job->job);
+}
+
+/* --- objects -------------------------------------------------------------------------------- */
+
+/* WORKER */
+static void run_objects(struct fs_job *letter)
+{
+    struct objects_job *job = (struct objects_job *)letter;
+    struct fs_rbd_incoming *in = job->owner;
+    const struct fs_captured *captured = &in->plan.objects;
+    struct fs_buf text;
+
+    if (job->packed.length > 0 &&
+        fs_captured_unpack(captured, job->packed.data, job->packed.length, &text, &job->err) == 0) {
+        fs_buf_fini(&text);
+        fs_captured_keep(in->site->state, &in->record->group, captured, job->packed.data,
+                         job->packed.length, &job->err);
+    }
+}
+
+static void objects_finished(struct fs_job *letter)
+{
+    struct objects_job *job = (struct objects_job *)letter;
+    struct fs_rbd_incoming *in = job->owner;
+
+    in->storing_objects = false;
+    if (job->packed.length == 0) {
+        in->plan.objects = (struct fs_captured){0};
+    }
+    job->done(job->arg, fs_error_is_set(&job->err) ? &job->err : NULL);
+    fs_buf_fini(&job->packed);
+    free(job);
+    close_when_idle(in);
+}
+
+void fs_rbd_incoming_objects(struct fs_incoming *incoming, struct fs_buf *packed,
+                             fs_sink_io_fn *done, void *arg)
+{
+    struct fs_rbd_incoming *in = of(incoming);
+    struct objects_job *job = fs_operation_new(sizeof(*job));
+
+    assert(!in->storing_objects && !in->closing);
+    in->storing_objects = true;
+    job->job = (struct fs_job){.run = run_objects, .done = objects_finished};
+    job->owner = in;
+    job->packed = *packed;
+    *packed = FS_BUF_INIT;
     job->done = done;
     job->arg = arg;
     fs_pool_submit(in->blocking, &job->job);
@@ -334,7 +396,8 @@ static void close_finished(struct fs_job *letter)
 
 static void close_when_idle(struct fs_rbd_incoming *in)
 {
-    if (in->closing && in->applier.writes == 0 && !in->job_running && !in->digesting) {
+    if (in->closing && in->applier.writes == 0 && !in->job_running && !in->digesting &&
+        !in->storing_objects) {
         start_job(in->closing);
     }
 }

@@ -28,6 +28,8 @@ void fs_rbd_incoming_digest(struct fs_incoming *incoming, const struct fs_digest
                             struct fs_digest_list *list, fs_sink_io_fn *done, void *arg);
 void fs_rbd_incoming_sync(struct fs_incoming *incoming, const struct fs_position *positions,
                           fs_sink_io_fn *done, void *arg);
+void fs_rbd_incoming_objects(struct fs_incoming *incoming, struct fs_buf *packed,
+                             fs_sink_io_fn *done, void *arg);
 void fs_rbd_incoming_commit(struct fs_incoming *incoming, const struct fs_position *finals,
                             uint64_t bytes, fs_sink_record_fn *done, void *arg);
 void fs_rbd_incoming_close(struct fs_incoming *incoming, fs_sink_record_fn *done, void *arg);

@@ -37,6 +37,7 @@
 
 #include "farshore/fault.h"
 #include "snapshot/admit.h"
+#include "snapshot/captured_keep.h"
 #include "snapshot/tamper.h"
 
 void fs_targets_free(struct fs_site *site, struct fs_target *targets, size_t n_targets)
@@ -630,6 +631,7 @@ static int check_offer(struct fs_opening *opening)
             .point = offer->point,
             .flags = offer->flags,
             .taken_ns = now_ns - age_ns,
+            .objects = offer->objects,
             .retain = opening->admission->retain,
         };
         if (base) {
@@ -639,6 +641,18 @@ static int check_offer(struct fs_opening *opening)
         }
     }
     return rc;
+}
+
+/* Another point has brought them, or an earlier transfer of this one. */
+static int look_for_objects(struct fs_opening *opening)
+{
+    const struct fs_offer *offer = opening->offer;
+    int rc = offer->objects.size == 0 ? 0
+                                      : fs_captured_find(opening->site->state, &offer->group,
+                                                         &offer->objects, &opening->err);
+
+    opening->objects_wanted = rc == -ENOENT;
+    return opening->objects_wanted ? 0 : rc;
 }
 
 static int run(struct fs_opening *opening)
@@ -665,6 +679,9 @@ static int run(struct fs_opening *opening)
     }
     if (rc == 0) {
         rc = check_offer(opening);
+    }
+    if (rc == 0) {
+        rc = look_for_objects(opening);
     }
     if (rc == 0) {
         work = make_work(opening);

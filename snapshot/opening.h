@@ -14,6 +14,7 @@ struct fs_opening {
     const struct fs_admission *admission; /* in */
     struct fs_record *record;             /* in and out: as it is stored; owned by the caller */
     bool committed;                       /* out: the point is here already */
+    bool objects_wanted;                  /* out */
     enum fs_refusal refusal;              /* out */
     struct fs_error err;                  /* out */
     struct fs_commit_plan plan;           /* out; bytes and finals are left */

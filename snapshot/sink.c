@@ -86,6 +86,7 @@ static void report(struct open_job *job, struct fs_incoming *incoming, struct fs
         .committed = job->opening.committed,
         .base = job->opening.plan.base,
         .positions = job->opening.positions,
+        .objects_wanted = job->opening.objects_wanted,
         .refusal = job->opening.refusal,
         .err = job->opening.err,
     };
@@ -252,6 +253,7 @@ const struct fs_sink_ops fs_rbd_sink_ops = {
     .write = fs_rbd_incoming_write,
     .digest = fs_rbd_incoming_digest,
     .sync = fs_rbd_incoming_sync,
+    .objects = fs_rbd_incoming_objects,
     .commit = fs_rbd_incoming_commit,
     .close = fs_rbd_incoming_close,
     .recover = sink_recover,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "snapshot/alloc.h"
+#include "snapshot/captured_keep.h"
 #include "snapshot/helper.h"
 #include "snapshot/reading.h"
 #include "snapshot/release.h"
@@ -104,6 +105,7 @@ static void take_done(struct fs_job *job)
     operation->result.record = operation->take.record;
     note_take(operation->source, &operation->take.record->group, operation->result.outcome);
     operation->done(operation->arg, &operation->result);
+    fs_buf_fini(&operation->take.packed);
     free(operation);
 }
 
@@ -124,7 +126,11 @@ static void source_take(struct fs_source *base, const struct fs_take_request *re
                              .force = request->force,
                              .refuse_not_one_instant = request->refuse_not_one_instant,
                              .sweep = is_to_sweep(source, &request->record->group),
-                             .bound_ns = request->bound_ns};
+                             .bound_ns = request->bound_ns,
+                             .objects = request->objects};
+    if (request->packed) {
+        fs_buf_put(&operation->take.packed, request->packed->data, request->packed->length);
+    }
     operation->done = done;
     operation->arg = arg;
     fs_pool_submit(source->blocking, &operation->job);
@@ -226,6 +232,52 @@ static void source_release(struct fs_source *base, struct fs_record *record, boo
     fs_pool_submit(source->blocking, &operation->job);
 }
 
+/* --- objects -------------------------------------------------------------------------------- */
+
+struct objects_operation {
+    struct fs_job job;
+    struct fs_site *site;
+    struct fs_uuid group;
+    struct fs_captured captured;
+    struct fs_buf packed;
+    struct fs_error err;
+    fs_packed_fn *done;
+    void *arg;
+};
+
+static void objects_run(struct fs_job *job)
+{
+    struct objects_operation *operation = (struct objects_operation *)job; /* its first member */
+
+    fs_captured_load(operation->site->state, &operation->group, &operation->captured,
+                     &operation->packed, &operation->err);
+}
+
+static void objects_done(struct fs_job *job)
+{
+    struct objects_operation *operation = (struct objects_operation *)job;
+
+    operation->done(operation->arg, &operation->packed,
+                    fs_error_is_set(&operation->err) ? &operation->err : NULL);
+    fs_buf_fini(&operation->packed);
+    free(operation);
+}
+
+static void source_objects(struct fs_source *base, const struct fs_uuid *group,
+                           const struct fs_captured *captured, fs_packed_fn *done, void *arg)
+{
+    struct source *source = source_of(base);
+    struct objects_operation *operation = fs_operation_new(sizeof(*operation));
+
+    operation->job = (struct fs_job){.run = objects_run, .done = objects_done};
+    operation->site = source->site;
+    operation->group = *group;
+    operation->captured = *captured;
+    operation->done = done;
+    operation->arg = arg;
+    fs_pool_submit(source->blocking, &operation->job);
+}
+
 static void source_open(struct fs_source *base, const struct fs_record *record,
                         const struct fs_uuid *point, const struct fs_uuid *against,
                         fs_reading_fn *done, void *arg)
@@ -238,6 +290,7 @@ static const struct fs_source_ops source_ops = {
     .settle = source_settle,
     .store = source_store,
     .release = source_release,
+    .objects = source_objects,
     .open = source_open,
     .list = fs_reading_list,
     .read_gap = fs_reading_gap,

@@ -5,6 +5,7 @@
  *   nothing changed? then no more
  *   stamps                                          (harmless: they say what is so)
  *   unknown snapshots are removed, once per start   (what is left goes at the next one)
+ *   the Kubernetes objects are stored               (no point names them: they go with another's)
  *   record: the point, TAKING, its seq used up      (half-taken)
  *   the helper takes the snapshots                  (half-taken)
  *   record: the point, COMPLETE, with snapshot ids  (a point that was not offered yet)
@@ -18,6 +19,7 @@
 
 #include "farshore/fault.h"
 #include "farshore/log.h"
+#include "snapshot/captured_keep.h"
 #include "snapshot/image.h"
 #include "snapshot/probe.h"
 #include "snapshot/prune.h"
@@ -198,16 +200,39 @@ static int check_record_is_current(struct take *take)
     return 0;
 }
 
+/* --- objects ---------------------------------------------------------------------------------- */
+
+static int keep_objects(const struct take *take)
+{
+    const struct fs_take_job *job = take->job;
+
+    return job->packed.length == 0
+               ? 0
+               : fs_captured_keep(job->site->state, &take->record->group, &job->objects,
+                                  job->packed.data, job->packed.length, take->err);
+}
+
+/* What is left goes when the next point does. */
+static void sweep_objects(struct fs_site *site, const struct fs_record *record)
+{
+    struct fs_error err = FS_ERROR_INIT;
+
+    if (fs_captured_sweep(site->state, record, &err) < 0) {
+        fs_log(FS_EV_PRUNE_FAILED, FS_S("group", record->name), FS_E(&err));
+    }
+}
+
 /* --- half-taken and unknown ------------------------------------------------------------------ */
 
 static int prune_half_taken(struct take *take)
 {
     struct fs_record *record = take->record;
-    bool changed = false;
+    bool changed = false, carried = false;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < record->n_points;) {
         struct fs_uuid id = record->points[i].point.id;
+        bool carries = record->points[i].objects.size > 0;
 
         if (record->points[i].state != FS_POINT_TAKING) {
             i++;
@@ -218,7 +243,11 @@ static int prune_half_taken(struct take *take)
             fs_fault("take.pruned");
             fs_record_remove_point(record, &id);
             changed = true;
+            carried = carried || carries;
         }
+    }
+    if (carried) {
+        sweep_objects(take->job->site, record);
     }
     if (changed) {
         struct fs_error err = FS_ERROR_INIT;
@@ -259,7 +288,8 @@ static int check_unchanged(struct take *take, bool *ret_unchanged)
 {
     struct fs_record *record = take->record;
     const struct fs_record_point *base = fs_record_find_point(record, &take->job->base);
-    bool unchanged = !take->job->force && base && base->n_contents == take->n_volumes;
+    bool unchanged = !take->job->force && base && base->n_contents == take->n_volumes &&
+                     fs_captured_same(&base->objects, &take->job->objects);
 
     for (size_t i = 0; i < take->n_volumes; i++) {
         const struct volume *volume = &take->volumes[i];
@@ -405,6 +435,7 @@ static int begin_point(struct take *take, struct fs_uuid *ret_id)
     point->point.term = record->term;
     point->point.seq = record->next_seq++;
     point->state = FS_POINT_TAKING;
+    point->objects = take->job->objects;
     *ret_id = point->point.id;
     for (size_t i = 0; i < take->n_volumes; i++) {
         const struct volume *volume = &take->volumes[i];
@@ -514,7 +545,12 @@ static void drop_point(struct take *take, const struct fs_uuid *id)
     point->state = FS_POINT_TAKING;
     rc = fs_prune_point(take->job->helpers, take->record, point, &err);
     if (rc == 0) {
+        bool carries = point->objects.size > 0;
+
         fs_record_remove_point(take->record, id);
+        if (carries) {
+            sweep_objects(take->job->site, take->record);
+        }
         rc = fs_state_store(take->job->site->state, take->record, &err);
     }
     if (rc < 0) {
@@ -575,6 +611,9 @@ static int run(struct take *take)
     rc = stamp_volumes(take);
     if (rc == 0) {
         prune_unknown(take);
+        rc = keep_objects(take);
+    }
+    if (rc == 0) {
         rc = take_point(take);
     }
     if (rc == 0) {
@@ -607,10 +646,11 @@ void fs_take_run(const struct fs_take_job *job, struct fs_take_result *ret_resul
 static bool prune_older(struct fs_site *site, struct fs_helpers *helpers, struct fs_record *record,
                         uint64_t seq)
 {
-    bool changed = false;
+    bool changed = false, carried = false;
 
     for (size_t i = 0; i < record->n_points;) {
         struct fs_uuid id = record->points[i].point.id;
+        bool carries = record->points[i].objects.size > 0;
         struct fs_error err = FS_ERROR_INIT;
         char name[FS_SNAP_NAME_SIZE];
         int rc;
@@ -633,6 +673,10 @@ static bool prune_older(struct fs_site *site, struct fs_helpers *helpers, struct
         fs_fault("settle.gone");
         fs_record_remove_point(record, &id);
         changed = true;
+        carried = carried || carries;
+    }
+    if (carried) {
+        sweep_objects(site, record);
     }
     return changed;
 }

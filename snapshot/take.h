@@ -17,6 +17,8 @@ struct fs_take_job {
     bool refuse_not_one_instant;
     bool sweep; /* look for snapshots that no record knows */
     int64_t bound_ns;
+    struct fs_captured objects;
+    struct fs_buf packed; /* owned by the caller; empty: they are there */
 };
 
 /* Fills everything of the result but its record. */

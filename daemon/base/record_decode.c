@@ -11,6 +11,7 @@
 
 #include "daemon/base/record_json.h"
 #include "farshore/buf.h"
+#include "farshore/captured.h"
 #include "farshore/record.h"
 
 /* The longest text that a full record can have, and some. */
@@ -315,6 +316,24 @@ static void get_geometry(struct reader *reader, const json_t *object,
     ret_geometry->stripe_count = get_u64(reader, geometry, "stripe_count");
 }
 
+/* Absent where the point carries none. */
+static void get_captured(struct reader *reader, const json_t *object, struct fs_captured *captured)
+{
+    if (!json_object_get(object, "objects")) {
+        return;
+    }
+    const json_t *objects = get_object(reader, object, "objects");
+    uint64_t size = get_u64(reader, objects, "size");
+
+    if (size == 0 || size > FS_CAPTURED_MAX) {
+        fail(reader, "size", "is not that of a set of objects");
+        size = 0;
+    }
+    captured->size = (uint32_t)size;
+    get_digest(reader, objects, "digest", &captured->digest);
+    captured->stale = get_bool(reader, objects, "stale");
+}
+
 static void read_point(struct reader *reader, const json_t *object, struct fs_record_point *point)
 {
     const json_t *contents;
@@ -327,6 +346,7 @@ static void read_point(struct reader *reader, const json_t *object, struct fs_re
     get_text(reader, object, "group_pool", point->group_pool, sizeof(point->group_pool));
     get_text(reader, object, "group_namespace", point->group_ns, sizeof(point->group_ns));
     point->bytes = get_u64(reader, object, "bytes");
+    get_captured(reader, object, &point->objects);
     point->n_contents = get_array(reader, object, "contents", FS_VOLUMES_MAX,
                                   sizeof(*point->contents), &contents, &point->contents);
     for (size_t i = 0; reader->rc == 0 && i < point->n_contents; i++) {

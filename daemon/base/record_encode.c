@@ -159,6 +159,17 @@ static json_t *from_content(const struct fs_record_content *content)
     return finish(object, ok);
 }
 
+static json_t *from_captured(const struct fs_captured *captured)
+{
+    json_t *object = json_object();
+    bool ok = object;
+
+    put(object, "digest", from_digest(&captured->digest), &ok);
+    put(object, "size", json_integer(captured->size), &ok);
+    put(object, "stale", json_boolean(captured->stale), &ok);
+    return finish(object, ok);
+}
+
 static json_t *from_point(const struct fs_record_point *point)
 {
     json_t *object = json_object();
@@ -173,6 +184,9 @@ static json_t *from_point(const struct fs_record_point *point)
     put(object, "group_pool", from_text(point->group_pool), &ok);
     put(object, "group_namespace", from_text(point->group_ns), &ok);
     put(object, "bytes", from_u64(point->bytes), &ok);
+    if (point->objects.size > 0) {
+        put(object, "objects", from_captured(&point->objects), &ok);
+    }
     for (size_t i = 0; ok && i < point->n_contents; i++) {
         ok = json_array_append_new(contents, from_content(&point->contents[i])) == 0;
     }

@@ -63,6 +63,7 @@ static bool start_reflectors(struct fs_kube *kube, const struct fs_kube_options 
     struct fs_kube_reflector_options reflector = {
         .base = kube->base,
         .http = kube->http,
+        .rights = "rbac.yaml",
         .page = options->page ? options->page : PAGE_DEFAULT,
         .access = get_access,
         .changed = something_changed,

@@ -134,14 +134,19 @@ static const char *text_of(const json_t *object, const char *key)
 }
 
 /* What the server says of an answer that is not 200. */
-static void set_refused(int status, const struct fs_buf *body, struct fs_error *err)
+static void set_refused(const struct fs_kube_reflector *reflector, int status,
+                        const struct fs_buf *body, struct fs_error *err)
 {
     json_t *answer = json_loadb((const char *)body->data, body->length, 0, NULL);
     const char *message = text_of(answer, "message");
-    const char *hint = status == 403   ? " (docs/kubernetes/rbac.yaml has what the daemon needs)"
-                       : status == 401 ? " (its token or certificate is not accepted)"
-                                       : "";
+    char hint[128] = "";
 
+    if (status == 403) {
+        (void)snprintf(hint, sizeof(hint), " (docs/kubernetes/%s has what the daemon needs)",
+                       reflector->options.rights);
+    } else if (status == 401) {
+        (void)snprintf(hint, sizeof(hint), " (its token or certificate is not accepted)");
+    }
     (void)fs_error_set(err, FS_ERR_TRANSIENT, EIO, "HTTP status %d: %.250s%s", status,
                        message ? message : "without a reason", hint);
     json_decref(answer);
@@ -178,12 +183,24 @@ static int set_unread(struct fs_error *err)
 
 /* --- list ------------------------------------------------------------------------------------ */
 
+/* Only in a list have objects of the API's own kinds none: the list says it for all of them. */
+static void name_kind(const json_t *list, json_t *object)
+{
+    const char *kind = text_of(list, "kind");
+    size_t length = kind ? strlen(kind) : 0;
+
+    if (length > 4 && !json_object_get(object, "kind")) {
+        (void)json_object_set_new(object, "kind", json_stringn(kind, length - 4)); /* "...List" */
+        (void)json_object_set(object, "apiVersion", json_object_get(list, "apiVersion"));
+    }
+}
+
 static int take_page(struct fs_kube_reflector *reflector, const json_t *answer,
                      struct fs_error *err)
 {
     const json_t *metadata = json_object_get(answer, "metadata");
     const json_t *list = json_object_get(answer, "items");
-    const json_t *object;
+    json_t *object;
     size_t i;
 
     if (!json_is_object(metadata) || !text_of(metadata, "resourceVersion") ||
@@ -195,6 +212,7 @@ static int take_page(struct fs_kube_reflector *reflector, const json_t *answer,
     }
     json_array_foreach((json_t *)list, i, object)
     {
+        name_kind(answer, object);
         int rc = keep(reflector, reflector->incoming, object);
         if (rc == -ENOMEM) {
             return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
@@ -255,7 +273,7 @@ static void list_done(void *arg, int status, struct fs_buf *body, const struct f
         return;
     }
     if (status != 200) { /* 410, too: the list took longer than its version was kept */
-        set_refused(status, body, &own);
+        set_refused(reflector, status, body, &own);
         failed(reflector, &own);
         return;
     }
@@ -349,7 +367,7 @@ static void watch_done(void *arg, int status, struct fs_buf *body, const struct 
     } else if (gone || (status == 200 && old)) {
         list_again(reflector);
     } else if (status != 200) {
-        set_refused(status, body, &own);
+        set_refused(reflector, status, body, &own);
         failed(reflector, &own);
     } else if (now_boot() - reflector->begun_ns < PACE_NS) {
         wait_for(reflector, PACE_NS);

@@ -26,6 +26,7 @@ struct fs_kube_reflector_options {
     struct fs_kube_http *http;
     const char *path;     /* "/api/v1/persistentvolumes"; static */
     const char *what;     /* "persistent volumes", for messages; static */
+    const char *rights;   /* which file of docs/kubernetes has them; static */
     const char *selector; /* of labels, copied; NULL: all */
     bool optional;        /* where the server does not know such objects (404), there are none */
     unsigned page;        /* objects in an answer at most */

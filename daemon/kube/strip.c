@@ -312,9 +312,10 @@ json_t *fs_kube_reduce_object(const json_t *object)
     char *text = carried ? json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS) : strdup("");
     json_t *item =
         text
-            ? json_pack("{s:s, s:s, s:s, s:O, s:O, s:s}", "kind", text_of(object, "kind"), "ns",
-                        text_of(metadata, "namespace"), "name", text_of(metadata, "name"), "labels",
-                        labels ? labels : json_null(), "references", references, "text", text)
+            ? json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:s}", "api", text_of(object, "apiVersion"),
+                        "kind", text_of(object, "kind"), "ns", text_of(metadata, "namespace"),
+                        "name", text_of(metadata, "name"), "labels", labels ? labels : json_null(),
+                        "references", references, "text", text)
             : NULL;
 
     free(text);

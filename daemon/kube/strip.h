@@ -28,8 +28,8 @@ bool fs_kube_name_valid(const char *name);
 json_t *fs_kube_references(const json_t *object);
 
 /*
- * The one of a set: {"kind", "ns", "name", "labels", "references", "text"}; text is the stripped
- * object as canonical JSON, "" where there is nothing to carry. A new reference.
+ * The one of a set: {"api", "kind", "ns", "name", "labels", "references", "text"}; text is the
+ * stripped object as canonical JSON, "" where there is nothing to carry. A new reference.
  */
 json_t *fs_kube_reduce_object(const json_t *object);
 

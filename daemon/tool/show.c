@@ -169,6 +169,12 @@ static void show_reason(const json_t *group, FILE *out)
                 json_is_true(json_object_get(fence, "proven")) ? "" : " (not proven)",
                 string_of(group, "name"));
     }
+    const json_t *objects = json_object_get(group, "objects");
+    if (*string_of(objects, "reason")) {
+        bool none = strcmp(string_of(objects, "state"), "none") == 0;
+        fprintf(out, "%s: points carry %s Kubernetes objects: %s\n", string_of(group, "name"),
+                none ? "no" : "older", string_of(objects, "reason"));
+    }
     if (*slow) {
         fprintf(out, "%s: slow diffs: %s\n", string_of(group, "name"), slow);
     }

@@ -38,6 +38,9 @@
     X("pause.stored", SOURCE, "pause or resume is stored, nobody was told")                        \
     X("take.pruned", SOURCE, "snapshots of a half-taken point are gone, the record names it")      \
     X("take.stamped", SOURCE, "a volume's stamp was written")                                      \
+    X("objects.indexed", SITE, "Kubernetes objects are about to be stored, nothing names them")    \
+    X("objects.kept", SITE, "Kubernetes objects are stored, no point names them")                  \
+    X("objects.removed", SITE, "Kubernetes objects that no point carries any more are removed")    \
     X("take.seq", SOURCE, "the seq is used up: the point is stored as half-taken")                 \
     X("helper.start", HELPER, "the images are open, nothing is made yet")                          \
     X("helper.mark", HELPER, "the mark of one volume exists")                                      \
@@ -65,6 +68,8 @@
     X("open.marked", TARGET, "one image's lock is marked: a successor may believe it")             \
     X("accept.sent", TARGET, "the acceptance is queued for the peer")                              \
     X("accept.received", SOURCE, "the acceptance is here, nothing was read yet")                   \
+    X("objects.sent", SOURCE, "Kubernetes objects are queued for the peer")                        \
+    X("objects.received", TARGET, "Kubernetes objects are here, and not looked at")                \
     X("compare.begin", SOURCE, "the base is gone: the difference is to be found by digests")       \
     X("compare.digested", TARGET, "a range of an image was digested, the peer does not know")      \
     X("compare.listed", SOURCE, "what differs in a range is known, nothing of it was sent")        \

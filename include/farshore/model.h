@@ -117,6 +117,13 @@ struct fs_digest {
 void fs_digest_format(const struct fs_digest *digest, char ret_text[FS_DIGEST_TEXT]);
 int fs_digest_parse(const char *text, struct fs_digest *ret_digest); /* 0 or -EINVAL */
 
+/* The Kubernetes objects that a point carries, by name; see farshore/captured.h. */
+struct fs_captured {
+    uint32_t size; /* of the document, bytes; 0: none */
+    struct fs_digest digest;
+    bool stale; /* the newest that were known: the API did not say what they were at the time */
+};
+
 /*
  * How far one volume of one incoming point has been applied. Everything of the point below
  * offset is in the image, and chain is the digest over it; offset 0 has the zero chain.

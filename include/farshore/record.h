@@ -48,6 +48,7 @@ struct fs_record_point {
     char group_pool[FS_POOL_SIZE]; /* where that RBD group lives, with group_snapshot */
     char group_ns[FS_POOL_SIZE];
     uint64_t bytes; /* changed bytes that were shipped for it */
+    struct fs_captured objects;
     size_t n_contents;
     struct fs_record_content *contents; /* owned */
 };

@@ -116,8 +116,8 @@ struct fs_stream_events {
     /* Borrowed, but for its buf; a return other than 0 (with err) ends the session as a protocol
      * error. A SEGMENT always has a buf. Only frames
      * of the other role come: to the stream's opener ACCEPT, REFUSE, PROGRESS, COMMITTED and the
-     * answers of verification, to the other side SEGMENT, COMMIT, ABORT and DIGEST_WANT. Detach
-     * after one that ends the stream. */
+     * answers of verification, to the other side SEGMENT, OBJECTS_DATA, COMMIT, ABORT and
+     * DIGEST_WANT. Detach after one that ends the stream. */
     int (*frame)(void *arg, const struct fs_frame *frame, struct fs_error *err);
     /* There is credit and room in the transport again (senders). */
     void (*writable)(void *arg);

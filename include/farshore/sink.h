@@ -7,6 +7,7 @@
 #ifndef FARSHORE_SINK_H
 #define FARSHORE_SINK_H
 
+#include "farshore/captured.h"
 #include "farshore/digest.h"
 #include "farshore/error.h"
 #include "farshore/record.h"
@@ -34,6 +35,7 @@ struct fs_offer {
     uint64_t interval_ns;    /* of the source's policy */
     uint64_t record_version; /* of the source's record */
     uint64_t peer_version;   /* the highest of the target's record that the source has seen */
+    struct fs_captured objects;
     size_t n_held;
     struct fs_uuid *held; /* owned; ids of points that the source can diff from */
     size_t n_volumes;
@@ -92,6 +94,7 @@ struct fs_sink_open_result {      /* valid during the callback */
     struct fs_uuid base;
     /* n_volumes of the offer, in its order; where to go on. Borrowed for the callback. */
     const struct fs_position *positions;
+    bool objects_wanted; /* the Kubernetes objects of the point are not here yet */
     enum fs_refusal refusal;
     struct fs_error err;
 };
@@ -141,6 +144,14 @@ struct fs_sink_ops {
      */
     void (*sync)(struct fs_incoming *incoming, const struct fs_position *positions,
                  fs_sink_io_fn *done, void *arg);
+
+    /*
+     * The Kubernetes objects that were wanted: check that they are those that the offer names, and
+     * store them. An empty packed: the source has lost them, and the point is without. Not at the
+     * same time as commit. packed is moved in and left empty.
+     */
+    void (*objects)(struct fs_incoming *incoming, struct fs_buf *packed, fs_sink_io_fn *done,
+                    void *arg);
 
     /*
      * Nothing is in flight and the digests agree: flush, store committing, snapshot every

@@ -10,6 +10,7 @@
 #ifndef FARSHORE_SOURCE_H
 #define FARSHORE_SOURCE_H
 
+#include "farshore/captured.h"
 #include "farshore/error.h"
 #include "farshore/record.h"
 
@@ -38,6 +39,10 @@ struct fs_take_request {
     bool force;                 /* take one even where nothing changed */
     bool refuse_not_one_instant;
     int64_t bound_ns; /* the longest that writers may be held (default 5 s) */
+    /* The Kubernetes objects of the group; a point that carries other ones has changed. packed:
+     * read during the call only; NULL: they are there, a point of the record carries them. */
+    struct fs_captured objects;
+    const struct fs_buf *packed;
 };
 
 struct fs_take_result { /* valid during the callback */
@@ -70,6 +75,8 @@ struct fs_read {
 
 typedef void fs_list_fn(void *arg, struct fs_extent_list *list, const struct fs_error *err);
 typedef void fs_io_fn(void *arg, const struct fs_error *err);
+/* packed is borrowed. */
+typedef void fs_packed_fn(void *arg, const struct fs_buf *packed, const struct fs_error *err);
 
 struct fs_source_ops {
     /*
@@ -102,6 +109,11 @@ struct fs_source_ops {
      */
     void (*release)(struct fs_source *source, struct fs_record *record, bool whole,
                     bool removed_only, fs_record_fn *done, void *arg);
+
+    /* The Kubernetes objects that a point of the group carries, packed, in whatever role the site
+     * is. -ENOENT (permanent): they are gone. */
+    void (*objects)(struct fs_source *source, const struct fs_uuid *group,
+                    const struct fs_captured *captured, fs_packed_fn *done, void *arg);
 
     /*
      * Open a point for reading; base NULL or zero: everything that it holds (for a clone also

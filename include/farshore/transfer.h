@@ -55,6 +55,7 @@ struct fs_sender_result { /* valid during the callback */
     size_t n_agreed;
     uint64_t record_version; /* COMMITTED: of the target's record */
     bool compared;           /* the difference was found by digests, the base being gone */
+    bool objects_lost;       /* the point's Kubernetes objects are gone: it travels without */
     struct fs_transfer_stats stats;
 };
 

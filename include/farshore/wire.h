@@ -37,21 +37,24 @@
 #define FS_FRAME_CRITICAL 1u /* a receiver that does not know the type ends the session */
 
 enum fs_frame_type {
-    FS_FRAME_HELLO = 1,        /* stream 0, both sides, first */
-    FS_FRAME_BYE = 2,          /* stream 0: orderly end, with a reason */
-    FS_FRAME_PING = 3,         /* stream 0 */
-    FS_FRAME_PONG = 4,         /* stream 0 */
-    FS_FRAME_CREDIT = 5,       /* stream 0: T lets S send so many more bytes of segments */
-    FS_FRAME_OFFER = 16,       /* S, opens a stream */
-    FS_FRAME_ACCEPT = 17,      /* T */
-    FS_FRAME_REFUSE = 18,      /* T, ends the stream, at any moment */
-    FS_FRAME_SEGMENT = 19,     /* S */
-    FS_FRAME_PROGRESS = 20,    /* T: durable positions */
-    FS_FRAME_COMMIT = 21,      /* S: everything was sent; the final chains */
-    FS_FRAME_COMMITTED = 22,   /* T, ends the stream */
-    FS_FRAME_ABORT = 23,       /* S, ends the stream */
-    FS_FRAME_CURRENT = 32,     /* stream 0, S: groups unchanged until ... */
-    FS_FRAME_CURRENT_ACK = 33, /* stream 0, T: durably recorded */
+    FS_FRAME_HELLO = 1,      /* stream 0, both sides, first */
+    FS_FRAME_BYE = 2,        /* stream 0: orderly end, with a reason */
+    FS_FRAME_PING = 3,       /* stream 0 */
+    FS_FRAME_PONG = 4,       /* stream 0 */
+    FS_FRAME_CREDIT = 5,     /* stream 0: T lets S send so many more bytes of segments */
+    FS_FRAME_OFFER = 16,     /* S, opens a stream */
+    FS_FRAME_ACCEPT = 17,    /* T */
+    FS_FRAME_REFUSE = 18,    /* T, ends the stream, at any moment */
+    FS_FRAME_SEGMENT = 19,   /* S */
+    FS_FRAME_PROGRESS = 20,  /* T: durable positions */
+    FS_FRAME_COMMIT = 21,    /* S: everything was sent; the final chains */
+    FS_FRAME_COMMITTED = 22, /* T, ends the stream */
+    FS_FRAME_ABORT = 23,     /* S, ends the stream */
+    /* Between sites that both have FS_FEATURE_OBJECTS. */
+    FS_FRAME_OBJECTS_WANT = 24, /* T, before ACCEPT: I have not the objects of the point */
+    FS_FRAME_OBJECTS_DATA = 25, /* S, once, before COMMIT: here they are */
+    FS_FRAME_CURRENT = 32,      /* stream 0, S: groups unchanged until ... */
+    FS_FRAME_CURRENT_ACK = 33,  /* stream 0, T: durably recorded */
     /* Between sites that both have FS_FEATURE_TERMS: stream 0, both sides, first and after each
      * change of a term or role. Nothing is shipped to a site that has not said its terms. */
     FS_FRAME_TERMS = 34,
@@ -105,7 +108,8 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
 #define FS_FEATURE_COMPARE (UINT64_C(1) << 2)
 #define FS_FEATURE_MOVE    (UINT64_C(1) << 4) /* knows MOVE */
 
-#define FS_FEATURE_FENCE (UINT64_C(1) << 3) /* knows FENCE_WANT and the flag of TERMS */
+#define FS_FEATURE_FENCE   (UINT64_C(1) << 3) /* knows FENCE_WANT and the flag of TERMS */
+#define FS_FEATURE_OBJECTS (UINT64_C(1) << 6) /* an OFFER may name Kubernetes objects */
 
 struct fs_hello {
     uint16_t version_min, version_max;
@@ -137,6 +141,15 @@ struct fs_accept {
 struct fs_refuse {
     enum fs_refusal reason;
     char message[512];
+};
+
+struct fs_objects_want {
+    struct fs_digest digest; /* of the OFFER */
+};
+
+struct fs_objects_data {
+    const uint8_t *packed; /* borrowed; see farshore/captured.h */
+    uint32_t length;       /* 0: they are gone at the source, and the point is without */
 };
 
 struct fs_segment_extent {
@@ -326,6 +339,8 @@ struct fs_digest_batch {
     X(offer)                                                                                       \
     X(accept)                                                                                      \
     X(refuse)                                                                                      \
+    X(objects_want)                                                                                \
+    X(objects_data)                                                                                \
     X(segment)                                                                                     \
     X(progress)                                                                                    \
     X(commit)                                                                                      \

@@ -13,7 +13,7 @@ wire = (root / "include/farshore/wire.h").read_text()
 sink = (root / "include/farshore/sink.h").read_text()
 model = (root / "include/farshore/model.h").read_text()
 code = "\n".join((root / f"ship/{name}.c").read_text()
-                 for name in ("wire_control", "wire_fence", "wire_move", "wire_offer", "wire_terms",
+                 for name in ("wire_control", "wire_fence", "wire_move", "wire_objects", "wire_offer", "wire_terms",
                               "wire_transfer",
                               "wire_verify"))
 page = (root / "docs/man/farshore-protocol.5").read_text()

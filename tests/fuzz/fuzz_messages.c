@@ -66,6 +66,8 @@ TRY(move, no_fini)
 TRY(move_answer, no_fini)
 TRY(fence_want, no_fini)
 TRY(fence_done, no_fini)
+TRY(objects_want, no_fini)
+TRY(objects_data, no_fini)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -84,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {try_digest_ready, true}, {try_digest_want, true},   {try_digest_batch, true},
         {try_terms, false}, /* roles of later versions are folded into one */
         {try_move, true},         {try_move_answer, true},   {try_fence_want, true},
-        {try_fence_done, true},
+        {try_fence_done, true},   {try_objects_want, true},  {try_objects_data, true},
     };
     if (size == 0) {
         return 0;

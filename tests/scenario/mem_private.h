@@ -68,6 +68,14 @@ struct mem_fault {
     int code;
 };
 
+/* Kubernetes objects that a point of a group carries, packed. */
+struct mem_captured {
+    struct fs_uuid group;
+    struct fs_captured captured;
+    struct fs_buf packed;
+    struct mem_captured *next;
+};
+
 struct mem_pool {
     char name[FS_POOL_SIZE];
     int64_t id;
@@ -87,6 +95,7 @@ struct mem_store {
     uint64_t next_id;
     struct mem_pool *pools;
     struct mem_image *images;
+    struct mem_captured *captured;
     size_t n_records;
     struct fs_record **records;
     struct mem_fault faults[MEM_OP_COUNT];
@@ -133,9 +142,21 @@ void mem_image_flush(struct mem_image *image);
 /* What a target's write does: not durable before the next flush. */
 void mem_image_soften(struct mem_image *image);
 
+struct mem_captured *mem_captured_find(const struct mem_store *store, const struct fs_uuid *group,
+                                       const struct fs_captured *captured);
+/* packed is copied. */
+void mem_captured_keep(struct mem_store *store, const struct fs_uuid *group,
+                       const struct fs_captured *captured, const struct fs_buf *packed);
+/* What no point of the record names goes. */
+void mem_captured_sweep(struct mem_store *store, const struct fs_record *record);
+
 /* Guarded by version; -ESTALE. On success record->version is the new one. */
 int mem_record_store(struct mem_store *store, struct fs_record *record, struct fs_error *err);
 struct fs_record **mem_record_slot(const struct mem_store *store, const struct fs_uuid *group);
+
+/* Of the sink's table. */
+void mem_sink_note_current(struct fs_sink *sink, const struct fs_current *entries, size_t count,
+                           fs_sink_io_fn *done, void *arg);
 
 extern const struct fs_operator_ops mem_operator_ops;
 extern const struct fs_source_ops mem_source_ops;

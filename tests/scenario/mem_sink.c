@@ -14,6 +14,7 @@ struct incoming {
     struct fs_point_id point;
     unsigned flags;
     int64_t taken_ns;
+    struct fs_captured objects;
     struct fs_retention retain;
     size_t n_volumes;
     struct mem_image *images[FS_VOLUMES_MAX]; /* in the order of the offer */
@@ -64,6 +65,12 @@ static void prune(struct mem_store *store, struct fs_record *record, struct fs_e
         }
         fs_record_remove_point(record, &id);
         any = true;
+    }
+    if (any) {
+        mem_captured_sweep(store, record);
+        if (store->crashed) {
+            return;
+        }
     }
     if (any && mem_record_store(store, record, err) == 0) {
         mem_pass(store, "retain.stored");
@@ -356,6 +363,7 @@ static void sink_open_finish(struct mem_action *action)
     in->point = offer->point;
     in->flags = offer->flags;
     in->taken_ns = fs_clock_wall(action->store->clock) - (int64_t)offer->taken_age_ns;
+    in->objects = offer->objects;
     in->retain = op->admission->retain;
     in->n_volumes = offer->n_volumes;
     result.refusal = FS_REFUSE_UNAVAILABLE;
@@ -385,6 +393,8 @@ static void sink_open_finish(struct mem_action *action)
         result.record = in->record; /* the callback's; ours is a copy */
         in->record = fs_record_copy(in->record);
         result.incoming = &in->incoming;
+        result.objects_wanted = offer->objects.size > 0 &&
+                                !mem_captured_find(action->store, &offer->group, &offer->objects);
         result.positions = positions;
     }
     op->done(op->arg, &result);
@@ -500,6 +510,51 @@ static void sink_digest(struct fs_incoming *base, const struct fs_digest_query *
     mem_start(in->store, MEM_OP_DIGEST, &op->action, digest_finish);
 }
 
+/* --- objects --------------------------------------------------------------------------------- */
+
+struct objects {
+    struct mem_action action;
+    struct incoming *in;
+    struct fs_buf packed;
+    fs_sink_io_fn *done;
+    void *arg;
+};
+
+static void objects_finish(struct mem_action *action)
+{
+    struct objects *op = (struct objects *)action;
+    struct incoming *in = op->in;
+    struct fs_buf text = FS_BUF_INIT;
+    in->in_flight--;
+    if (op->packed.length == 0) {
+        in->objects = (struct fs_captured){0};
+    } else if (!fs_error_is_set(&action->err) &&
+               fs_captured_unpack(&in->objects, op->packed.data, op->packed.length, &text,
+                                  &action->err) == 0) {
+        fs_buf_fini(&text);
+        mem_captured_keep(action->store, &in->record->group, &in->objects, &op->packed);
+        mem_pass(action->store, "objects.kept");
+        mem_died(action);
+    }
+    op->done(op->arg, fs_error_is_set(&action->err) ? &action->err : NULL);
+    fs_buf_fini(&op->packed);
+    free(op);
+}
+
+static void sink_objects(struct fs_incoming *base, struct fs_buf *packed, fs_sink_io_fn *done,
+                         void *arg)
+{
+    struct incoming *in = (struct incoming *)base;
+    struct objects *op = mem_alloc(1, sizeof(*op));
+    in->in_flight++;
+    op->in = in;
+    op->packed = *packed;
+    *packed = FS_BUF_INIT;
+    op->done = done;
+    op->arg = arg;
+    mem_start(in->store, MEM_OP_OBJECTS, &op->action, objects_finish);
+}
+
 /* --- sync, commit, close --------------------------------------------------------------------- */
 
 struct positions_op {
@@ -583,6 +638,7 @@ static void commit_steps(struct positions_op *op, uint64_t stop)
     point->flags = in->flags;
     point->taken_ns = in->taken_ns;
     point->bytes = op->bytes;
+    point->objects = in->objects;
     for (size_t v = 0; v < in->n_volumes; v++) {
         point->contents[v].volume = in->uuids[v];
         point->contents[v].geometry = in->images[v]->geometry;
@@ -678,53 +734,6 @@ static void sink_close(struct fs_incoming *base, fs_sink_record_fn *done, void *
     mem_start(in->store, MEM_OP_SINK_CLOSE, &op->action, sink_close_finish);
 }
 
-/* --- current --------------------------------------------------------------------------------- */
-
-struct note {
-    struct mem_action action;
-    size_t count;
-    struct fs_current *entries;
-    fs_sink_io_fn *done;
-    void *arg;
-};
-
-static void note_finish(struct mem_action *action)
-{
-    struct note *op = (struct note *)action;
-    if (!fs_error_is_set(&action->err)) {
-        mem_pass(action->store, "current.note");
-        mem_died(action);
-    }
-    for (size_t i = 0; i < op->count && !fs_error_is_set(&action->err); i++) {
-        const struct fs_current *entry = &op->entries[i];
-        struct fs_record **slot = mem_record_slot(action->store, &entry->group);
-        const struct fs_record_point *newest = slot ? fs_record_newest_committed(*slot) : NULL;
-        if (newest && fs_uuid_equal(&newest->point.id, &entry->point) &&
-            entry->current_until_ns > (*slot)->current_until_ns) {
-            (*slot)->current_until_ns = entry->current_until_ns;
-        }
-    }
-    if (!fs_error_is_set(&action->err)) {
-        mem_pass(action->store, "current.noted");
-        mem_died(action);
-    }
-    op->done(op->arg, fs_error_is_set(&action->err) ? &action->err : NULL);
-    free(op->entries);
-    free(op);
-}
-
-static void sink_note_current(struct fs_sink *sink, const struct fs_current *entries, size_t count,
-                              fs_sink_io_fn *done, void *arg)
-{
-    struct note *op = mem_alloc(1, sizeof(*op));
-    op->count = count;
-    op->entries = mem_alloc(count + 1, sizeof(*entries));
-    memcpy(op->entries, entries, count * sizeof(*entries));
-    op->done = done;
-    op->arg = arg;
-    mem_start(store_of(sink), MEM_OP_NOTE_CURRENT, &op->action, note_finish);
-}
-
 /* --- recover --------------------------------------------------------------------------------- */
 
 struct recover {
@@ -765,8 +774,9 @@ const struct fs_sink_ops mem_sink_ops = {
     .write = sink_write,
     .digest = sink_digest,
     .sync = sink_sync,
+    .objects = sink_objects,
     .commit = sink_commit,
     .close = sink_close,
     .recover = sink_recover,
-    .note_current = sink_note_current,
+    .note_current = mem_sink_note_current,
 };

@@ -14,6 +14,8 @@ struct take {
     struct fs_record *record;
     struct fs_uuid base;
     bool has_base, force;
+    struct fs_captured objects;
+    struct fs_buf packed;
     fs_take_fn *done;
     void *arg;
 };
@@ -62,7 +64,7 @@ static bool unchanged(struct take *take)
     const struct fs_record_point *base =
         take->has_base ? fs_record_find_point(take->record, &take->base) : NULL;
     size_t members = 0;
-    if (!base || take->force) {
+    if (!base || take->force || !fs_captured_same(&base->objects, &take->objects)) {
         return false;
     }
     for (size_t i = 0; i < take->record->n_volumes; i++) {
@@ -106,6 +108,12 @@ static int take_point(struct take *take, uint64_t stop, struct fs_error *err)
             }
         }
     }
+    if (take->packed.length > 0) {
+        mem_captured_keep(store, &record->group, &take->objects, &take->packed);
+        if (mem_pass(store, "objects.kept")) {
+            return stopped(err);
+        }
+    }
     struct fs_record_point *point = fs_record_add_point(record, members);
     if (!point) {
         abort();
@@ -115,6 +123,7 @@ static int take_point(struct take *take, uint64_t stop, struct fs_error *err)
     point->point.seq = record->next_seq++;
     point->state = FS_POINT_TAKING;
     point->taken_ns = fs_clock_wall(store->clock);
+    point->objects = take->objects;
     for (size_t i = 0; i < record->n_volumes; i++) {
         if (!record->volumes[i].gone) {
             point->contents[n++].volume = record->volumes[i].volume.uuid;
@@ -161,6 +170,7 @@ static void take_finish(struct mem_action *action)
     }
     result.record = take->record;
     take->done(take->arg, &result);
+    fs_buf_fini(&take->packed);
     free(take);
 }
 
@@ -174,6 +184,10 @@ static void source_take(struct fs_source *source, const struct fs_take_request *
         take->base = *request->base;
     }
     take->force = request->force;
+    take->objects = request->objects;
+    if (request->packed) {
+        fs_buf_put(&take->packed, request->packed->data, request->packed->length);
+    }
     take->done = done;
     take->arg = arg;
     mem_start((struct mem_store *)source, MEM_OP_TAKE, &take->action, take_finish);
@@ -220,6 +234,10 @@ static void settle_record(struct keep *keep)
             }
             point = fs_record_find_point(record, &keep->committed);
         }
+    }
+    mem_captured_sweep(store, record);
+    if (store->crashed) {
+        return;
     }
     mem_record_store(store, record, &keep->action.err);
     mem_pass(store, "settle.stored");
@@ -629,11 +647,47 @@ static void source_close(struct fs_reading *base, fs_io_fn *done, void *arg)
     mem_start(reading->store, MEM_OP_CLOSE, &op->action, close_finish);
 }
 
+struct objects {
+    struct mem_action action;
+    struct fs_uuid group;
+    struct fs_captured captured;
+    fs_packed_fn *done;
+    void *arg;
+};
+
+static void objects_finish(struct mem_action *action)
+{
+    struct objects *op = (struct objects *)action;
+    struct fs_error *err = &action->err;
+    const struct mem_captured *kept = mem_captured_find(action->store, &op->group, &op->captured);
+    struct fs_buf text = FS_BUF_INIT;
+    if (!fs_error_is_set(err) && !kept) {
+        fs_error_set(err, FS_ERR_PERMANENT, ENOENT, "the objects are gone");
+    } else if (!fs_error_is_set(err)) {
+        (void)fs_captured_unpack(&op->captured, kept->packed.data, kept->packed.length, &text, err);
+    }
+    fs_buf_fini(&text);
+    op->done(op->arg, kept ? &kept->packed : NULL, fs_error_is_set(err) ? err : NULL);
+    free(op);
+}
+
+static void source_objects(struct fs_source *source, const struct fs_uuid *group,
+                           const struct fs_captured *captured, fs_packed_fn *done, void *arg)
+{
+    struct objects *op = mem_alloc(1, sizeof(*op));
+    op->group = *group;
+    op->captured = *captured;
+    op->done = done;
+    op->arg = arg;
+    mem_start((struct mem_store *)source, MEM_OP_OBJECTS, &op->action, objects_finish);
+}
+
 const struct fs_source_ops mem_source_ops = {
     .take = source_take,
     .settle = source_settle,
     .store = source_store,
     .release = source_release,
+    .objects = source_objects,
     .open = source_open,
     .list = source_list,
     .read_gap = source_read_gap,

@@ -67,6 +67,7 @@ void mem_store_free(struct mem_store *store)
         fs_record_free(store->records[i]);
     }
     free(store->records);
+    mem_store_lose_captured(store, false);
     for (size_t i = 0; i < store->n_history; i++) {
         free(store->history[i].text);
     }

@@ -91,6 +91,15 @@ void mem_store_put(struct mem_store *store, const struct fs_record *record);
 bool mem_store_same_point(const struct mem_store *a, const struct mem_store *b,
                           const struct fs_uuid *group, const struct fs_uuid *point);
 
+/* --- Kubernetes objects ---------------------------------------------------------------------- */
+
+size_t mem_store_count_captured(const struct mem_store *store);
+/* The document of the group's point, or NULL; the caller's. */
+char *mem_store_captured(const struct mem_store *store, const struct fs_uuid *group,
+                         const struct fs_uuid *point);
+/* They are lost, or (damage) not what they were. */
+void mem_store_lose_captured(struct mem_store *store, bool damage);
+
 /* --- faults --------------------------------------------------------------------------------- */
 
 enum mem_op {
@@ -101,6 +110,7 @@ enum mem_op {
     MEM_OP_RELEASE,
     MEM_OP_OPEN, /* of the source */
     MEM_OP_LIST,
+    MEM_OP_OBJECTS, /* of either */
     MEM_OP_READ,
     MEM_OP_CLOSE,
     MEM_OP_SINK_OPEN,

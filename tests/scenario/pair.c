@@ -27,6 +27,42 @@ static void site_lost(void *arg, const struct fs_error *err)
     site->lost++;
 }
 
+struct asked { /* of the API; answered by a letter */
+    struct fs_letter letter;
+    struct pair_api *api;
+    fs_capture_fn *done;
+    void *arg;
+};
+
+static void answer(struct fs_letter *letter)
+{
+    struct asked *asked = (struct asked *)letter; /* its first member */
+    struct fs_error err = FS_ERROR_INIT;
+
+    if (asked->api->down) {
+        (void)fs_error_set(&err, FS_ERR_TRANSIENT, ETIMEDOUT, "the API is away");
+    }
+    asked->done(asked->arg, asked->api->down ? NULL : asked->api->objects, &err);
+    free(asked);
+}
+
+static bool capture(struct fs_capturer *capturer, const struct fs_record *record,
+                    const char *group_by, fs_capture_fn *done, void *arg)
+{
+    struct pair_api *api = (struct pair_api *)capturer; /* its first member */
+    struct asked *asked = api->objects ? calloc(1, sizeof(*asked)) : NULL;
+
+    (void)record;
+    (void)group_by;
+    if (!asked) {
+        return false;
+    }
+    api->asked++;
+    *asked = (struct asked){.letter.deliver = answer, .api = api, .done = done, .arg = arg};
+    fs_mailbox_post(api->site->mailbox, &asked->letter);
+    return true;
+}
+
 static void make_parts(struct pair_site *site)
 {
     const struct fs_peers_options options = {
@@ -89,7 +125,9 @@ static void make_site(struct pair *pair, struct pair_site *site, const char *nam
         .kick = kick,
         .site_lost = site_lost,
         .hook_arg = site,
+        .capturer = &site->api.capturer,
     };
+    site->api = (struct pair_api){.capturer.capture = capture, .site = site};
     fs_uuid_random(&site->ctx.site_uuid);
     (void)snprintf(site->ctx.fsid, sizeof(site->ctx.fsid), "%s", name);
     make_parts(site);

@@ -7,6 +7,7 @@
 #ifndef FARSHORE_SCENARIO_PAIR_H
 #define FARSHORE_SCENARIO_PAIR_H
 
+#include "daemon/capture.h"
 #include "daemon/groups.h"
 #include "daemon/peer.h"
 #include "daemon/primary.h"
@@ -17,8 +18,18 @@
 
 #define PAIR_IMAGE_SIZE (4u << 20)
 
+/* An API that says the same of every group. */
+struct pair_api {
+    struct fs_capturer capturer; /* first */
+    struct pair_site *site;
+    const char *objects; /* NULL: the group has none there */
+    bool down;
+    unsigned asked;
+};
+
 struct pair_site {
     struct pair *pair;
+    struct pair_api api;
     struct fs_context ctx;
     struct fs_config config;
     struct fs_config_peer peer;

@@ -238,8 +238,16 @@ struct fs_uuid rig_take(struct rig *rig)
 {
     struct fs_source *source = mem_store_source(rig->stores[0]);
     struct fs_take_request request = {.record = rig->record, .force = true};
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf packed = FS_BUF_INIT;
+    if (rig->objects) {
+        fs_captured_name(rig->objects, strlen(rig->objects), &request.objects);
+        assert_int_equal(fs_captured_pack(rig->objects, strlen(rig->objects), &packed, &err), 0);
+        request.packed = &packed;
+    }
     rig->record = NULL;
     source->ops->take(source, &request, on_taken, rig);
+    fs_buf_fini(&packed);
     while (!rig->record) {
         assert_true(rig_step(rig));
     }
@@ -273,6 +281,7 @@ void rig_offer(struct rig *rig, const struct fs_uuid *id, struct fs_offer *ret_o
         .group = rig->record->group,
         .term = rig->record->term,
         .point = point->point,
+        .objects = point->objects,
         .interval_ns = 60 * FS_SEC,
         .record_version = rig->record->version,
         .peer_version = rig->record->peer_version,

@@ -32,6 +32,7 @@ struct rig {
     struct fs_pool_map map;
     unsigned retain;
     struct fs_record *record; /* of the source */
+    const char *objects;      /* that the next points carry; NULL: none */
     bool refuse_offers;       /* the next offer is refused as BUSY without a receiver */
     /* Where set: who owns the target's sessions from the next rig_connect on. */
     const struct fs_session_events *target_events;

@@ -32,11 +32,11 @@
 /* What a store in memory does not have: a lease, a helper process, locks, moments apart from the
  * record. The cluster matrix has them. */
 static const char *const not_here[] = {
-    "lease.claim",     "lease.fenced",  "lease.taken",   "take.stamped", "helper.start",
-    "helper.mark",     "helper.group",  "helper.member", "helper.left",  "helper.single",
-    "helper.snapshot", "helper.found",  "open.recorded", "open.created", "open.lifted",
-    "open.held",       "open.marked",   "park.unmarked", "park.parked",  "commit.noted",
-    "settle.noted",    "helper.remove", "left.kept",
+    "lease.claim",     "lease.fenced",  "lease.taken",   "take.stamped",    "helper.start",
+    "helper.mark",     "helper.group",  "helper.member", "helper.left",     "helper.single",
+    "helper.snapshot", "helper.found",  "open.recorded", "open.created",    "open.lifted",
+    "open.held",       "open.marked",   "park.unmarked", "park.parked",     "commit.noted",
+    "settle.noted",    "helper.remove", "left.kept",     "objects.indexed",
 };
 
 /* Another test's: see test_failover.c. */
@@ -55,7 +55,7 @@ struct life {
     struct pair *pair;
     const char *group;
     size_t next; /* of the steps */
-    unsigned passed;
+    unsigned passed, written;
     struct pair_site *dead;
     size_t n_seen;
     struct fs_uuid seen[SEEN_MAX];
@@ -180,10 +180,23 @@ static void check_visible(struct life *life)
     }
 }
 
+/* Objects that no older point of the record carries. */
+static bool carries_new(const struct fs_record *record, size_t at)
+{
+    const struct fs_captured *objects = &record->points[at].objects;
+
+    for (size_t i = 0; i < at; i++) {
+        if (fs_captured_same(&record->points[i].objects, objects)) {
+            return false;
+        }
+    }
+    return objects->size > 0;
+}
+
 /* Records without anything half-done, and no snapshot beside them. */
 static void check_tidy(struct pair_site *site, size_t most)
 {
-    size_t named = 0, there = 0;
+    size_t named = 0, there = 0, carried = 0;
 
     for (size_t i = 0; i < mem_store_count_records(site->store); i++) {
         struct fs_record *record = mem_store_load_at(site->store, i);
@@ -193,6 +206,7 @@ static void check_tidy(struct pair_site *site, size_t most)
         for (size_t p = 0; p < record->n_points; p++) {
             assert_int_equal(record->points[p].state, FS_POINT_COMMITTED);
             named += record->points[p].n_contents;
+            carried += carries_new(record, p);
         }
         for (size_t v = 0; v < record->n_volumes; v++) {
             const struct fs_image_ref *ref = &record->volumes[v].volume.image;
@@ -204,6 +218,23 @@ static void check_tidy(struct pair_site *site, size_t most)
         fs_record_free(record);
     }
     assert_int_equal(there, named);
+    assert_int_equal(mem_store_count_captured(site->store), carried);
+}
+
+/* The newest point carries what the API says, at both sites. */
+static void check_objects(struct life *life, const struct fs_record_point *newest)
+{
+    const char *expected = life->pair->east.api.objects;
+    struct pair_site *const sites[] = {&life->pair->east, &life->pair->west};
+    const struct fs_uuid *group = &pair_find(sites[0], life->group)->record->group;
+
+    for (size_t i = 0; expected && i < 2; i++) {
+        char *text = mem_store_captured(sites[i]->store, group, &newest->point.id);
+
+        assert_non_null(text);
+        assert_string_equal(text, expected);
+        free(text);
+    }
 }
 
 /* --- the life of a group --------------------------------------------------------------------- */
@@ -221,6 +252,13 @@ static void go_on(struct life *life, int64_t ns)
 
 static void write_and_go_on(struct life *life)
 {
+    static const char *const objects[] = {
+        "{\"format\":1,\"missing\":[],\"objects\":[]}",
+        "{\"format\":1,\"missing\":[],\"objects\":[{\"kind\":\"Secret\"}]}",
+        "{\"format\":1,\"missing\":[],\"objects\":[{\"kind\":\"Service\"}]}",
+    };
+
+    life->pair->east.api.objects = objects[life->written++ % 3];
     pair_write(life->pair, life->group);
     go_on(life, INTERVAL);
 }
@@ -331,7 +369,8 @@ static void test_crash_heals(void **state)
     if (crash->nth == 1) {
         assert_int_equal(life.next == n_steps, !is_not_here(crash->steps[n_steps - 1]));
     }
-    pair_check_synced(life.pair, life.group);
+    const struct fs_record_point *newest = pair_check_synced(life.pair, life.group);
+    check_objects(&life, newest);
     assert_int_equal(pair_state(&life.pair->east, life.group), FS_STATE_OK);
     assert_int_equal(pair_state(&life.pair->west, life.group), FS_STATE_OK);
     check_tidy(&life.pair->east, 1);

@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "daemon/verify_note.h"
+#include "farshore/captured.h"
 #include "farshore/record.h"
 #include "farshore/wire.h"
 #include "ship/content.h"
@@ -89,6 +90,12 @@ static void check_payload(const struct fs_frame *frame)
         break;
     case FS_FRAME_OFFER:
         CHECK(offer, fs_offer_fini);
+        break;
+    case FS_FRAME_OBJECTS_WANT:
+        CHECK(objects_want, no_fini);
+        break;
+    case FS_FRAME_OBJECTS_DATA:
+        CHECK(objects_data, no_fini);
         break;
     case FS_FRAME_ACCEPT:
         CHECK(accept, fs_accept_fini);
@@ -206,6 +213,7 @@ static void test_every_frame_of_every_version_decodes(void **state)
             }
         }
         check_frame(version, FS_FRAME_SEGMENT, "-zstd");
+        check_frame(version, FS_FRAME_OFFER, "-objects");
     }
 }
 
@@ -278,6 +286,26 @@ static void check_record(int version, const char *name)
     fs_record_free(record);
 }
 
+/* A document as it lies in the state pool and goes over the wire. */
+static void check_captured(int version)
+{
+    static struct recording recording;
+    const char *const text = "{\"format\":1,\"missing\":[],\"objects\":[]}";
+    struct fs_captured captured;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf found;
+
+    if (!load(version, "records/captured", &recording)) {
+        fail_msg("no %s", recording.path);
+    }
+    assert_int_equal(fs_digest_parse("8579d0b2cbb170fba477a28263fc6039", &captured.digest), 0);
+    captured.size = (uint32_t)strlen(text);
+    assert_int_equal(fs_captured_unpack(&captured, recording.bytes, recording.length, &found, &err),
+                     0);
+    assert_string_equal((const char *)found.data, text);
+    fs_buf_fini(&found);
+}
+
 static void check_records(int version)
 {
     static struct recording recording;
@@ -321,6 +349,8 @@ static void test_every_record_of_every_version_decodes(void **state)
     check_record(1, "records/record.json");
     check_record(1, "records/record-2.json"); /* with failback and relocation, which came later */
     check_record(1, "records/record-3.json"); /* with fencing */
+    check_record(1, "records/record-4.json"); /* with Kubernetes objects */
+    check_captured(1);
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "farshore/captured.h"
 #include "farshore/record.h"
 
 static struct fs_uuid uuid_of(uint8_t number)
@@ -30,6 +31,10 @@ static void add_point(struct fs_record *record, uint8_t number, size_t n_content
     strcpy(point->group_pool, "rbd");
     strcpy(point->group_ns, "prod");
     point->bytes = 123456789012345;
+    if (number % 2) {
+        point->objects =
+            (struct fs_captured){.size = 7, .digest = {{0xee, [15] = 1}}, .stale = number > 2};
+    }
     for (size_t i = 0; i < n_contents; i++) {
         point->contents[i] = (struct fs_record_content){
             .volume = uuid_of((uint8_t)(100 + i)),
@@ -149,6 +154,8 @@ static void assert_same_points(const struct fs_record *a, const struct fs_record
         assert_string_equal(x->group_pool, y->group_pool);
         assert_string_equal(x->group_ns, y->group_ns);
         assert_int_equal(x->bytes, y->bytes);
+        assert_true(fs_captured_same(&x->objects, &y->objects));
+        assert_int_equal(x->objects.stale, y->objects.stale);
         assert_int_equal(x->n_contents, y->n_contents);
         for (size_t j = 0; j < x->n_contents; j++) {
             const struct fs_record_content *p = &x->contents[j];

@@ -398,6 +398,31 @@ static void test_offer_round_trip(void **state)
     check_bounds(decode_offer, &buf);
 }
 
+static void test_offer_names_objects_at_its_end(void **state)
+{
+    struct fs_uuid held[2] = {uuid_b, uuid_a};
+    struct fs_offer offer, got;
+    struct fs_offer_volume volumes[2];
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+
+    (void)state;
+    fill_offer(&offer, volumes, 2, held);
+    offer.objects = (struct fs_captured){.size = 77, .digest = {{1, 2, 3}}, .stale = true};
+    fs_offer_encode(&offer, &buf);
+    assert_int_equal(fs_offer_decode(buf.data, buf.length, &got, &err), 0);
+    assert_int_equal(got.flags, offer.flags);
+    assert_true(fs_captured_same(&got.objects, &offer.objects));
+    assert_true(got.objects.stale);
+    fs_offer_fini(&got);
+    check_bounds(decode_offer, &buf);
+
+    offer.objects.size = FS_CAPTURED_MAX + 1;
+    fs_offer_encode(&offer, &buf);
+    assert_int_equal(decode_copy(decode_offer, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+}
+
 static void test_offer_largest_fits_a_frame(void **state)
 {
     (void)state;
@@ -759,6 +784,7 @@ int main(void)
         cmocka_unit_test(test_move_round_trip),
         cmocka_unit_test(test_move_answer_round_trip),
         cmocka_unit_test(test_offer_round_trip),
+        cmocka_unit_test(test_offer_names_objects_at_its_end),
         cmocka_unit_test(test_offer_largest_fits_a_frame),
         cmocka_unit_test(test_offer_impossible_fields_are_refused),
         cmocka_unit_test(test_positions_round_trip),
