@@ -99,8 +99,9 @@ bool fs_capture_start(struct fs_group *group, void (*then)(struct fs_group *grou
                           "install this version there");
         return false;
     }
-    if (is_wanted(group) && capturer->capture(capturer, group->record,
-                                              fs_group_policy(group)->group_by, captured, group)) {
+    if (is_wanted(group) &&
+        capturer->capture(capturer, group->record, fs_group_policy(group)->group_by, NULL, captured,
+                          group)) {
         return true;
     }
     set_reason(group, "");

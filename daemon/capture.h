@@ -19,11 +19,12 @@ typedef void fs_capture_fn(void *arg, const char *text, const struct fs_error *e
 
 /* Who knows them: the client of the API, or a test. */
 struct fs_capturer {
-    /* Of the group that has this record (read during the call only), grouped by the label group_by
-     * (or NULL). done is called once, later; a few seconds later at most. False: nothing of the
+    /* Of the group that has this record, grouped by the label group_by (or NULL); also (or NULL)
+     * names others that are wanted where they are there: {"kind", "name"}. All are read during the
+     * call only. done is called once, later; a few seconds later at most. False: nothing of the
      * group is known there, and done is not called. */
     bool (*capture)(struct fs_capturer *capturer, const struct fs_record *record,
-                    const char *group_by, fs_capture_fn *done, void *arg);
+                    const char *group_by, const json_t *also, fs_capture_fn *done, void *arg);
 };
 
 struct fs_capture {             /* of a group */

@@ -7,6 +7,7 @@
 #include "daemon/drill.h"
 #include "daemon/fence_commands.h"
 #include "daemon/left.h"
+#include "daemon/objects_command.h"
 #include "daemon/operation_commands.h"
 #include "daemon/status.h"
 #include "farshore/log.h"
@@ -278,7 +279,7 @@ static bool known(const char *command)
     static const char *const names[] = {"status",   "points", "sync",     "pause",   "resume",
                                         "adopt",    "verify", "failover", "history", "drill",
                                         "failback", "resync", "relocate", "enroll",  "fence",
-                                        "unfence",  "left",   "discard"};
+                                        "unfence",  "left",   "discard",  "objects"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], command) == 0) {
@@ -331,6 +332,8 @@ void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request)
         fs_unfence_command(commands->fences, call, group);
     } else if (strcmp(command, "left") == 0) {
         fs_left_command(commands->operations, call, group);
+    } else if (strcmp(command, "objects") == 0) {
+        fs_objects_command(commands->operations, call, request, group);
     } else if (strcmp(command, "discard") == 0) {
         fs_discard_command(commands->operations, call, request, group);
     } else if (strcmp(command, "history") == 0) {

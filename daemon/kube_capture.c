@@ -160,12 +160,12 @@ static const char *describe_group(const struct fs_record *record, json_t *vms, j
 }
 
 static bool capture_group(struct fs_capturer *capturer, const struct fs_record *record,
-                          const char *group_by, fs_capture_fn *done, void *arg)
+                          const char *group_by, const json_t *also, fs_capture_fn *done, void *arg)
 {
     struct fs_kube_capture *capture = (struct fs_kube_capture *)capturer; /* its first member */
     json_t *vms = json_array(), *claims = json_array();
     const char *text = NULL;
-    struct fs_kube_group group = {.vms = vms, .claims = claims};
+    struct fs_kube_group group = {.vms = vms, .claims = claims, .also = also};
     bool begun = false;
 
     group.ns = describe_group(record, vms, claims, &text);

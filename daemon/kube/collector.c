@@ -44,7 +44,7 @@ struct collection {
     struct collection *next;
     struct fs_kube_collector *collector;
     char *ns, *label, *value;
-    json_t *vms, *claims;
+    json_t *vms, *claims, *also;
     json_t *asked;   /* "KIND/NAME" -> true */
     json_t *found;   /* "API/KIND/NAME" -> what fs_kube_reduce_object made */
     json_t *missing; /* array */
@@ -76,8 +76,9 @@ static void free_collection(struct collection *collection)
         json_decref(get->reference);
         free(get);
     }
-    json_t *const values[] = {collection->vms,   collection->claims,  collection->asked,
-                              collection->found, collection->missing, collection->queue};
+    json_t *const values[] = {collection->also,  collection->vms,   collection->claims,
+                              collection->asked, collection->found, collection->missing,
+                              collection->queue};
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         json_decref(values[i]);
     }
@@ -365,6 +366,12 @@ static void gather(struct collection *collection)
     {
         want(collection, "PersistentVolumeClaim", json_string_value(name), "", false);
     }
+    json_array_foreach(collection->also, i, name)
+    {
+        if (fs_kube_kind_valid(text_of(name, "kind"))) {
+            want(collection, text_of(name, "kind"), text_of(name, "name"), "", true);
+        }
+    }
 }
 
 static void go_on(struct collection *collection)
@@ -430,6 +437,7 @@ int fs_kube_collect(struct fs_kube_collector *collector, const struct fs_kube_gr
     collection->value = strdup(group->value ? group->value : "");
     collection->vms = json_copy((json_t *)group->vms);
     collection->claims = json_copy((json_t *)group->claims);
+    collection->also = json_deep_copy(group->also);
     collection->asked = json_object();
     collection->found = json_object();
     collection->missing = json_array();

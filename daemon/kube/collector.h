@@ -37,6 +37,7 @@ struct fs_kube_group { /* read during the call only */
     const char *label; /* one of the collector's; NULL: by names only */
     const char *value;
     const json_t *vms, *claims; /* arrays of names */
+    const json_t *also;         /* {"kind", "name"} of others, where they are there; or NULL */
 };
 
 /* done is called once, not from inside; a few seconds later at the most. 0 or -ENOMEM: not. */

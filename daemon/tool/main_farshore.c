@@ -42,11 +42,12 @@ enum {
     OPTION_ENDPOINT,
     OPTION_POOLS,
     OPTION_CONFIG,
+    OPTION_SECRETS,
 };
 
 #define COMMANDS                                                                                   \
     "status, points, sync, pause, resume, verify, doctor, adopt, failover, failback, resync, "     \
-    "relocate, fence, unfence, left, discard, drill, history or enroll"
+    "relocate, fence, unfence, left, discard, drill, objects, history or enroll"
 
 struct arguments {
     const char *socket;
@@ -63,6 +64,8 @@ struct arguments {
     bool end;
     const char *exec; /* a shell command that tests a drill */
     bool json;
+    bool yaml;
+    bool secrets;
     bool wait;
     bool yes;
     bool watch;
@@ -82,6 +85,7 @@ struct command {
     bool drills;     /* takes --end and --exec */
     bool takes_many; /* a policy's groups, or all, in place of one */
     bool takes_dry_run;
+    bool manifests; /* takes --output=yaml and --secrets */
     bool needs_from;
     bool needs_to;
     bool needs_snapshot;
@@ -154,6 +158,15 @@ static void show_drill(const json_t *result, const struct arguments *arguments)
     fs_show_drill(result, arguments->group, stdout);
 }
 
+static void show_objects(const json_t *result, const struct arguments *arguments)
+{
+    if (!arguments->yaml) {
+        fs_show_objects(result, stdout);
+    } else if (!fs_show_manifests(result, stdout)) {
+        fputs("farshore: cannot write the objects as YAML\n", stderr);
+    }
+}
+
 static void show_history(const json_t *result, const struct arguments *arguments)
 {
     (void)arguments;
@@ -187,6 +200,8 @@ static const struct command commands[] = {
      .takes_dry_run = true, .waits = true, .asks = true, .show = show_follow},
     {"drill", .needs_group = true, .takes_output = true, .takes_point = true, .drills = true,
      .show = show_drill},
+    {"objects", .needs_group = true, .takes_output = true, .takes_point = true, .manifests = true,
+     .show = show_objects},
     {"history", .needs_group = true, .takes_output = true, .show = show_history},
     {"enroll", .takes_output = true, .enrolls = true},
 };
@@ -209,17 +224,16 @@ static const struct argp_option options[] = {
      "The daemon's control socket (else FARSHORE_SOCKET, else " DEFAULT_SOCKET ")", 0},
     {"output", 'o', "FORMAT", 0,
      "status, points, verify, failover, failback, resync, relocate, fence, unfence, left, discard, "
-     "drill, "
-     "history: "
-     "table (default) or json",
+     "drill, objects, history: table (default) or json; objects: yaml, too",
      0},
     {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
     {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "sync --wait: wait no longer than that", 0},
     {"watch", 'w', NULL, 0, "status: go on showing it, live", 0},
     {"color", OPTION_COLOR, "WHEN", 0, "status -w: auto (default), always or never", 0},
     {"bandwidth", OPTION_BANDWIDTH, "RATE", 0, "doctor: what a link of that rate would do", 0},
-    {"point", OPTION_POINT, "POINT", 0, "verify, failover, drill: that point, by its name or id",
-     0},
+    {"point", OPTION_POINT, "POINT", 0,
+     "verify, failover, drill, objects: that point, by its name or id", 0},
+    {"secrets", OPTION_SECRETS, NULL, 0, "objects: show what Secrets hold", 0},
     {"policy", OPTION_POLICY, "POLICY", 0, "failover: all groups of that policy", 0},
     {"all", OPTION_ALL, NULL, 0, "failover: all groups for which this site is secondary", 0},
     {"from", OPTION_FROM, "SITE", 0, "resync: the site whose data stays", 0},
@@ -298,6 +312,9 @@ static void check_arguments(const struct arguments *arguments, struct argp_state
     if (arguments->end && (arguments->exec || arguments->point)) {
         argp_error(state, "--end goes with neither --exec nor --point");
     }
+    if ((arguments->yaml || arguments->secrets) && !command->manifests) {
+        argp_error(state, "%s: has no --output=yaml and no --secrets", command->name);
+    }
     if (arguments->json && !command->takes_output) {
         argp_error(state, "%s: has no --output", command->name);
     }
@@ -339,7 +356,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case 'o':
         arguments->json = strcmp(value, "json") == 0;
-        if (!arguments->json && strcmp(value, "table") != 0) {
+        arguments->yaml = strcmp(value, "yaml") == 0;
+        if (!arguments->json && !arguments->yaml && strcmp(value, "table") != 0) {
             argp_error(state, "--output: \"%s\" is neither table nor json", value);
         }
         return 0;
@@ -409,6 +427,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_CONFIG:
         arguments->enroll.config = value;
         return 0;
+    case OPTION_SECRETS:
+        arguments->secrets = true;
+        return 0;
     case OPTION_TIMEOUT:
         parse_timeout(value, arguments, state);
         return 0;
@@ -447,7 +468,7 @@ static const struct argp parser = {
                 "failback GROUP\nresync --from=SITE GROUP\nrelocate --to=SITE GROUP\n"
                 "left GROUP\ndiscard --snapshot=NAME GROUP\n"
                 "fence GROUP\nunfence GROUP\n"
-                "drill GROUP\ndrill --end GROUP\nhistory GROUP\n"
+                "drill GROUP\ndrill --end GROUP\nobjects GROUP\nhistory GROUP\n"
                 "enroll invite --site=SITE\nenroll join TOKEN",
     .doc = "Ask and steer the Farshore daemon of this site.\v"
            "GROUP is a group's name or UUID. Exit status: 0 done, 1 failed, 2 usage, 3 refused and "
@@ -504,6 +525,9 @@ static json_t *make_request(const struct arguments *arguments)
     }
     if (request && arguments->end) {
         json_object_set_new(request, "end", json_true());
+    }
+    if (request && arguments->secrets) {
+        json_object_set_new(request, "secrets", json_true());
     }
     if (request && arguments->wait) {
         json_object_set_new(request, "wait", json_true());

@@ -29,6 +29,10 @@ void fs_show_operation_progress(const json_t *progress, FILE *out);
 void fs_show_fences(const json_t *result, FILE *out);
 /* A drill that was made, or how many were removed. */
 void fs_show_drill(const json_t *result, const char *group, FILE *out);
+/* What Kubernetes objects a point carries, as a table; and the objects themselves, as YAML: false
+ * where that could not be written. */
+void fs_show_objects(const json_t *result, FILE *out);
+bool fs_show_manifests(const json_t *result, FILE *out);
 void fs_show_history(const json_t *result, FILE *out);
 
 #endif

@@ -6,7 +6,7 @@ _farshore_groups() {
 
 _farshore() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command="" options i
-    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate fence unfence left discard drill history enroll"
+    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate fence unfence left discard drill objects history enroll"
     # "--output=json" comes as three words.
     if [[ $word == "=" ]]; then
         word=""
@@ -15,7 +15,7 @@ _farshore() {
     fi
     case $before in
         -S | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
-        -o | --output) mapfile -t COMPREPLY < <(compgen -W "table json" -- "$word"); return ;;
+        -o | --output) mapfile -t COMPREPLY < <(compgen -W "table json yaml" -- "$word"); return ;;
         --fence) mapfile -t COMPREPLY < <(compgen -W "none best-effort required" -- "$word"); return ;;
         --color) mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$word"); return ;;
         --config) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
@@ -43,6 +43,7 @@ _farshore() {
             left) options+=" --output=" ;;
             discard) options+=" --output= --snapshot= --dry-run --yes" ;;
             drill) options+=" --output= --point= --end --exec=" ;;
+            objects) options+=" --output= --point= --secrets" ;;
             enroll) options+=" --output= --site= --as= --endpoint= --pools= --config=" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")

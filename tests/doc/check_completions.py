@@ -18,6 +18,7 @@ FLAGS = {
     "takes_wait": {"wait", "timeout"},
     "takes_point": {"point"},
     "drills": {"end", "exec"},
+    "manifests": {"secrets"},
     "takes_many": {"policy", "all", "fence"},
     "takes_dry_run": {"dry-run"},
     "needs_from": {"from"},

@@ -47,13 +47,14 @@ static void answer(struct fs_letter *letter)
 }
 
 static bool capture(struct fs_capturer *capturer, const struct fs_record *record,
-                    const char *group_by, fs_capture_fn *done, void *arg)
+                    const char *group_by, const json_t *also, fs_capture_fn *done, void *arg)
 {
     struct pair_api *api = (struct pair_api *)capturer; /* its first member */
     struct asked *asked = api->objects ? calloc(1, sizeof(*asked)) : NULL;
 
     (void)record;
     (void)group_by;
+    (void)also;
     if (!asked) {
         return false;
     }

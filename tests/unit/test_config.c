@@ -119,7 +119,7 @@ static void test_load_every_key_arrives(void **state)
         "discovery:\n"
         "  - {source: images, interval: 30s}\n"
         "  - {source: kubernetes, kubeconfig: /k, cluster_id: rook-ceph, interval: 20s,\n"
-        "     workloads: true}\n"
+        "     objects: {kinds: [Secret, deployments.v1.apps], secrets: true}, workloads: true}\n"
         "policies:\n"
         "  gold:\n"
         "    peer: west\n"
@@ -128,6 +128,7 @@ static void test_load_every_key_arrives(void **state)
         "    group_by: app.kubernetes.io/instance\n"
         "    pools: {rbd: backup, ssd/prod: backup/east}\n"
         "    not_one_instant: refuse\n"
+        "    objects: none\n"
         "    snapshot_timeout: 2500ms\n"
         "    retain: {latest: 7, hourly: 24, daily: 8, weekly: 4}\n"
         "    alert: {warn: 4, critical: 9}\n"
@@ -172,6 +173,10 @@ static void test_load_every_key_arrives(void **state)
     assert_string_equal(config->kubernetes->kubeconfig, "/k");
     assert_string_equal(config->kubernetes->cluster_id, "rook-ceph");
     assert_true(config->kubernetes->workloads);
+    assert_int_equal(config->kubernetes->n_kinds, 2);
+    assert_string_equal(config->kubernetes->kinds[1], "deployments.v1.apps");
+    assert_true(config->kubernetes->secrets);
+    assert_true(config->policies[0].no_objects);
     assert_int_equal(config->memory_bytes, 1u << 30);
     assert_int_equal(config->open_images, 100);
     assert_int_equal(config->cpu_threads, 3);
@@ -412,8 +417,14 @@ static void test_load_value_of_wrong_kind_is_a_finding(void **state)
         {"site: a\ndiscovery: [{source: kubernetes}, {source: kubernetes}]\n",
          "f:2:44: discovery[1].source: \"kubernetes\" is given twice\n"},
         {"site: a\ndiscovery: [{source: images, kubeconfig: /k}]\n",
-         "f:2:13: discovery[0]: \"kubeconfig\", \"cluster_id\" and \"workloads\" are for source "
-         "kubernetes\n"},
+         "f:2:13: discovery[0]: \"kubeconfig\", \"cluster_id\", \"workloads\" and \"objects\" are "
+         "for source kubernetes\n"},
+        {"site: a\ndiscovery: [{source: kubernetes, objects: {kinds: Secret}}]\n",
+         "f:2:51: discovery[0].objects.kinds: expected a list of kinds, such as "
+         "[VirtualMachine]\n"},
+        {"site: a\ndiscovery: [{source: kubernetes, objects: {kinds: [Secrets]}}]\n",
+         "f:2:52: discovery[0].objects.kinds: \"Secrets\" is not a kind: write one that the manual "
+         "lists, or RESOURCE.VERSION.GROUP, such as deployments.v1.apps\n"},
         {"site: a\ndiscovery: [{source: kubernetes, kubeconfig: k}]\n",
          "f:2:46: discovery[0].kubeconfig: \"k\" is not an absolute path (one that begins with "
          "/)\n"},
@@ -668,7 +679,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 53);
+    assert_int_equal(count, 56);
 }
 
 int main(void)
