@@ -10,9 +10,7 @@
  * order.
  *
  * Where bytes are copied: the source reads into the chunk's buffer; zstd, or for RAW one memcpy,
- * makes the frame of it; the frame is moved to the transport. Compressed bytes are copied once
- * more, from a worker's scratch into the frame, because the frame's header comes first and its
- * size is not known before.
+ * makes the frame of it; the frame is moved to the transport.
  */
 #ifndef FARSHORE_SHIP_SENDER_H
 #define FARSHORE_SHIP_SENDER_H

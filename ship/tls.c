@@ -112,9 +112,9 @@ static SSL_CTX *new_context(const SSL_METHOD *method, struct fs_tls *tls)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    /* Several records a system call. */
+    /* A record with its header in one system call. Not several: before each record OpenSSL moves
+     * all that it has read ahead to the start of its buffer. */
     SSL_CTX_set_read_ahead(ctx, 1);
-    SSL_CTX_set_default_read_buffer_len(ctx, 128 * 1024);
     bool ok = SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
               SSL_CTX_set_num_tickets(ctx, 0) == 1 &&
               SSL_CTX_set_session_id_context(ctx, context, sizeof(context) - 1) == 1 &&

@@ -25,7 +25,9 @@ void fs_segment_encode(const struct fs_segment *message, struct fs_buf *buf)
         fs_buf_put_u8(buf, (uint8_t)extent->extent.kind);
         fs_buf_put_u64(buf, extent->hash);
     }
-    fs_buf_put(buf, message->payload, message->payload_length);
+    if (message->payload) {
+        fs_buf_put(buf, message->payload, message->payload_length);
+    }
 }
 
 /*

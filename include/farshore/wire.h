@@ -173,7 +173,8 @@ struct fs_segment {
     uint64_t start, end;
     size_t n_extents;
     struct fs_segment_extent *extents; /* owned */
-    const uint8_t *payload;            /* borrowed; codec over the contents back to back */
+    const uint8_t *payload;            /* borrowed; codec over the contents back to back. To encode,
+                                          NULL: who calls puts it behind the rest */
     uint32_t payload_length;
 };
 
