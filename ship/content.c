@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zstd.h>
 
 /* Where the library has it: the widest vectors that this processor has, twice as fast. */
@@ -14,6 +15,8 @@
 #else
 #include <xxhash.h>
 #endif
+
+#include "farshore/clock.h"
 
 /* Compression must win at least a sixteenth, or the content goes RAW. */
 #define WORTH(length) ((length) - (length) / 16)
@@ -203,6 +206,13 @@ size_t fs_content_frame_bound(size_t n_pieces, uint64_t content_bytes)
     return FS_FRAME_HEADER + fs_segment_size(&none) + (size_t)content_bytes;
 }
 
+static int64_t thread_cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return now.tv_sec * FS_SEC + now.tv_nsec;
+}
+
 /*
  * The frame of a segment of which all is known but its codec and payload. The payload is made in
  * its place, behind the room for a header whose size is known; then the buffer is cut to what is
@@ -210,7 +220,7 @@ size_t fs_content_frame_bound(size_t n_pieces, uint64_t content_bytes)
  */
 static bool make_frame(struct tools *tools, const struct fs_content_request *request,
                        const struct builder *builder, struct fs_segment *segment,
-                       struct fs_buf *ret_frame)
+                       struct fs_buf *ret_frame, int64_t *ret_compress_ns)
 {
     size_t head = FS_FRAME_HEADER + fs_segment_size(segment);
     struct fs_buf frame = {.data = malloc(head + builder->length),
@@ -219,7 +229,9 @@ static bool make_frame(struct tools *tools, const struct fs_content_request *req
         return false;
     }
     uint8_t *payload = frame.data + head;
+    int64_t began = thread_cpu_ns();
     size_t packed = compress(tools, builder, request->zstd_level, payload);
+    *ret_compress_ns = thread_cpu_ns() - began;
     if (packed == 0 && builder->length > 0) {
         memcpy(payload, builder->content, builder->length);
     }
@@ -273,7 +285,8 @@ int fs_content_encode(const struct fs_content_request *request,
         .extents = builder.extents,
     };
     struct fs_buf frame;
-    if (!make_frame(tools, request, &builder, &segment, &frame)) {
+    int64_t compress_ns;
+    if (!make_frame(tools, request, &builder, &segment, &frame, &compress_ns)) {
         free(builder.extents);
         return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
     }
@@ -284,6 +297,7 @@ int fs_content_encode(const struct fs_content_request *request,
         .changed_bytes = builder.changed,
         .content_bytes = builder.length,
         .payload_bytes = segment.payload_length,
+        .compress_ns = compress_ns,
     };
     return 0;
 }

@@ -39,6 +39,7 @@ struct fs_content_result {
     uint64_t changed_bytes; /* DATA and ZERO */
     uint64_t content_bytes; /* DATA, before compression */
     uint64_t payload_bytes; /* and after */
+    int64_t compress_ns; /* of this thread's CPU: to compress, and to find out that it is in vain */
 };
 
 /* Most bytes that the frame of so many pieces and content bytes can take. */

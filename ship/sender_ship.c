@@ -121,6 +121,7 @@ static void tell_tuner(struct fs_sender *sender, const struct chunk_segment *seg
         .level = segment->level,
         .run_ns = segment->run_ns,
         .cpu_ns = segment->cpu_ns,
+        .compress_ns = segment->result.compress_ns,
         .content_bytes = segment->result.content_bytes,
         .payload_bytes = segment->result.payload_bytes,
         .link = fs_session_link(sender->session),

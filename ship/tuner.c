@@ -27,7 +27,7 @@
  * busy machine (2 GHz, AES in hardware), here on the safe side. Compression that costs less than
  * the bytes that it saves would have cost is not given up. */
 #define SEND_NS_PER_BYTE 2
-/* Hashing, copying and looking at samples is no slower than this. */
+/* Looking at samples is no slower than this. */
 #define SAMPLED_BYTES_PER_NS 4
 /* A higher level must save so much more, or it is not worth its time. */
 #define WORTH_SHARE  0.98
@@ -76,7 +76,7 @@ static void begin_stretch(struct fs_tuner *tuner, int64_t now_ns)
 {
     tuner->began_ns = now_ns;
     tuner->samples = tuner->idle = tuner->full = 0;
-    tuner->run_ns = tuner->cpu_ns = 0;
+    tuner->run_ns = tuner->cpu_ns = tuner->compress_ns = 0;
     tuner->content_bytes = tuner->payload_bytes = 0;
 }
 
@@ -114,7 +114,7 @@ static bool saves_cpu(const struct fs_tuner *tuner)
     uint64_t saved = tuner->payload_bytes < tuner->content_bytes
                          ? tuner->content_bytes - tuner->payload_bytes
                          : 0;
-    uint64_t cost_ns = (uint64_t)tuner->cpu_ns;
+    uint64_t cost_ns = (uint64_t)tuner->compress_ns;
     return cost_ns >= SEND_NS_PER_BYTE * saved &&
            cost_ns > tuner->content_bytes / SAMPLED_BYTES_PER_NS;
 }
@@ -157,6 +157,7 @@ void fs_tuner_encoded(struct fs_tuner *tuner, const struct fs_tuner_sample *samp
     tuner->full += sample->link == FS_LINK_FULL;
     tuner->run_ns += sample->run_ns;
     tuner->cpu_ns += sample->cpu_ns;
+    tuner->compress_ns += sample->compress_ns;
     tuner->content_bytes += sample->content_bytes;
     tuner->payload_bytes += sample->payload_bytes;
     if (tuner->samples >= STRETCH_SAMPLES && now_ns - tuner->began_ns >= STRETCH_NS) {

@@ -27,6 +27,7 @@ enum fs_link_state {
 struct fs_tuner_sample {
     int level;
     int64_t run_ns, cpu_ns; /* on a worker: how long it took, and how much of that it computed */
+    int64_t compress_ns;    /* the part of cpu_ns that no compression would save */
     uint64_t content_bytes, payload_bytes; /* before and after */
     enum fs_link_state link;
 };
@@ -43,7 +44,7 @@ struct fs_tuner {
     /* since began_ns */
     int64_t began_ns, newest_ns;
     unsigned samples, idle, full;
-    int64_t run_ns, cpu_ns;
+    int64_t run_ns, cpu_ns, compress_ns;
     uint64_t content_bytes, payload_bytes;
 
     unsigned patience;    /* stretches in a row in which the CPU waits, before it rises */
