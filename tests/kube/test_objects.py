@@ -6,6 +6,7 @@ import json
 import pytest
 import yaml
 from harness import SOURCE, wait_for
+from harness.crash import arm, catalogue, killed
 from harness.kube import CORE
 from harness.tool import farshore
 from test_protection import SHOP, volume
@@ -20,10 +21,10 @@ def protect(api, ns, account, east, daemons):
     api.apply(SOURCE / "docs/kubernetes/rbac-objects.yaml")
     api.apply(SOURCE / "docs/kubernetes/rbac-secrets.yaml")
 
-    def make(secrets=True, **policy):
+    def make(secrets=True, start=True, **policy):
         source = {"source": "kubernetes", "kubeconfig": str(account[0]), "interval": "2s",
                   "objects": {"secrets": secrets}}
-        return daemons(policies={"gold": {"group_by": "app", "interval": "1s", **policy}},
+        return daemons(start=start, policies={"gold": {"group_by": "app", "interval": "1s", **policy}},
                        settings={"discovery": [source]})
     return make
 
@@ -131,3 +132,47 @@ def test_data_goes_on_while_objects_cannot_be_captured(api, ns, east, protect):
         newest = pair.west.committed(group)[-1]
         return not newest["objects"]["stale"] and not pair.east.group(group)["objects"]["reason"]
     wait_for(fresh, 60, "they are captured again")
+
+
+STEPS = (("east", "objects.indexed"), ("east", "objects.kept"), ("east", "objects.sent"),
+         ("west", "objects.received"), ("west", "objects.indexed"), ("west", "objects.kept"),
+         ("east", "objects.removed"), ("west", "objects.removed"))
+
+
+def documents(daemon, uuid):
+    """Digests of what the state pool has for the group."""
+    prefix = f"objects.{uuid}."
+    with daemon.site.ioctx(namespace="farshore") as io:
+        return {o.key.removeprefix(prefix) for o in io.list_objects() if o.key.startswith(prefix)}
+
+
+def test_crash_at_each_step_heals(api, ns, east, protect):
+    if not any(name.startswith("objects.") for name, _ in catalogue()):
+        pytest.skip("this build has no fault points")
+    shop(api, east, ns)
+    pair = protect(start=False, retain={"latest": 1})
+    for daemon in pair:
+        daemon.fault = daemon.dir / "fault"
+        daemon.environment["FARSHORE_FAULT"] = f"@{daemon.fault}"
+    pair.start()
+    group = f"{ns}/shop"
+    pair.ready(group)
+    settings = f"{CORE}/namespaces/{ns}/configmaps/settings"
+    for i, (site, step) in enumerate(STEPS):
+        daemon = getattr(pair, site)
+        arm(daemon, step)
+        api.patch(settings, {"data": {"colour": f"number {i}"}})
+        killed(daemon, step)
+        daemon.start()
+        colour = api.get(settings)["data"]
+
+        def there(colour=colour):
+            newest = carried(look(pair.west, group))
+            return newest["ConfigMap", "settings"]["object"]["data"] == colour
+        wait_for(there, 60, f"a point with the change, after {step}")
+    # One document for each point that is kept, and nothing else.
+    uuid = pair.east.group(group)["uuid"]
+    for daemon in pair:
+        def tidy(daemon=daemon):
+            return documents(daemon, uuid) == {p["objects"]["digest"] for p in daemon.points(group)}
+        wait_for(tidy, 20, "documents that no point carries are gone")
