@@ -42,6 +42,7 @@ enum fs_hook {
     FS_HOOK_PROMOTED, /* the same, before FS_HOOK_START */
     FS_HOOK_DEMOTED,  /* after it gave a group away */
     FS_HOOK_DRILL,    /* drill.exec: tests the images of a drill */
+    FS_HOOK_QUIESCE,  /* quiesce.command: brings what uses the volumes to rest, and back */
     FS_HOOK_COUNT
 };
 
@@ -73,6 +74,9 @@ struct fs_config_policy {
     int64_t on_timeout_ns;               /* on.timeout: of each; default 60 s */
     int64_t drill_every_ns;              /* drill.every, at the target; 0: only by command */
     int64_t drill_timeout_ns;            /* drill.timeout: of drill.exec; default 10 min */
+    bool quiesce_guest;                  /* quiesce.guest: freeze the virtual machines */
+    int64_t quiesce_timeout_ns;          /* quiesce.timeout: of a freeze; default 5 s */
+    bool quiesce_or_skip;                /* quiesce.on_failure: crash | skip; default crash */
 };
 
 struct fs_config {

@@ -118,6 +118,18 @@ static void set_not_one_instant(struct fs_schema_loader *loader, const struct fs
     policy->refuse_not_one_instant = strcmp(text, "refuse") == 0;
 }
 
+static void set_on_failure(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                           const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config_policy *policy = base;
+
+    (void)loader;
+    (void)key;
+    (void)where;
+    (void)node;
+    policy->quiesce_or_skip = strcmp(text, "skip") == 0;
+}
+
 static void set_object_io(struct fs_schema_loader *loader, const struct fs_schema_key *key,
                           const char *where, void *base, yaml_node_t *node, const char *text)
 {
@@ -279,6 +291,7 @@ static const char *const sources[] = {"images", "kubernetes", NULL};
 static const char *const object_io[] = {"auto", "off", NULL};
 static const char *const fence_modes[] = {"none", "best-effort", "required", NULL};
 static const char *const not_one_instant[] = {"mark", "refuse", NULL};
+static const char *const on_failure[] = {"crash", "skip", NULL};
 
 #define IN_CONFIG(member) .offset = offsetof(struct fs_config, member)
 #define IN_PEER(member)   .offset = offsetof(struct fs_config_peer, member)
@@ -358,6 +371,12 @@ const struct fs_schema_key fs_config_table[] = {
      .max = "25s", IN_POLICY(snapshot_timeout_ns)},
     {"policies.*.objects", FS_SCHEMA_CUSTOM, .type_text = "captured or none",
      .default_text = "captured", .choices = objects, .set = set_objects},
+    {.path = "policies.*.quiesce", .type = FS_SCHEMA_SECTION},
+    {"policies.*.quiesce.command", FS_SCHEMA_TEXT, IN_POLICY(on[FS_HOOK_QUIESCE])},
+    {"policies.*.quiesce.timeout", FS_SCHEMA_DURATION, .default_text = "5s", .min = "100ms",
+     .max = "60s", IN_POLICY(quiesce_timeout_ns)},
+    {"policies.*.quiesce.on_failure", FS_SCHEMA_CUSTOM, .type_text = "crash or skip",
+     .default_text = "crash", .choices = on_failure, .set = set_on_failure},
     {.path = "policies.*.retain", .type = FS_SCHEMA_SECTION},
     {"policies.*.retain.latest", FS_SCHEMA_NUMBER, .default_text = "3", .min = "1", .max = "1000",
      IN_POLICY(retain.latest)},

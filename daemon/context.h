@@ -18,6 +18,7 @@ struct fs_groups;
 struct fs_hooks;
 struct fs_kube_source;
 struct fs_peers;
+struct fs_quiescer;
 
 struct fs_context {
     const struct fs_clock *clock;   /* set once */
@@ -42,9 +43,10 @@ struct fs_context {
     struct fs_uuid instance; /* of this process's present stand at the site */
     struct fs_groups *groups;
     struct fs_peers *peers;
-    struct fs_hooks *hooks;            /* NULL: none are run */
-    struct fs_kube_source *kubernetes; /* NULL in tests without one */
-    struct fs_capturer *capturer;      /* set once; NULL: no point carries Kubernetes objects */
+    struct fs_hooks *hooks;             /* NULL: none are run */
+    struct fs_kube_source *kubernetes;  /* NULL in tests without one */
+    struct fs_capturer *capturer;       /* set once; NULL: no point carries Kubernetes objects */
+    const struct fs_quiescer *quiescer; /* set once; NULL: nothing is frozen */
 
     /* Set by the owner; hook_arg goes to both. */
     void (*kick)(void *hook_arg); /* run another round soon */

@@ -20,6 +20,7 @@
 #include "daemon/host.h"
 #include "daemon/http.h"
 #include "daemon/kube_source.h"
+#include "daemon/quiescer.h"
 #include "daemon/reload.h"
 #include "farshore/log.h"
 
@@ -377,6 +378,7 @@ static int start_parts(struct fs_daemon *daemon, struct fs_error *err)
     };
     daemon->started_ns = fs_context_wall(ctx);
     ctx->hooks = fs_hooks_new(daemon->base);
+    ctx->quiescer = &fs_quiescer;
     ctx->groups = fs_groups_new(ctx);
     ctx->peers = fs_peers_new(ctx, &peers);
     daemon->work = fs_work_new(&work);

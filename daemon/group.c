@@ -59,6 +59,7 @@ void fs_group_free(struct fs_group *group)
     }
     free(group->found);
     fs_buf_fini(&group->capture.packed);
+    fs_quiesce_fini(&group->quiesce);
     free(group->operation);
     fs_record_free(group->record);
     json_decref(group->log.recent);
@@ -354,6 +355,7 @@ void fs_group_verdict(const struct fs_group *group, struct fs_verdict *ret_verdi
     if (group->record->paused) {
         fs_verdict_add(ret_verdict, FS_STATE_PAUSED, "farshore resume GROUP", "paused by command");
     }
+    fs_quiesce_add_verdict(group, ret_verdict);
     add_stall(group, ret_verdict);
     add_lag(group, ret_verdict);
     if (group->phase > FS_PHASE_STORING) {

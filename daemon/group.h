@@ -13,6 +13,7 @@
 #include "daemon/context.h"
 #include "daemon/lag_history.h"
 #include "daemon/outcome.h"
+#include "daemon/quiesce.h"
 #include "daemon/schedule.h"
 #include "daemon/state.h"
 #include "daemon/stats.h"
@@ -106,6 +107,9 @@ struct fs_group {
     struct fs_capture capture;
     bool take_requested;   /* the take under way is for that */
     int64_t take_began_ns; /* boot */
+    struct fs_quiesce quiesce;
+    bool skip_hooks; /* of librbd's clients, in the next take: with them the last one took too long
+                      */
     int64_t sync_began_ns; /* boot: of the take, or of a re-offer */
     struct fs_group_release {
         int64_t since_ns; /* boot: images are known to have left; 0: none */

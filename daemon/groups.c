@@ -148,6 +148,7 @@ int fs_groups_load(struct fs_groups *groups, struct fs_record **records, size_t 
     for (size_t i = 0; i < groups->count; i++) {
         groups->list[i]->seen = false;
         groups->list[i]->recovery_pending = true;
+        fs_quiesce_loaded(groups->list[i]);
     }
     return rc;
 }
@@ -335,7 +336,9 @@ static int64_t next_due(const struct fs_groups *groups, int64_t now)
         const struct fs_group *group = groups->list[i];
         int64_t due = fs_group_is_primary(group) ? fs_primary_next_ns(group) : INT64_MAX;
         int64_t release = fs_release_next_ns(group);
+        int64_t thaw = fs_quiesce_next_ns(group);
         due = release < due ? release : due;
+        due = thaw < due ? thaw : due;
         if (group->retry_ns > now && group->retry_ns < due) {
             due = group->retry_ns;
         }
@@ -499,6 +502,7 @@ int64_t fs_groups_run(struct fs_groups *groups)
     int64_t now = fs_context_boot(groups->ctx);
 
     if (!groups->stopping) {
+        fs_quiesce_run(groups);
         for (size_t i = 0; i < groups->count; i++) {
             struct fs_group *group = groups->list[i];
             if (fs_group_is_primary(group) && (group->let_go || !fs_primary_store_pending(group))) {
@@ -558,7 +562,8 @@ size_t fs_groups_busy(const struct fs_groups *groups)
     size_t busy = groups->noting + fs_verifier_busy(groups->verifier);
 
     for (size_t i = 0; i < groups->count; i++) {
-        busy += groups->list[i]->phase != FS_PHASE_IDLE;
+        busy += groups->list[i]->phase != FS_PHASE_IDLE ||
+                groups->list[i]->quiesce.step != FS_QUIESCE_IDLE;
     }
     return busy;
 }

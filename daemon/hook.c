@@ -47,7 +47,7 @@ struct fs_hooks {
 static const char *const names[] = {
     [FS_HOOK_STOP] = "on.stop",         [FS_HOOK_START] = "on.start",
     [FS_HOOK_PROMOTED] = "on.promoted", [FS_HOOK_DEMOTED] = "on.demoted",
-    [FS_HOOK_DRILL] = "drill.exec",
+    [FS_HOOK_DRILL] = "drill.exec",     [FS_HOOK_QUIESCE] = "quiesce.command",
 };
 
 const enum fs_hook fs_hooks_after[FS_HOOKS_AFTER] = {FS_HOOK_PROMOTED, FS_HOOK_START};
@@ -180,9 +180,10 @@ static void judge(struct hook *hook, int status)
 
     if (hook->timed_out) {
         (void)fs_error_set(&hook->err, FS_ERR_PERMANENT, ETIMEDOUT,
-                           "%s was killed: it did not end within %.0f s (%s.timeout)%s%.300s",
+                           "%s was killed: it did not end within %.0f s (%.*s.timeout)%s%.300s",
                            names[hook->hook], (double)hook->limit_ns / (double)FS_SEC,
-                           hook->hook == FS_HOOK_DRILL ? "drill" : "on", said, hook->last);
+                           (int)strcspn(names[hook->hook], "."), names[hook->hook], said,
+                           hook->last);
     } else if (WIFSIGNALED(status)) {
         (void)fs_error_set(&hook->err, FS_ERR_PERMANENT, EIO, "%s was ended by signal %d%s%.300s",
                            names[hook->hook], WTERMSIG(status), said, hook->last);
@@ -199,7 +200,9 @@ static void finish(struct hook *hook)
     struct fs_error err = hook->err;
     uint64_t more = hook->lines > FS_HOOK_LINES_MAX ? hook->lines - FS_HOOK_LINES_MAX : 0;
 
-    if (fs_error_is_set(&err)) {
+    if (hook->hook == FS_HOOK_QUIESCE) {
+        /* Twice a point is too often to tell of, and what failed is told by who asked for it. */
+    } else if (fs_error_is_set(&err)) {
         fs_log(FS_EV_HOOK_FAILED, FS_S("group", hook->group), FS_S("hook", names[hook->hook]),
                FS_U("lines_left_out", more), FS_E(&err));
     } else {
@@ -357,16 +360,28 @@ static int spawn(const char *command, char **variables, int out, pid_t *ret_pid)
     return rc;
 }
 
+/* What is to be run, and what goes into its environment beside what all have. */
+struct order {
+    enum fs_hook hook;
+    const char *command;
+    int64_t limit_ns;
+    const struct fs_point_id *point; /* or NULL */
+    const struct fs_drill *drill;    /* or NULL */
+    const char *quiesce;             /* FARSHORE_QUIESCE, or NULL */
+};
+
 /* Fills hook->pid, or returns a positive errno. */
-static int spawn_for(struct hook *hook, const struct fs_group *group, const char *command,
-                     const struct fs_point_id *point, const struct fs_drill *drill)
+static int spawn_for(struct hook *hook, const struct fs_group *group, const struct order *order)
 {
     struct fs_buf text = FS_BUF_INIT;
     int ends[2];
 
-    put_variables(&text, group, hook->hook, point);
-    if (drill) {
-        put_drill(&text, drill);
+    put_variables(&text, group, order->hook, order->point);
+    if (order->drill) {
+        put_drill(&text, order->drill);
+    }
+    if (order->quiesce) {
+        fs_buf_printf(&text, "FARSHORE_QUIESCE=%s%c", order->quiesce, '\0');
     }
     char **variables = environment(&text);
     int rc = variables ? 0 : ENOMEM;
@@ -375,7 +390,7 @@ static int spawn_for(struct hook *hook, const struct fs_group *group, const char
     } else if (rc == 0) {
         hook->out = ends[0];
         (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
-        rc = spawn(command, variables, ends[1], &hook->pid);
+        rc = spawn(order->command, variables, ends[1], &hook->pid);
         close(ends[1]);
     }
     free(variables);
@@ -420,27 +435,28 @@ static struct hook *hook_new(struct fs_hooks *hooks, fs_hook_fn *done, void *arg
     return hook;
 }
 
-static bool start(const struct fs_group *group, enum fs_hook which, const struct fs_point_id *point,
-                  const struct fs_drill *drill, fs_hook_fn *done, void *arg)
+static bool start(const struct fs_group *group, const struct order *order, fs_hook_fn *done,
+                  void *arg)
 {
-    const struct fs_config_policy *policy = fs_group_policy(group);
-    const char *command = policy ? policy->on[which] : NULL;
+    const char *name = names[order->hook];
 
-    if (!command || !group->ctx->hooks) {
+    if (!order->command || !group->ctx->hooks) {
         return false;
     }
     struct hook *hook = hook_new(group->ctx->hooks, done, arg);
     if (!hook) {
-        fs_log(FS_EV_HOOK_FAILED, FS_S("group", group->record->name), FS_S("hook", names[which]),
+        fs_log(FS_EV_HOOK_FAILED, FS_S("group", group->record->name), FS_S("hook", name),
                FS_S("error", "out of memory"));
         return false;
     }
     (void)snprintf(hook->group, sizeof(hook->group), "%s", group->record->name);
-    hook->hook = which;
-    hook->limit_ns = drill ? policy->drill_timeout_ns : policy->on_timeout_ns;
-    fs_log(FS_EV_HOOK_STARTED, FS_S("group", hook->group), FS_S("hook", names[which]),
-           FS_S("command", command));
-    int rc = spawn_for(hook, group, command, point, drill);
+    hook->hook = order->hook;
+    hook->limit_ns = order->limit_ns;
+    if (order->hook != FS_HOOK_QUIESCE) {
+        fs_log(FS_EV_HOOK_STARTED, FS_S("group", hook->group), FS_S("hook", name),
+               FS_S("command", order->command));
+    }
+    int rc = spawn_for(hook, group, order);
     if (rc == 0) {
         rc = listen_to(hook);
         if (rc != 0) {
@@ -452,8 +468,8 @@ static bool start(const struct fs_group *group, enum fs_hook which, const struct
     }
     int64_t wait = rc == 0 ? hook->limit_ns : 0;
     if (rc != 0) {
-        (void)fs_error_set(&hook->err, FS_ERR_PERMANENT, rc, "%s could not be started: %s",
-                           names[which], strerror(rc));
+        (void)fs_error_set(&hook->err, FS_ERR_PERMANENT, rc, "%s could not be started: %s", name,
+                           strerror(rc));
     }
     const struct timeval timeout = {.tv_sec = wait / FS_SEC, .tv_usec = wait % FS_SEC / 1000};
     (void)event_add(hook->timer, &timeout);
@@ -463,11 +479,34 @@ static bool start(const struct fs_group *group, enum fs_hook which, const struct
 bool fs_hook_start(const struct fs_group *group, enum fs_hook which,
                    const struct fs_point_id *point, fs_hook_fn *done, void *arg)
 {
-    return start(group, which, point, NULL, done, arg);
+    const struct fs_config_policy *policy = fs_group_policy(group);
+    const struct order order = {.hook = which,
+                                .command = policy ? policy->on[which] : NULL,
+                                .limit_ns = policy ? policy->on_timeout_ns : 0,
+                                .point = point};
+
+    return start(group, &order, done, arg);
 }
 
 bool fs_hook_start_drill(const struct fs_group *group, const struct fs_drill *drill,
                          fs_hook_fn *done, void *arg)
 {
-    return start(group, FS_HOOK_DRILL, NULL, drill, done, arg);
+    const struct fs_config_policy *policy = fs_group_policy(group);
+    const struct order order = {.hook = FS_HOOK_DRILL,
+                                .command = policy ? policy->on[FS_HOOK_DRILL] : NULL,
+                                .limit_ns = policy ? policy->drill_timeout_ns : 0,
+                                .drill = drill};
+
+    return start(group, &order, done, arg);
+}
+
+bool fs_hook_start_quiesce(const struct fs_group *group, const char *command, bool thaw,
+                           int64_t limit_ns, fs_hook_fn *done, void *arg)
+{
+    const struct order order = {.hook = FS_HOOK_QUIESCE,
+                                .command = command,
+                                .limit_ns = limit_ns,
+                                .quiesce = thaw ? "thaw" : "freeze"};
+
+    return start(group, &order, done, arg);
 }

@@ -37,6 +37,9 @@ typedef void fs_hook_fn(void *arg, const struct fs_error *err);
  */
 bool fs_hook_start(const struct fs_group *group, enum fs_hook hook, const struct fs_point_id *point,
                    fs_hook_fn *done, void *arg);
+/* The same for a command of quiesce.command: thaw is what it is told to do, limit_ns its limit. */
+bool fs_hook_start_quiesce(const struct fs_group *group, const char *command, bool thaw,
+                           int64_t limit_ns, fs_hook_fn *done, void *arg);
 /* The same for drill.exec, with what `farshore drill --exec` puts in the environment. */
 bool fs_hook_start_drill(const struct fs_group *group, const struct fs_drill *drill,
                          fs_hook_fn *done, void *arg);

@@ -49,6 +49,10 @@ static struct fs_record *copy_record(struct fs_group *group)
 {
     struct fs_record *copy = fs_record_copy(group->record);
 
+    if (copy) {
+        copy->quiesced = fs_quiesce_frozen(group);
+    }
+
     if (!copy) {
         struct fs_error err = FS_ERROR_INIT;
         (void)fs_error_set(&err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
@@ -292,8 +296,8 @@ static bool is_ready(const struct fs_group *group)
     return group->phase == FS_PHASE_IDLE && (group->seen || fs_group_is_kept(group)) &&
            !group->let_go && !group->problem[0] && ctx->source && group->record->version > 0 &&
            !group->record->paused && !group->pause_pending && !group->operation &&
-           !group->heard_pending && !fs_group_is_split(group) && fs_group_policy(group) &&
-           fs_peers_session_with_terms(ctx->peers, group->record->peer);
+           !group->heard_pending && !fs_quiesce_is_busy(group) && !fs_group_is_split(group) &&
+           fs_group_policy(group) && fs_peers_session_with_terms(ctx->peers, group->record->peer);
 }
 
 int64_t fs_primary_next_ns(const struct fs_group *group)
@@ -473,6 +477,9 @@ static void ship(struct fs_group *group, const struct fs_record_point *point)
     if (!(fs_session_peer(session)->features & FS_FEATURE_OBJECTS)) {
         offer.objects = (struct fs_captured){0};
     }
+    if (!(fs_session_peer(session)->features & FS_FEATURE_APPLICATION)) {
+        offer.flags &= ~FS_POINT_APPLICATION;
+    }
     const struct fs_sender_options options = {
         .source = ctx->source,
         .digester = ctx->digester,
@@ -528,11 +535,17 @@ static void take_failed(struct fs_group *group, const struct fs_take_result *res
         return;
     }
     const char *label = fs_verdict_of_take(result->reason, &result->err, &verdict);
+    /* A hook of librbd's that hangs would make it so each time. */
+    const struct fs_config_policy *policy = fs_group_policy(group);
+    group->skip_hooks =
+        result->reason == FS_TAKE_BOUND_PASSED && policy && !policy->quiesce_or_skip;
     report_failure(group,
                    result->reason == FS_TAKE_BOUND_PASSED ? FS_EV_TAKE_KILLED : FS_EV_TAKE_FAILED,
                    label, &verdict, &result->err);
     group->requested = group->requested || group->take_requested;
 }
+
+static void frozen(void *arg, int64_t until_ns, const struct fs_error *err);
 
 static void take_done(void *arg, struct fs_take_result *result)
 {
@@ -540,10 +553,17 @@ static void take_done(void *arg, struct fs_take_result *result)
 
     fs_group_set_record(group, result->record);
     result->record = NULL;
-    enter(group, FS_PHASE_IDLE);
     note_slow(group, result->slow_reason);
+    if (result->outcome == FS_TAKE_PREPARED) {
+        fs_quiesce_freeze(group, frozen, group);
+        return;
+    }
+    fs_quiesce_thaw(group);
+    group->record->quiesced = fs_quiesce_frozen(group);
+    enter(group, FS_PHASE_IDLE);
     switch (result->outcome) {
     case FS_TAKE_POINT:
+        group->skip_hooks = false;
         taken(group, result);
         break;
     case FS_TAKE_UNCHANGED:
@@ -553,10 +573,64 @@ static void take_done(void *arg, struct fs_take_result *result)
         fs_group_succeeded(group);
         fs_log(FS_EV_POINT_UNCHANGED, FS_S("group", group->record->name));
         break;
-    case FS_TAKE_FAILED:
+    default:
         take_failed(group, result);
         break;
     }
+}
+
+static struct fs_take_request make_request(const struct fs_group *group, struct fs_record *record)
+{
+    const struct fs_config_policy *policy = fs_group_policy(group);
+
+    return (struct fs_take_request){
+        .record = record,
+        .refuse_not_one_instant = policy && policy->refuse_not_one_instant,
+        .refuse_unquiesced = policy && policy->quiesce_or_skip,
+        .skip_hooks = group->skip_hooks,
+        .bound_ns = policy ? policy->snapshot_timeout_ns : 5 * FS_SEC,
+    };
+}
+
+/* A point that is not taken after all stays half-taken in the record, for the next take to remove.
+ */
+static void leave_point(struct fs_group *group, const struct fs_error *err)
+{
+    struct fs_verdict verdict = FS_VERDICT_OK;
+
+    if (err) {
+        fs_verdict_add(&verdict, FS_STATE_ERROR,
+                       "see the log; quiesce.on_failure: crash takes such points all the same",
+                       "no point is taken: %s", err->message);
+        report_failure(group, FS_EV_TAKE_FAILED, "freeze_failed", &verdict, err);
+        group->requested = group->requested || group->take_requested;
+    }
+    fs_quiesce_thaw(group);
+    enter(group, FS_PHASE_IDLE);
+}
+
+static void frozen(void *arg, int64_t until_ns, const struct fs_error *err)
+{
+    struct fs_group *group = arg;
+    struct fs_context *ctx = group->ctx;
+    const struct fs_config_policy *policy = fs_group_policy(group);
+
+    if (!ctx->source || ctx->groups->stopping || !policy) {
+        leave_point(group, NULL);
+        return;
+    }
+    if (err && policy->quiesce_or_skip) {
+        leave_point(group, err);
+        return;
+    }
+    struct fs_record *record = copy_record(group);
+    if (!record) {
+        leave_point(group, NULL);
+        return;
+    }
+    struct fs_take_request request = make_request(group, record);
+    request.application_until_ns = until_ns;
+    ctx->source->ops->snapshot(ctx->source, &request, take_done, group);
 }
 
 /* The objects are captured; a configuration without the policy, and a site that is lost, may have
@@ -564,9 +638,8 @@ static void take_done(void *arg, struct fs_take_result *result)
 static void take_now(struct fs_group *group)
 {
     struct fs_context *ctx = group->ctx;
-    const struct fs_config_policy *policy = fs_group_policy(group);
     const struct fs_record_point *base = fs_record_newest_committed(group->record);
-    bool goes_on = ctx->source && policy && !ctx->groups->stopping;
+    bool goes_on = ctx->source && fs_group_policy(group) && !ctx->groups->stopping;
     struct fs_record *record = goes_on ? copy_record(group) : NULL;
 
     if (!record) {
@@ -574,14 +647,14 @@ static void take_now(struct fs_group *group)
         enter(group, FS_PHASE_IDLE);
         return;
     }
-    const struct fs_take_request request = {
-        .record = record,
-        .base = base ? &base->point.id : NULL,
-        .refuse_not_one_instant = policy->refuse_not_one_instant,
-        .bound_ns = policy->snapshot_timeout_ns,
-        .objects = group->capture.objects,
-        .packed = group->capture.packed.length > 0 ? &group->capture.packed : NULL,
-    };
+    struct fs_take_request request = make_request(group, record);
+    request.base = base ? &base->point.id : NULL;
+    request.objects = group->capture.objects;
+    request.packed = group->capture.packed.length > 0 ? &group->capture.packed : NULL;
+    /* A relocation stops what uses the volumes anyway. */
+    unsigned kinds = group->operation ? 0 : fs_quiesce_wanted(group);
+    request.prepare = kinds != 0;
+    record->quiesced |= kinds;
     ctx->source->ops->take(ctx->source, &request, take_done, group);
     fs_capture_end(group);
 }

@@ -73,6 +73,11 @@ static json_t *objects_json(const struct fs_captured *objects)
                      objects->stale);
 }
 
+static const char *consistency(unsigned flags)
+{
+    return flags & FS_POINT_APPLICATION ? "application" : "crash";
+}
+
 json_t *fs_status_point(const struct fs_record_point *point)
 {
     json_t *object = json_object();
@@ -87,6 +92,7 @@ json_t *fs_status_point(const struct fs_record_point *point)
     if (point->objects.size > 0) {
         set(object, "objects", objects_json(&point->objects));
     }
+    set(object, "consistency", json_string(consistency(point->flags)));
     return object;
 }
 

@@ -12,7 +12,7 @@
 #define ORDER_MIN             12
 #define ORDER_MAX             25
 #define STRIPE_COUNT_MAX      65536
-#define POINT_FLAGS           (FS_POINT_NOT_ONE_INSTANT | FS_POINT_VOLUME_MISSING)
+#define POINT_FLAGS           (FS_POINT_NOT_ONE_INSTANT | FS_POINT_VOLUME_MISSING | FS_POINT_APPLICATION)
 /* Of the message alone: the point's Kubernetes objects are named at its end. */
 #define OFFER_OBJECTS       (1u << 8)
 #define OFFER_OBJECTS_STALE (1u << 9)

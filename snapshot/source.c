@@ -86,6 +86,7 @@ struct take_operation {
     struct fs_job job;
     struct source *source;
     struct fs_take_job take;
+    bool prepared; /* by a take before */
     struct fs_take_result result;
     fs_take_fn *done;
     void *arg;
@@ -95,7 +96,8 @@ static void take_run(struct fs_job *job)
 {
     struct take_operation *operation = (struct take_operation *)job; /* its first member */
 
-    fs_take_run(&operation->take, &operation->result);
+    (operation->prepared ? fs_take_snapshot_run : fs_take_run)(&operation->take,
+                                                               &operation->result);
 }
 
 static void take_done(struct fs_job *job)
@@ -109,8 +111,8 @@ static void take_done(struct fs_job *job)
     free(operation);
 }
 
-static void source_take(struct fs_source *base, const struct fs_take_request *request,
-                        fs_take_fn *done, void *arg)
+static void submit_take(struct fs_source *base, const struct fs_take_request *request,
+                        bool prepared, fs_take_fn *done, void *arg)
 {
     static const struct fs_uuid no_base;
     struct source *source = source_of(base);
@@ -125,15 +127,32 @@ static void source_take(struct fs_source *base, const struct fs_take_request *re
                              .base = request->base ? *request->base : no_base,
                              .force = request->force,
                              .refuse_not_one_instant = request->refuse_not_one_instant,
-                             .sweep = is_to_sweep(source, &request->record->group),
+                             .sweep = !prepared && is_to_sweep(source, &request->record->group),
                              .bound_ns = request->bound_ns,
-                             .objects = request->objects};
+                             .objects = request->objects,
+                             .prepare = request->prepare,
+                             .refuse_unquiesced = request->refuse_unquiesced,
+                             .skip_hooks = request->skip_hooks,
+                             .application_until_ns = request->application_until_ns};
+    operation->prepared = prepared;
     if (request->packed) {
         fs_buf_put(&operation->take.packed, request->packed->data, request->packed->length);
     }
     operation->done = done;
     operation->arg = arg;
     fs_pool_submit(source->blocking, &operation->job);
+}
+
+static void source_take(struct fs_source *source, const struct fs_take_request *request,
+                        fs_take_fn *done, void *arg)
+{
+    submit_take(source, request, false, done, arg);
+}
+
+static void source_snapshot(struct fs_source *source, const struct fs_take_request *request,
+                            fs_take_fn *done, void *arg)
+{
+    submit_take(source, request, true, done, arg);
 }
 
 /* --- settle, store and release
@@ -287,6 +306,7 @@ static void source_open(struct fs_source *base, const struct fs_record *record,
 
 static const struct fs_source_ops source_ops = {
     .take = source_take,
+    .snapshot = source_snapshot,
     .settle = source_settle,
     .store = source_store,
     .release = source_release,

@@ -7,6 +7,7 @@
  *   unknown snapshots are removed, once per start   (what is left goes at the next one)
  *   the Kubernetes objects are stored               (no point names them: they go with another's)
  *   record: the point, TAKING, its seq used up      (half-taken)
+ *   others are quiesced, where it was only prepared (the record says so, and a restart thaws them)
  *   the helper takes the snapshots                  (half-taken)
  *   record: the point, COMPLETE, with snapshot ids  (a point that was not offered yet)
  */
@@ -455,22 +456,25 @@ static int begin_point(struct take *take, struct fs_uuid *ret_id)
     return fs_state_store(take->job->site->state, record, take->err);
 }
 
-static json_t *make_request(const struct take *take, const struct fs_point_id *point)
+static json_t *make_request(const struct take *take, const struct fs_record_point *point)
 {
     char group[FS_RBD_GROUP_SIZE], snap[FS_SNAP_NAME_SIZE], mark[FS_SNAP_NAME_SIZE];
     json_t *volumes = json_array();
 
-    for (size_t i = 0; i < take->n_volumes; i++) {
-        const struct fs_image_ref *ref = &take->volumes[i].known->volume.image;
+    for (size_t i = 0; i < point->n_contents; i++) {
+        const struct fs_image_ref *ref =
+            &fs_record_find_volume(take->record, &point->contents[i].volume)->volume.image;
 
         json_array_append_new(volumes, json_pack("{s:I, s:s, s:s, s:s, s:s}", "pool_id",
                                                  (json_int_t)ref->pool_id, "pool", ref->pool, "ns",
                                                  ref->ns, "id", ref->image_id, "name", ref->name));
     }
     return json_pack(
-        "{s:s, s:s, s:s, s:b, s:o}", "group", fs_rbd_group_name(&take->record->group, group),
-        "snap", fs_point_snap_name(point, snap), "mark", fs_point_mark_name(point, mark),
-        "refuse_not_one_instant", take->job->refuse_not_one_instant, "volumes", volumes);
+        "{s:s, s:s, s:s, s:b, s:b, s:b, s:o}", "group",
+        fs_rbd_group_name(&take->record->group, group), "snap",
+        fs_point_snap_name(&point->point, snap), "mark", fs_point_mark_name(&point->point, mark),
+        "refuse_not_one_instant", take->job->refuse_not_one_instant, "refuse_unquiesced",
+        take->job->refuse_unquiesced, "skip_hooks", take->job->skip_hooks, "volumes", volumes);
 }
 
 /* A point's instant never decreases within a group, whatever the wall clock does. */
@@ -487,12 +491,13 @@ static int64_t never_before(const struct fs_record *record, int64_t taken_ns)
 static int read_answer(struct take *take, const json_t *answer, struct fs_record_point *point)
 {
     json_int_t pause_ns, age_ns, snap_id, mark_id, size;
-    int group_snapshot, not_one_instant;
+    int group_snapshot, not_one_instant, hooks_failed;
     json_t *contents;
 
-    if (json_unpack((json_t *)answer, "{s:b, s:b, s:I, s:I, s:o}", "group_snapshot",
-                    &group_snapshot, "not_one_instant", &not_one_instant, "pause_ns", &pause_ns,
-                    "age_ns", &age_ns, "contents", &contents) != 0 ||
+    if (json_unpack((json_t *)answer, "{s:b, s:b, s:b, s:I, s:I, s:o}", "group_snapshot",
+                    &group_snapshot, "not_one_instant", &not_one_instant, "hooks_failed",
+                    &hooks_failed, "pause_ns", &pause_ns, "age_ns", &age_ns, "contents",
+                    &contents) != 0 ||
         json_array_size(contents) != point->n_contents) {
         return fs_error_set(take->err, FS_ERR_BUG, EPROTO, "the helper's answer cannot be read");
     }
@@ -511,6 +516,10 @@ static int read_answer(struct take *take, const json_t *answer, struct fs_record
         point->group_pool[0] = point->group_ns[0] = '\0';
     }
     point->flags = not_one_instant ? FS_POINT_NOT_ONE_INSTANT : 0;
+    if (!hooks_failed && !take->job->skip_hooks &&
+        fs_clock_boot(take->job->site->options.clock) < take->job->application_until_ns) {
+        point->flags |= FS_POINT_APPLICATION;
+    }
     point->taken_ns =
         never_before(take->record, fs_clock_wall(take->job->site->options.clock) - (int64_t)age_ns);
     take->result->pause_ns = (int64_t)pause_ns;
@@ -519,7 +528,7 @@ static int read_answer(struct take *take, const json_t *answer, struct fs_record
 
 static int ask_helper(struct take *take, struct fs_record_point *point)
 {
-    json_t *request = make_request(take, &point->point), *answer = NULL;
+    json_t *request = make_request(take, point), *answer = NULL;
     int rc;
 
     if (!request) {
@@ -558,18 +567,11 @@ static void drop_point(struct take *take, const struct fs_uuid *id)
     }
 }
 
-static int take_point(struct take *take)
+static int snapshot_point(struct take *take, struct fs_record_point *point)
 {
-    struct fs_uuid id;
-    struct fs_record_point *point;
-    int rc = begin_point(take, &id);
+    struct fs_uuid id = point->point.id;
+    int rc = ask_helper(take, point);
 
-    if (rc < 0) { /* a store that failed may have happened: if the point is there it is TAKING */
-        return rc;
-    }
-    fs_fault("take.seq");
-    point = fs_record_find_point(take->record, &id);
-    rc = ask_helper(take, point);
     if (rc == 0) {
         fs_fault("take.answered");
         point->state = FS_POINT_COMPLETE;
@@ -580,6 +582,21 @@ static int take_point(struct take *take)
     }
     if (rc < 0) {
         drop_point(take, &id);
+    }
+    return rc;
+}
+
+/* A store that failed may have happened: if the point is there it is TAKING. */
+static int take_point(struct take *take)
+{
+    struct fs_uuid id;
+    int rc = begin_point(take, &id);
+
+    if (rc == 0) {
+        fs_fault("take.seq");
+        if (!take->job->prepare) {
+            rc = snapshot_point(take, fs_record_find_point(take->record, &id));
+        }
     }
     return rc;
 }
@@ -617,12 +634,29 @@ static int run(struct take *take)
         rc = take_point(take);
     }
     if (rc == 0) {
+        take->result->outcome = take->job->prepare ? FS_TAKE_PREPARED : FS_TAKE_POINT;
+    }
+    return rc;
+}
+
+static int snapshot_prepared(struct take *take)
+{
+    struct fs_record *record = take->record;
+    struct fs_record_point *point =
+        record->n_points > 0 ? &record->points[record->n_points - 1] : NULL;
+
+    if (!point || point->state != FS_POINT_TAKING) {
+        return fs_error_set(take->err, FS_ERR_BUG, EINVAL, "no point was prepared");
+    }
+    int rc = snapshot_point(take, point);
+    if (rc == 0) {
         take->result->outcome = FS_TAKE_POINT;
     }
     return rc;
 }
 
-void fs_take_run(const struct fs_take_job *job, struct fs_take_result *ret_result)
+static void run_job(const struct fs_take_job *job, int (*steps)(struct take *take),
+                    struct fs_take_result *ret_result)
 {
     struct take *take = calloc(1, sizeof(*take));
 
@@ -635,9 +669,19 @@ void fs_take_run(const struct fs_take_job *job, struct fs_take_result *ret_resul
     take->record = job->record;
     take->result = ret_result;
     take->err = &ret_result->err;
-    run(take);
+    steps(take);
     close_volumes(take);
     free(take);
+}
+
+void fs_take_snapshot_run(const struct fs_take_job *job, struct fs_take_result *ret_result)
+{
+    run_job(job, snapshot_prepared, ret_result);
+}
+
+void fs_take_run(const struct fs_take_job *job, struct fs_take_result *ret_result)
+{
+    run_job(job, run, ret_result);
 }
 
 /* --- settle --------------------------------------------------------------------------------- */

@@ -19,10 +19,14 @@ struct fs_take_job {
     int64_t bound_ns;
     struct fs_captured objects;
     struct fs_buf packed; /* owned by the caller; empty: they are there */
+    bool prepare, refuse_unquiesced, skip_hooks;
+    int64_t application_until_ns;
 };
 
-/* Fills everything of the result but its record. */
+/* Each fills everything of the result but its record. */
 void fs_take_run(const struct fs_take_job *job, struct fs_take_result *ret_result);
+/* The second half of one that was prepared. */
+void fs_take_snapshot_run(const struct fs_take_job *job, struct fs_take_result *ret_result);
 
 /* Store the point as a recovery point, then remove older ones. Failed removals are logged: those
  * points stay in the record and are tried again. Errors: the record could not be stored. */

@@ -23,7 +23,9 @@ struct takepoint {
     struct fs_cluster *cluster;
     fs_takepoint_hold_fn *hold;
     const char *group, *snap, *mark; /* borrowed from the request */
-    bool refuse_not_one_instant;
+    bool refuse_not_one_instant, refuse_unquiesced;
+    bool skip_hooks;   /* librbd's quiesce hooks of other clients are not asked, or no more */
+    bool hooks_failed; /* one of them could not do it */
     size_t n_volumes;
     struct volume *volumes; /* owned */
 
@@ -42,16 +44,19 @@ static void copy_text(char *to, size_t size, const char *text)
 static int parse(struct takepoint *take, const json_t *request, struct fs_error *err)
 {
     json_t *volumes, *volume;
-    int refuse;
+    int refuse, unquiesced, skip;
     size_t i;
 
-    if (json_unpack((json_t *)request, "{s:s, s:s, s:s, s:b, s:o}", "group", &take->group, "snap",
-                    &take->snap, "mark", &take->mark, "refuse_not_one_instant", &refuse, "volumes",
+    if (json_unpack((json_t *)request, "{s:s, s:s, s:s, s:b, s:b, s:b, s:o}", "group", &take->group,
+                    "snap", &take->snap, "mark", &take->mark, "refuse_not_one_instant", &refuse,
+                    "refuse_unquiesced", &unquiesced, "skip_hooks", &skip, "volumes",
                     &volumes) != 0 ||
         json_array_size(volumes) == 0 || json_array_size(volumes) > FS_VOLUMES_MAX) {
         return fs_error_set(err, FS_ERR_BUG, EINVAL, "the helper cannot read its request");
     }
     take->refuse_not_one_instant = refuse;
+    take->refuse_unquiesced = unquiesced;
+    take->skip_hooks = skip;
     take->volumes = calloc(json_array_size(volumes), sizeof(*take->volumes));
     if (!take->volumes) {
         return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory to take a point");
@@ -214,15 +219,45 @@ static int ignore_progress_cb(uint64_t offset, uint64_t total, void *arg)
     return 0;
 }
 
-static int snapshot_one(struct takepoint *take, struct volume *volume, const char *name,
-                        struct fs_error *err)
+/*
+ * librbd asks its clients that have a quiesce hook to come to rest, and fails where one cannot;
+ * it does not tell that from other failures. So a call that failed is made again without asking,
+ * and where that one succeeds it was the hook. Where the policy wants no such point the first
+ * failure counts.
+ */
+static bool go_on_without_hooks(struct takepoint *take, int rc)
 {
-    char spec[FS_IMAGE_SPEC_SIZE];
+    if (rc >= 0 || rc == -EEXIST || take->skip_hooks || take->refuse_unquiesced) {
+        return false;
+    }
+    take->skip_hooks = take->hooks_failed = true;
+    return true;
+}
+
+static uint32_t snapshot_flags(const struct takepoint *take)
+{
+    return take->skip_hooks ? RBD_SNAP_CREATE_SKIP_QUIESCE : 0;
+}
+
+static int create_snapshot(struct takepoint *take, rbd_image_t image, const char *name,
+                           uint32_t flags)
+{
     int64_t began_ns = hold_begin(take);
-    int rc = rbd_snap_create2(volume->image.handle, name, RBD_SNAP_CREATE_SKIP_QUIESCE,
-                              ignore_progress_cb, NULL);
+    int rc = rbd_snap_create2(image, name, flags, ignore_progress_cb, NULL);
 
     hold_end(take, began_ns);
+    return rc;
+}
+
+static int snapshot_one(struct takepoint *take, struct volume *volume, const char *name,
+                        uint32_t flags, struct fs_error *err)
+{
+    char spec[FS_IMAGE_SPEC_SIZE];
+    int rc = create_snapshot(take, volume->image.handle, name, flags);
+
+    if (flags == 0 && go_on_without_hooks(take, rc)) {
+        rc = create_snapshot(take, volume->image.handle, name, snapshot_flags(take));
+    }
     /* The name holds 32 random bits: one that exists is ours, by a request that librbd repeated. */
     if (rc < 0 && rc != -EEXIST) {
         return fs_cluster_error(err, rc, "image %s: cannot take snapshot %s%s",
@@ -239,9 +274,17 @@ static int take_singly(struct takepoint *take, struct fs_error *err)
 
     take->began_ns = fs_clock_boot(fs_clock_system());
     for (size_t i = 0; rc == 0 && i < take->n_volumes; i++) {
-        rc = snapshot_one(take, &take->volumes[i], take->snap, err);
+        rc = snapshot_one(take, &take->volumes[i], take->snap, snapshot_flags(take), err);
         fs_fault("helper.single");
     }
+    return rc;
+}
+
+static int create_group_snapshot(struct takepoint *take, rados_ioctx_t ioctx)
+{
+    take->began_ns = hold_begin(take);
+    int rc = rbd_group_snap_create2(ioctx, take->group, take->snap, snapshot_flags(take));
+    hold_end(take, take->began_ns);
     return rc;
 }
 
@@ -268,9 +311,10 @@ static int group_snapshot(struct takepoint *take, rados_ioctx_t ioctx, struct fs
         }
     }
     if (rc == 0) {
-        take->began_ns = hold_begin(take);
-        rc = rbd_group_snap_create2(ioctx, take->group, take->snap, RBD_SNAP_CREATE_SKIP_QUIESCE);
-        hold_end(take, take->began_ns);
+        rc = create_group_snapshot(take, ioctx);
+        if (go_on_without_hooks(take, rc)) {
+            rc = create_group_snapshot(take, ioctx);
+        }
         if (rc < 0) {
             fs_cluster_error(err, rc, "cannot take a group snapshot%s",
                              rc == -EROFS ? " (a writer holds an explicit lock)" : "");
@@ -305,7 +349,7 @@ static int take_together(struct takepoint *take, struct fs_error *err)
     for (size_t i = 0; rc == 0 && i < take->n_volumes; i++) {
         struct volume *volume = &take->volumes[i];
 
-        rc = snapshot_one(take, volume, take->mark, err);
+        rc = snapshot_one(take, volume, take->mark, RBD_SNAP_CREATE_SKIP_QUIESCE, err);
         fs_fault("helper.mark");
         /* Ours would be one more client to notify during the group snapshot. */
         rbd_close(volume->image.handle);
@@ -390,10 +434,11 @@ static json_t *answer_taken(const struct takepoint *take, bool together)
                                         "mark_id", (json_int_t)volume->mark_id, "size",
                                         (json_int_t)volume->size));
     }
-    return json_pack(
-        "{s:s, s:b, s:b, s:b, s:I, s:I, s:o}", "event", "done", "ok", 1, "group_snapshot", together,
-        "not_one_instant", !take->one_instant, "pause_ns", (json_int_t)take->pause_ns, "age_ns",
-        (json_int_t)(fs_clock_boot(fs_clock_system()) - take->began_ns), "contents", contents);
+    return json_pack("{s:s, s:b, s:b, s:b, s:b, s:I, s:I, s:o}", "event", "done", "ok", 1,
+                     "group_snapshot", together, "not_one_instant", !take->one_instant,
+                     "hooks_failed", take->hooks_failed, "pause_ns", (json_int_t)take->pause_ns,
+                     "age_ns", (json_int_t)(fs_clock_boot(fs_clock_system()) - take->began_ns),
+                     "contents", contents);
 }
 
 json_t *fs_takepoint_failed(enum fs_take_reason reason, const struct fs_error *err)

@@ -288,12 +288,12 @@ static enum fs_point_state get_state(struct reader *reader, const json_t *object
     return FS_POINT_TAKING;
 }
 
-static unsigned get_flags(struct reader *reader, const json_t *object)
+static unsigned get_flags(struct reader *reader, const json_t *object, const char *key)
 {
-    uint64_t flags = get_u64(reader, object, "flags");
+    uint64_t flags = get_u64(reader, object, key);
 
     if (flags > UINT32_MAX) {
-        fail(reader, "flags", "is too large");
+        fail(reader, key, "is too large");
         return 0;
     }
     return (unsigned)flags;
@@ -340,7 +340,7 @@ static void read_point(struct reader *reader, const json_t *object, struct fs_re
 
     get_point_id(reader, object, &point->point);
     point->state = get_state(reader, object);
-    point->flags = get_flags(reader, object);
+    point->flags = get_flags(reader, object, "flags");
     point->taken_ns = get_i64(reader, object, "taken_ns");
     point->group_snapshot = get_bool(reader, object, "group_snapshot");
     get_text(reader, object, "group_pool", point->group_pool, sizeof(point->group_pool));
@@ -454,6 +454,9 @@ static void read_record(struct reader *reader, const json_t *root, struct fs_rec
     record->peer_version = get_u64(reader, root, "peer_version");
     record->fence = get_optional_bool(reader, root, "fence");
     record->fence_users = get_optional_bool(reader, root, "fence_users");
+    if (json_object_get(root, "quiesced")) {
+        record->quiesced = get_flags(reader, root, "quiesced");
+    }
     read_arrays(reader, root, record);
     read_roles(reader, root, record);
 }

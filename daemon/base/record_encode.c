@@ -279,6 +279,9 @@ static void put_arrays(json_t *object, const struct fs_record *record, bool *ok)
     if (record->fence_users) {
         put(object, "fence_users", json_true(), ok);
     }
+    if (record->quiesced) {
+        put(object, "quiesced", from_u64(record->quiesced), ok);
+    }
 }
 
 char *fs_record_encode(const struct fs_record *record)

@@ -42,7 +42,7 @@ function points(detail, now) {
     table("Recovery points, newest first",
     ["Point", "Taken", "Age", "Consistency", "Changed", "Size", "Proof", "Drill"],
     committed.toReversed().map((p) => [p.name, moment(p.taken_timestamp), duration(now - p.taken_timestamp),
-      p.flags.map((f) => FLAGS[f] ?? f).join(", ") || "one instant", bytes(p.bytes), bytes(size(p)),
+      [p.consistency, ...p.flags.map((f) => FLAGS[f] ?? f)].join(", "), bytes(p.bytes), bytes(size(p)),
       PROOFS[p.proof] ?? "none", p.drill || "none"]))];
 }
 

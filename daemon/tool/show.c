@@ -269,9 +269,9 @@ void fs_show_points(const json_t *document, FILE *out)
         fprintf(out, "%s has no recovery point yet\n", string_of(document, "group"));
         return;
     }
-    struct fs_table *table = fs_table_new(7);
-    static const char *const head[] = {"POINT",   "STATE",   "TAKEN", "VOLUMES",
-                                       "CHANGED", "KEPT BY", "FLAGS"};
+    struct fs_table *table = fs_table_new(8);
+    static const char *const head[] = {"POINT",   "STATE",   "TAKEN",       "VOLUMES",
+                                       "CHANGED", "KEPT BY", "CONSISTENCY", "FLAGS"};
     for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++) {
         fs_table_cell(table, "%s", head[i]);
     }
@@ -286,6 +286,7 @@ void fs_show_points(const json_t *document, FILE *out)
         fs_table_cell(table, "%s", fs_text_bytes(bytes_of(point, "bytes"), text));
         put_names(json_object_get(point, "kept_by"), kept_by, sizeof(kept_by));
         fs_table_cell(table, "%s", *kept_by ? kept_by : "-");
+        fs_table_cell(table, "%s", string_of(point, "consistency"));
         put_names(json_object_get(point, "flags"), flags, sizeof(flags));
         fs_table_cell(table, "%s", *flags ? flags : "-");
     }

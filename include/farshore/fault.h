@@ -42,6 +42,9 @@
     X("objects.kept", SITE, "Kubernetes objects are stored, no point names them")                  \
     X("objects.removed", SITE, "Kubernetes objects that no point carries any more are removed")    \
     X("take.seq", SOURCE, "the seq is used up: the point is stored as half-taken")                 \
+    X("quiesce.recorded", SOURCE, "the record says that something may be frozen; nothing is")      \
+    X("quiesce.frozen", SOURCE, "everything is frozen, there is no snapshot")                      \
+    X("quiesce.thawed", SOURCE, "everything is thawed, the record says that it may be frozen")     \
     X("helper.start", HELPER, "the images are open, nothing is made yet")                          \
     X("helper.mark", HELPER, "the mark of one volume exists")                                      \
     X("helper.group", HELPER, "the RBD group exists")                                              \

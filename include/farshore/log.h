@@ -107,6 +107,12 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_HOOK_DONE, "hook_done", FS_LOG_NOTICE, "a hook ended with status 0")                   \
     X(FS_EV_HOOK_FAILED, "hook_failed", FS_LOG_ERROR,                                              \
       "a hook failed, or was killed at its time limit")                                            \
+    X(FS_EV_FREEZE_FAILED, "freeze_failed", FS_LOG_WARNING,                                        \
+      "what uses a group's volumes could not be brought to rest for a point")                      \
+    X(FS_EV_THAW_FAILED, "thaw_failed", FS_LOG_ERROR,                                              \
+      "what was frozen for a point could not be thawed: it is tried again")                        \
+    X(FS_EV_THAWED, "thawed", FS_LOG_NOTICE,                                                       \
+      "what a daemon before this one froze, or could not be thawed, is thawed")                    \
     X(FS_EV_CLIENT_FENCED, "client_fenced", FS_LOG_WARNING,                                        \
       "a client was kept from a group's volumes, or let in again")                                 \
     X(FS_EV_SUPERSEDED, "superseded", FS_LOG_WARNING,                                              \

@@ -83,6 +83,8 @@ int fs_volume_copy(const struct fs_volume *volume, struct fs_volume *ret_copy);
 /* Flags of a point; they travel and are recorded. */
 #define FS_POINT_NOT_ONE_INSTANT (1u << 0)
 #define FS_POINT_VOLUME_MISSING  (1u << 1) /* a new volume is not in it yet */
+/* Everything that the policy names was frozen at its instant; otherwise it is as after a crash. */
+#define FS_POINT_APPLICATION (1u << 2)
 
 /* What identifies a point at both sites. */
 struct fs_point_id {

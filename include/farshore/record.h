@@ -98,6 +98,10 @@ struct fs_record_grant {
     struct fs_uuid point; /* which both sites' images hold */
 };
 
+/* What a policy has frozen for a point. */
+#define FS_QUIESCE_COMMAND (1u << 0) /* by its command */
+#define FS_QUIESCE_GUEST   (1u << 1) /* the virtual machines of the group's volumes */
+
 struct fs_record {
     uint64_t version; /* of the stored object; 0: never stored */
     struct fs_uuid group;
@@ -120,7 +124,8 @@ struct fs_record {
     struct fs_record_following following;
     struct fs_record_grant grant;
     bool fence; /* the promotion to our own term was told to fence: the peer is to hear of it */
-    bool fence_users; /* superseded by one that was: who uses our volumes is still to be fenced */
+    unsigned quiesced; /* FS_QUIESCE_*: may be frozen for a point: a restart thaws it first */
+    bool fence_users;  /* superseded by one that was: who uses our volumes is still to be fenced */
     /* Newest committed point: the moment until which the group is known unchanged; it is stored
      * apart from the record (batched over groups) and merged in on load. */
     int64_t current_until_ns;

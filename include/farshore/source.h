@@ -21,6 +21,7 @@ enum fs_take_outcome {
     FS_TAKE_FAILED = 0,
     FS_TAKE_POINT,     /* the record's last point is new and FS_POINT_COMPLETE */
     FS_TAKE_UNCHANGED, /* nothing was taken, nothing changed until the operation began */
+    FS_TAKE_PREPARED,  /* as asked for: the record's last point is new and FS_POINT_TAKING */
 };
 
 enum fs_take_reason { /* why a take failed, where it is a state of its own */
@@ -43,6 +44,14 @@ struct fs_take_request {
      * read during the call only; NULL: they are there, a point of the record carries them. */
     struct fs_captured objects;
     const struct fs_buf *packed;
+    /* Do all but the snapshots: they are the next call's, once others are quiesced. */
+    bool prepare;
+    /* Clients whose librbd has quiesce hooks are asked to come to rest. Where one cannot, no point
+     * is taken (refuse_unquiesced), or one without FS_POINT_APPLICATION. */
+    bool refuse_unquiesced;
+    bool skip_hooks; /* they are not asked */
+    /* Boot clock: snapshots that are there before then are FS_POINT_APPLICATION; 0: none are. */
+    int64_t application_until_ns;
 };
 
 struct fs_take_result { /* valid during the callback */
@@ -86,6 +95,13 @@ struct fs_source_ops {
      */
     void (*take)(struct fs_source *source, const struct fs_take_request *request, fs_take_fn *done,
                  void *arg);
+
+    /*
+     * Finish the record's point that a take prepared, as one call of take does. Of the request base
+     * and force count no more.
+     */
+    void (*snapshot)(struct fs_source *source, const struct fs_take_request *request,
+                     fs_take_fn *done, void *arg);
 
     /*
      * The peer holds `committed` as a recovery point: store it, and remove older points and

@@ -108,8 +108,9 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
 #define FS_FEATURE_COMPARE (UINT64_C(1) << 2)
 #define FS_FEATURE_MOVE    (UINT64_C(1) << 4) /* knows MOVE */
 
-#define FS_FEATURE_FENCE   (UINT64_C(1) << 3) /* knows FENCE_WANT and the flag of TERMS */
-#define FS_FEATURE_OBJECTS (UINT64_C(1) << 6) /* an OFFER may name Kubernetes objects */
+#define FS_FEATURE_FENCE       (UINT64_C(1) << 3) /* knows FENCE_WANT and the flag of TERMS */
+#define FS_FEATURE_OBJECTS     (UINT64_C(1) << 6) /* an OFFER may name Kubernetes objects */
+#define FS_FEATURE_APPLICATION (UINT64_C(1) << 5) /* knows FS_POINT_APPLICATION in an offer */
 
 struct fs_hello {
     uint16_t version_min, version_max;

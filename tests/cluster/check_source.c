@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "source_lab.h"
+#include "source_quiesce.h"
 #include "source_writer.h"
 
 #define KIB UINT64_C(1024)
@@ -692,7 +693,8 @@ static const struct {
     {"dead", check_dead},       {"killed", check_killed},
     {"bound", check_bound},     {"groups", check_groups},
     {"renamed", check_renamed}, {"explicit", check_explicit},
-    {"unknown", check_unknown}, {"speed", check_speed},
+    {"unknown", check_unknown}, {"quiesce", check_quiesce},
+    {"speed", check_speed},
 };
 
 static bool is_wanted(int argc, char **argv, const char *name)

@@ -1,5 +1,5 @@
 # The source over the programs' first cluster; see check_source.c.
-add_executable(check_source check_source.c source_lab.c source_writer.c)
+add_executable(check_source check_source.c source_lab.c source_quiesce.c source_writer.c)
 target_link_libraries(check_source PRIVATE
     farshore_snapshot farshore_base ${RBD_LIBRARY} ${RADOS_LIBRARY})
 target_include_directories(check_source PRIVATE ${PROJECT_SOURCE_DIR})

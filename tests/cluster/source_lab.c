@@ -373,7 +373,7 @@ struct fs_record *lab_group(struct lab *lab, const char *name, struct disk *disk
     return waiter.record;
 }
 
-static struct fs_record *take(struct lab *lab, const struct fs_take_request *request,
+struct fs_record *lab_take_as(struct lab *lab, const struct fs_take_request *request,
                               struct fs_take_result *ret_result)
 {
     struct waiter waiter = {.result = ret_result};
@@ -386,21 +386,21 @@ static struct fs_record *take(struct lab *lab, const struct fs_take_request *req
 struct fs_record *lab_take(struct lab *lab, struct fs_record *record, const struct fs_uuid *base,
                            bool force, struct fs_take_result *ret_result)
 {
-    return take(lab,
-                &(struct fs_take_request){
-                    .record = record, .base = base, .force = force, .bound_ns = 20 * FS_SEC},
-                ret_result);
+    return lab_take_as(lab,
+                       &(struct fs_take_request){
+                           .record = record, .base = base, .force = force, .bound_ns = 20 * FS_SEC},
+                       ret_result);
 }
 
 struct fs_record *lab_take_bounded(struct lab *lab, struct fs_record *record, int64_t bound_ns,
                                    bool refuse_not_one_instant, struct fs_take_result *ret_result)
 {
-    return take(lab,
-                &(struct fs_take_request){.record = record,
-                                          .force = true,
-                                          .bound_ns = bound_ns,
-                                          .refuse_not_one_instant = refuse_not_one_instant},
-                ret_result);
+    return lab_take_as(lab,
+                       &(struct fs_take_request){.record = record,
+                                                 .force = true,
+                                                 .bound_ns = bound_ns,
+                                                 .refuse_not_one_instant = refuse_not_one_instant},
+                       ret_result);
 }
 
 struct fs_record *lab_take_point(struct lab *lab, struct fs_record *record)

@@ -94,6 +94,8 @@ struct fs_record *lab_group(struct lab *lab, const char *name, struct disk *disk
 /* The record moves in and, with what became of it, out. */
 struct fs_record *lab_take(struct lab *lab, struct fs_record *record, const struct fs_uuid *base,
                            bool force, struct fs_take_result *ret_result);
+struct fs_record *lab_take_as(struct lab *lab, const struct fs_take_request *request,
+                              struct fs_take_result *ret_result);
 struct fs_record *lab_take_bounded(struct lab *lab, struct fs_record *record, int64_t bound_ns,
                                    bool refuse_not_one_instant, struct fs_take_result *ret_result);
 /* As lab_take with force, and it has to succeed. */

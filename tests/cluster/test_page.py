@@ -194,7 +194,7 @@ def test_group_with_its_points_and_history(east, slow_pair, browser):
     shown(browser, "#detail", "failed (3)")
     shown(browser, "#detail table[aria-label^=Operations]", "drill of farshore.")
     assert browser.run("return document.querySelectorAll('#detail .drill.failed').length") == 1
-    assert "one instant" in browser.text("#detail") and "Received from" in browser.text("#detail")
+    assert "crash" in browser.text("#detail") and "Received from" in browser.text("#detail")
     label = "return document.querySelector('#detail svg').getAttribute('aria-label')"
     assert "the objective is 1 h 00 m" in browser.run(label)
     assert browser.run("return document.querySelectorAll('#detail .goal, #detail .lag').length") == 2

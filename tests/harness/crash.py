@@ -10,6 +10,8 @@ from .end import check_end
 # The steps of operations (test_crash_operations.py); the others are of a point's life.
 OPERATIONS = ("promote.", "supersede.", "drill.", "follow.", "demote.", "grant.", "undo.", "fence.",
               "unfence.")
+# test_quiesce.py's.
+QUIESCE = ("quiesce.",)
 
 
 def catalogue():

@@ -13,7 +13,8 @@ struct take {
     struct mem_action action;
     struct fs_record *record;
     struct fs_uuid base;
-    bool has_base, force;
+    bool has_base, force, prepare, prepared;
+    int64_t application_until_ns;
     struct fs_captured objects;
     struct fs_buf packed;
     fs_take_fn *done;
@@ -91,11 +92,42 @@ static int stopped(struct fs_error *err)
     return fs_error_set(err, FS_ERR_TRANSIENT, EIO, "the take stopped");
 }
 
+static int snapshot_point(struct take *take, uint64_t stop, struct fs_error *err)
+{
+    struct mem_store *store = take->action.store;
+    struct fs_record *record = take->record;
+    struct fs_record_point *point = &record->points[record->n_points - 1];
+    assert(point->state == FS_POINT_TAKING);
+    for (size_t i = 0; i < point->n_contents; i++) {
+        struct mem_image *image = image_of(store, record, &point->contents[i].volume);
+        if (stop-- == 0) {
+            return stopped(err);
+        }
+        point->contents[i].geometry = image->geometry;
+        point->contents[i].geometry.size = image->head.size;
+        point->contents[i].snap_id = mem_image_take_snap(image, &point->point.id);
+        point->contents[i].mark_id = point->contents[i].snap_id;
+    }
+    if (stop == 0 || mem_pass(store, "take.answered")) {
+        return stopped(err);
+    }
+    point->taken_ns = fs_clock_wall(store->clock);
+    if (fs_clock_boot(store->clock) < take->application_until_ns) {
+        point->flags |= FS_POINT_APPLICATION;
+    }
+    point->state = FS_POINT_COMPLETE;
+    int rc = mem_record_store(store, record, err);
+    return rc == 0 && mem_pass(store, "take.complete") ? stopped(err) : rc;
+}
+
 static int take_point(struct take *take, uint64_t stop, struct fs_error *err)
 {
     struct mem_store *store = take->action.store;
     struct fs_record *record = take->record;
     size_t members = 0, n = 0;
+    if (take->prepared) {
+        return snapshot_point(take, stop, err);
+    }
     if (!drop_half_taken(store, record)) {
         return stopped(err);
     }
@@ -122,7 +154,6 @@ static int take_point(struct take *take, uint64_t stop, struct fs_error *err)
     point->point.term = record->term;
     point->point.seq = record->next_seq++;
     point->state = FS_POINT_TAKING;
-    point->taken_ns = fs_clock_wall(store->clock);
     point->objects = take->objects;
     for (size_t i = 0; i < record->n_volumes; i++) {
         if (!record->volumes[i].gone) {
@@ -132,22 +163,7 @@ static int take_point(struct take *take, uint64_t stop, struct fs_error *err)
     if (stop-- == 0 || mem_record_store(store, record, err) < 0 || mem_pass(store, "take.seq")) {
         return stopped(err);
     }
-    for (size_t i = 0; i < point->n_contents; i++) {
-        struct mem_image *image = image_of(store, record, &point->contents[i].volume);
-        if (stop-- == 0) {
-            return stopped(err);
-        }
-        point->contents[i].geometry = image->geometry;
-        point->contents[i].geometry.size = image->head.size;
-        point->contents[i].snap_id = mem_image_take_snap(image, &point->point.id);
-        point->contents[i].mark_id = point->contents[i].snap_id;
-    }
-    if (stop == 0 || mem_pass(store, "take.answered")) {
-        return stopped(err);
-    }
-    point->state = FS_POINT_COMPLETE;
-    int rc = mem_record_store(store, record, err);
-    return rc == 0 && mem_pass(store, "take.complete") ? stopped(err) : rc;
+    return take->prepare ? 0 : snapshot_point(take, stop, err);
 }
 
 static void take_finish(struct mem_action *action)
@@ -162,10 +178,10 @@ static void take_finish(struct mem_action *action)
                 mem_store_crash(action->store);
             }
         }
-    } else if (unchanged(take)) {
+    } else if (!take->prepared && unchanged(take)) {
         result.outcome = FS_TAKE_UNCHANGED;
     } else if (take_point(take, UINT64_MAX, &result.err) == 0) {
-        result.outcome = FS_TAKE_POINT;
+        result.outcome = take->prepare ? FS_TAKE_PREPARED : FS_TAKE_POINT;
         result.pause_ns = 50 * FS_MSEC;
     }
     result.record = take->record;
@@ -174,8 +190,8 @@ static void take_finish(struct mem_action *action)
     free(take);
 }
 
-static void source_take(struct fs_source *source, const struct fs_take_request *request,
-                        fs_take_fn *done, void *arg)
+static void start_take(struct fs_source *source, const struct fs_take_request *request,
+                       bool prepared, fs_take_fn *done, void *arg)
 {
     struct take *take = mem_alloc(1, sizeof(*take));
     take->record = request->record;
@@ -188,9 +204,24 @@ static void source_take(struct fs_source *source, const struct fs_take_request *
     if (request->packed) {
         fs_buf_put(&take->packed, request->packed->data, request->packed->length);
     }
+    take->prepare = request->prepare;
+    take->prepared = prepared;
+    take->application_until_ns = request->application_until_ns;
     take->done = done;
     take->arg = arg;
     mem_start((struct mem_store *)source, MEM_OP_TAKE, &take->action, take_finish);
+}
+
+static void source_take(struct fs_source *source, const struct fs_take_request *request,
+                        fs_take_fn *done, void *arg)
+{
+    start_take(source, request, false, done, arg);
+}
+
+static void source_snapshot(struct fs_source *source, const struct fs_take_request *request,
+                            fs_take_fn *done, void *arg)
+{
+    start_take(source, request, true, done, arg);
 }
 
 /* --- settle and store ------------------------------------------------------------------------ */
@@ -684,6 +715,7 @@ static void source_objects(struct fs_source *source, const struct fs_uuid *group
 
 const struct fs_source_ops mem_source_ops = {
     .take = source_take,
+    .snapshot = source_snapshot,
     .settle = source_settle,
     .store = source_store,
     .release = source_release,

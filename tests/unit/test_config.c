@@ -133,6 +133,7 @@ static void test_load_every_key_arrives(void **state)
         "    retain: {latest: 7, hourly: 24, daily: 8, weekly: 4}\n"
         "    alert: {warn: 4, critical: 9}\n"
         "    fence: best-effort\n"
+        "    quiesce: {command: rest, timeout: 7s, on_failure: skip}\n"
         "    on: {stop: systemctl start --wait vm-stop, promoted: \"dns west\", "
         "timeout: 90s}\n"
         "  incoming: {peer: north, pools: {a: b}}\n"
@@ -208,6 +209,9 @@ static void test_load_every_key_arrives(void **state)
     assert_null(gold->on[FS_HOOK_DEMOTED]);
     assert_int_equal(gold->on_timeout_ns, 90 * FS_SEC);
     assert_int_equal(gold->fence, FS_FENCE_BEST_EFFORT);
+    assert_string_equal(gold->on[FS_HOOK_QUIESCE], "rest");
+    assert_int_equal(gold->quiesce_timeout_ns, 7 * FS_SEC);
+    assert_true(gold->quiesce_or_skip);
 
     assert_null(incoming->selector);
     assert_null(incoming->group_by);
@@ -219,6 +223,9 @@ static void test_load_every_key_arrives(void **state)
     assert_int_equal(incoming->alert_critical, 3);
     assert_int_equal(incoming->on_timeout_ns, 60 * FS_SEC);
     assert_int_equal(incoming->fence, FS_FENCE_NONE);
+    assert_null(incoming->on[FS_HOOK_QUIESCE]);
+    assert_int_equal(incoming->quiesce_timeout_ns, 5 * FS_SEC);
+    assert_false(incoming->quiesce_or_skip);
     assert_null(fs_config_find_policy(config, "silver"));
     fs_config_free(config);
 }
@@ -335,8 +342,8 @@ static void test_load_unknown_key_is_a_finding_with_a_suggestion(void **state)
          "f:7:10: unknown key \"open_image\" in limits; did you mean \"open_images\"?\n"},
         {"site: e\ndiscovery: [{source: images, intervall: 5s}]\n",
          "f:2:30: unknown key \"intervall\" in discovery[0]; did you mean \"interval\"?\n"},
-        {GOOD "policies:\n  gold:\n    peer: west\n    pools: {a: b}\n    quiesce: {guest: true}\n",
-         "f:11:5: unknown key \"quiesce\" in policies.gold\n"},
+        {GOOD "policies:\n  gold:\n    peer: west\n    pools: {a: b}\n    quiesce: {gust: true}\n",
+         "f:11:15: unknown key \"gust\" in policies.gold.quiesce\n"},
         {GOOD "policies:\n  gold:\n    peer: west\n    pools: {a: b}\n    retain: {versions: 2}\n",
          "f:11:14: unknown key \"versions\" in policies.gold.retain\n"},
         {"site: e\nlisten: h:1\n" TLS "peers: {w: {bandwith: 400 Mbit/s}}\n",
@@ -679,7 +686,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 56);
+    assert_int_equal(count, 59);
 }
 
 int main(void)

@@ -133,6 +133,23 @@ static void test_hook_gets_its_environment_and_no_descriptor(void **state)
     close(fd);
 }
 
+static void test_quiesce_command_is_told_what_to_do_and_has_a_limit_of_its_own(void **state)
+{
+    struct rig *rig = *state;
+    char command[128];
+
+    (void)snprintf(command, sizeof(command), "env | grep QUIESCE > %s/env; sleep 60",
+                   rig->directory);
+    assert_true(fs_hook_start_quiesce(&rig->group, command, true, 300 * FS_MSEC, ended, rig));
+    while (rig->calls == 0) {
+        assert_int_equal(event_base_loop(rig->base, EVLOOP_ONCE), 0);
+    }
+    assert_string_equal(content(rig, "env"), "FARSHORE_QUIESCE=thaw\n");
+    assert_non_null(strstr(rig->err.message, "quiesce.command was killed"));
+    assert_non_null(strstr(rig->err.message, "(quiesce.timeout)"));
+    assert_false(fs_hook_start_quiesce(&rig->group, NULL, true, FS_SEC, ended, rig));
+}
+
 static void test_hook_that_fails_tells_its_status_and_last_line(void **state)
 {
     struct rig *rig = *state;
@@ -229,6 +246,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_hook_gets_its_environment_and_no_descriptor),
+        TEST(test_quiesce_command_is_told_what_to_do_and_has_a_limit_of_its_own),
         TEST(test_hook_that_fails_tells_its_status_and_last_line),
         TEST(test_hook_past_its_time_is_killed_with_all_it_started),
         TEST(test_hook_may_leave_something_running),

@@ -25,7 +25,7 @@ static void add_point(struct fs_record *record, uint8_t number, size_t n_content
     assert_int_equal(point->state, FS_POINT_TAKING);
     point->point = (struct fs_point_id){uuid_of(number), {3, uuid_of(200)}, number};
     point->state = (enum fs_point_state)(number % 4);
-    point->flags = FS_POINT_NOT_ONE_INSTANT | FS_POINT_VOLUME_MISSING;
+    point->flags = FS_POINT_NOT_ONE_INSTANT | FS_POINT_VOLUME_MISSING | FS_POINT_APPLICATION;
     point->taken_ns = -5;
     point->group_snapshot = true;
     strcpy(point->group_pool, "rbd");
@@ -193,6 +193,7 @@ static void assert_same(const struct fs_record *a, const struct fs_record *b)
     assert_int_equal(a->promotion.present, b->promotion.present);
     assert_int_equal(a->fence, b->fence);
     assert_int_equal(a->fence_users, b->fence_users);
+    assert_int_equal(a->quiesced, b->quiesced);
     assert_true(fs_uuid_equal(&a->promotion.point, &b->promotion.point));
     assert_int_equal(a->following.present, b->following.present);
     assert_true(fs_term_same(&a->following.from, &b->following.from));

@@ -330,7 +330,7 @@ static void fill_offer(struct fs_offer *offer, struct fs_offer_volume *volumes, 
         .policy = "gold",
         .term = {.number = 2, .site = uuid_b},
         .point = {.id = uuid_b, .term = {.number = 1, .site = uuid_a}, .seq = 17},
-        .flags = FS_POINT_NOT_ONE_INSTANT,
+        .flags = FS_POINT_NOT_ONE_INSTANT | FS_POINT_APPLICATION,
         .taken_age_ns = 1,
         .interval_ns = 2,
         .record_version = 3,
@@ -375,7 +375,7 @@ static void test_offer_round_trip(void **state)
     assert_true(fs_uuid_equal(&got.point.id, &uuid_b));
     assert_int_equal(got.point.term.number, 1);
     assert_int_equal(got.point.seq, 17);
-    assert_int_equal(got.flags, FS_POINT_NOT_ONE_INSTANT);
+    assert_int_equal(got.flags, FS_POINT_NOT_ONE_INSTANT | FS_POINT_APPLICATION);
     assert_int_equal(got.taken_age_ns, 1);
     assert_int_equal(got.interval_ns, 2);
     assert_int_equal(got.record_version, 3);
