@@ -155,6 +155,18 @@ int fs_groups_load(struct fs_groups *groups, struct fs_record **records, size_t 
 
 /* --- discovery ------------------------------------------------------------------------------- */
 
+/* Whether one of the volumes has been the group's, or it has none yet. What was made again under an
+ * old name, whole, is another group: retention must not let it push out the old one's points. */
+static bool has_one_of(const struct fs_group *group, const struct fs_found_group *found)
+{
+    for (size_t i = 0; i < found->n_volumes; i++) {
+        if (fs_record_find_image(group->record, &found->volumes[i].image)) {
+            return true;
+        }
+    }
+    return group->record->n_volumes == 0;
+}
+
 static struct fs_group *match(const struct fs_groups *groups, const struct fs_found_group *found)
 {
     if (!fs_uuid_is_zero(&found->group)) {
@@ -163,7 +175,7 @@ static struct fs_group *match(const struct fs_groups *groups, const struct fs_fo
     for (size_t i = 0; i < groups->count; i++) {
         const struct fs_record *record = groups->list[i]->record;
         if (record->role == FS_ROLE_PRIMARY && strcmp(record->name, found->name) == 0 &&
-            strcmp(record->policy, found->policy) == 0) {
+            strcmp(record->policy, found->policy) == 0 && has_one_of(groups->list[i], found)) {
             return groups->list[i];
         }
     }

@@ -72,17 +72,21 @@ def test_a_label_is_all_it_takes(api, ns, east, west, protect, same):
     api.remove(ns, "data")
     wait_for(lambda: let_go(pair.east, group), 10, "the PVC is gone")
     assert pair.west.committed(group) == points
-    # Made again under the same name it is another volume: the old one's point stays what it was.
-    old = pair.west.group(group)["volumes"][0]["uuid"]
+    # Made again under the same name it is another group: the old one's points stay, however many
+    # come of the new one.
     api.pvc(ns, "data", GOLD)
     east.create("csi-vol-again", 16 * MIB)
     api.bind(ns, "data", "csi-vol-again", east.fsid)
     wait_for(lambda: not let_go(pair.east, group), 10, "the new one is found")
-    pair.synced(group)
-    known = pair.west.group(group)["volumes"]
-    assert [v["image"] for v in known] == ["csi-vol-again"] and known[0]["uuid"] != old
-    assert pair.west.committed(group)[0] == points[0]
-    same(pair, group)
+    again = pair.east.group(group)["uuid"]
+    assert again != uuid
+    for seed in range(5):
+        east.fill("csi-vol-again", seed=seed)
+        pair.synced(again)
+    there = {g["uuid"]: g for g in pair.west.status()["groups"]}
+    assert [v["image"] for v in there[again]["volumes"]] == ["csi-vol-again"] and uuid in there
+    assert pair.west.committed(uuid) == points
+    same(pair, again)
 
 
 def test_what_is_not_protected_says_why(api, ns, east, protect):

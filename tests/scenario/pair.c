@@ -235,6 +235,19 @@ static void found_group(struct pair_site *site, const char *name, struct fs_foun
 static const char *const all_names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
 #define N_NAMES (sizeof(all_names) / sizeof(all_names[0]))
 
+/* The images of a group that has a record are stamped as its. */
+static void note_stamps(struct pair_site *site, struct fs_found_group *found)
+{
+    for (size_t i = 0; i < site->ctx.groups->count; i++) {
+        struct fs_record *record = site->ctx.groups->list[i]->record;
+        for (size_t v = 0; v < found->n_volumes; v++) {
+            if (fs_record_find_image(record, &found->volumes[v].image)) {
+                found->group = record->group;
+            }
+        }
+    }
+}
+
 static void discover(struct pair_site *site, const char *without, int64_t began_ns)
 {
     struct fs_found_group found[N_NAMES];
@@ -246,10 +259,7 @@ static void discover(struct pair_site *site, const char *without, int64_t began_
         }
         found_group(site, all_names[i], &found[discovery.n_groups]);
         if (found[discovery.n_groups].n_volumes > 0) {
-            const struct fs_group *group = pair_find(site, all_names[i]);
-            if (group) { /* as stamps say it */
-                found[discovery.n_groups].group = group->record->group;
-            }
+            note_stamps(site, &found[discovery.n_groups]);
             discovery.n_groups++;
         } else {
             free(found[discovery.n_groups].volumes);

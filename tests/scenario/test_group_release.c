@@ -107,6 +107,34 @@ static void test_member_in_the_trash_is_released_while_the_peer_is_away(void **s
     assert_int_equal(pair_check_synced(pair, "a")->n_contents, 1);
 }
 
+static void test_volume_made_again_under_its_name_is_another_group(void **state)
+{
+    struct pair *pair = *state;
+    const struct fs_uuid old = pair_find(&pair->east, "b")->record->group;
+    const struct fs_group *kept = fs_groups_find_uuid(pair->west.ctx.groups, &old);
+    const struct fs_uuid newest = fs_record_newest_committed(kept->record)->point.id;
+
+    mem_image_trash(mem_store_find(pair->east.store, "rbd", "b-0"));
+    mem_image_scribble(mem_store_create(pair->east.store, "rbd", "b-0", PAIR_IMAGE_SIZE), 0, 65536,
+                       true);
+    pair_discover(pair, NULL);
+    const struct fs_group *again = pair_find(&pair->east, "b");
+    assert_false(fs_uuid_equal(&again->record->group, &old));
+    assert_true(fs_groups_find_uuid(pair->east.ctx.groups, &old)->let_go);
+    for (unsigned i = 0; i < 5; i++) {
+        pair_write(pair, "b");
+        pair_advance(pair, INTERVAL);
+    }
+    kept = fs_groups_find_uuid(pair->west.ctx.groups, &old);
+    assert_true(fs_uuid_equal(&fs_record_newest_committed(kept->record)->point.id, &newest));
+    /* A restart finds the one as the other. */
+    pair_restart(&pair->east);
+    pair_connect(pair);
+    pair_discover(pair, NULL);
+    again = pair_find(&pair->east, "b");
+    assert_false(again->let_go || fs_uuid_equal(&again->record->group, &old));
+}
+
 static void test_release_that_fails_is_tried_again(void **state)
 {
     struct pair *pair = *state;
@@ -141,6 +169,7 @@ int main(void)
         TEST(test_unlabelled_group_gives_up_its_snapshots_at_the_source_only),
         TEST(test_image_in_the_trash_gives_up_its_snapshots_at_once),
         TEST(test_member_in_the_trash_is_released_while_the_peer_is_away),
+        TEST(test_volume_made_again_under_its_name_is_another_group),
         TEST(test_release_that_fails_is_tried_again),
         TEST(test_release_goes_on_after_a_restart),
     };
