@@ -122,6 +122,12 @@ static void check_policy(struct fs_schema_loader *loader, const struct fs_config
                           "[{source: images}]",
                           policy->name);
     }
+    if (policy->quiesce_guest && !config->kubernetes) {
+        fs_schema_finding(loader, fs_schema_child(loader, node, "quiesce"),
+                          "policies.%s.quiesce.guest: needs a discovery source kubernetes, whose "
+                          "API freezes virtual machines",
+                          policy->name);
+    }
     const struct fs_retention *retain = &policy->retain;
     unsigned kept = retain->latest + retain->hourly + retain->daily + retain->weekly;
 

@@ -118,6 +118,18 @@ static void set_not_one_instant(struct fs_schema_loader *loader, const struct fs
     policy->refuse_not_one_instant = strcmp(text, "refuse") == 0;
 }
 
+static void set_guest(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                      const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config_policy *policy = base;
+
+    (void)loader;
+    (void)key;
+    (void)where;
+    (void)node;
+    policy->quiesce_guest = strcmp(text, "true") == 0;
+}
+
 static void set_on_failure(struct fs_schema_loader *loader, const struct fs_schema_key *key,
                            const char *where, void *base, yaml_node_t *node, const char *text)
 {
@@ -372,6 +384,8 @@ const struct fs_schema_key fs_config_table[] = {
     {"policies.*.objects", FS_SCHEMA_CUSTOM, .type_text = "captured or none",
      .default_text = "captured", .choices = objects, .set = set_objects},
     {.path = "policies.*.quiesce", .type = FS_SCHEMA_SECTION},
+    {"policies.*.quiesce.guest", FS_SCHEMA_CUSTOM, .type_text = "true or false",
+     .default_text = "false", .choices = truths, .set = set_guest},
     {"policies.*.quiesce.command", FS_SCHEMA_TEXT, IN_POLICY(on[FS_HOOK_QUIESCE])},
     {"policies.*.quiesce.timeout", FS_SCHEMA_DURATION, .default_text = "5s", .min = "100ms",
      .max = "60s", IN_POLICY(quiesce_timeout_ns)},

@@ -60,9 +60,9 @@ def test_point_lies_between_freeze_and_thaw(linked, application, same):
 
 
 def guide(section):
-    """The blocks of a section of the operations guide, by language."""
+    """The first block of each language in a section of the operations guide."""
     text = (SOURCE / "docs/operations.md").read_text().split(f"\n## {section}")[1].split("\n## ")[0]
-    return dict(re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S))
+    return dict(reversed(re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S)))
 
 
 def test_example_of_the_guide(linked, workdir, same):

@@ -40,6 +40,8 @@ def test_it_is_all_needed(api, account, watch):  # noqa: F811
     watch(account[0]).until_whole()
     paths = {"virtualmachines": f"{VM_API}/virtualmachines"}
     for i, rule in enumerate(role["rules"]):
+        if rule["verbs"] == ["update"]:  # freezing: test_quiesce.py's
+            continue
         for verb in rule["verbs"]:
             less = copy.deepcopy(role["rules"])
             less[i]["verbs"] = [v for v in rule["verbs"] if v != verb]

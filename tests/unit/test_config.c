@@ -133,7 +133,7 @@ static void test_load_every_key_arrives(void **state)
         "    retain: {latest: 7, hourly: 24, daily: 8, weekly: 4}\n"
         "    alert: {warn: 4, critical: 9}\n"
         "    fence: best-effort\n"
-        "    quiesce: {command: rest, timeout: 7s, on_failure: skip}\n"
+        "    quiesce: {guest: true, command: rest, timeout: 7s, on_failure: skip}\n"
         "    on: {stop: systemctl start --wait vm-stop, promoted: \"dns west\", "
         "timeout: 90s}\n"
         "  incoming: {peer: north, pools: {a: b}}\n"
@@ -212,6 +212,7 @@ static void test_load_every_key_arrives(void **state)
     assert_string_equal(gold->on[FS_HOOK_QUIESCE], "rest");
     assert_int_equal(gold->quiesce_timeout_ns, 7 * FS_SEC);
     assert_true(gold->quiesce_or_skip);
+    assert_true(gold->quiesce_guest);
 
     assert_null(incoming->selector);
     assert_null(incoming->group_by);
@@ -343,7 +344,7 @@ static void test_load_unknown_key_is_a_finding_with_a_suggestion(void **state)
         {"site: e\ndiscovery: [{source: images, intervall: 5s}]\n",
          "f:2:30: unknown key \"intervall\" in discovery[0]; did you mean \"interval\"?\n"},
         {GOOD "policies:\n  gold:\n    peer: west\n    pools: {a: b}\n    quiesce: {gust: true}\n",
-         "f:11:15: unknown key \"gust\" in policies.gold.quiesce\n"},
+         "f:11:15: unknown key \"gust\" in policies.gold.quiesce; did you mean \"guest\"?\n"},
         {GOOD "policies:\n  gold:\n    peer: west\n    pools: {a: b}\n    retain: {versions: 2}\n",
          "f:11:14: unknown key \"versions\" in policies.gold.retain\n"},
         {"site: e\nlisten: h:1\n" TLS "peers: {w: {bandwith: 400 Mbit/s}}\n",
@@ -570,6 +571,9 @@ static void test_load_policy_with_bad_value_is_a_finding(void **state)
          "f:7:39: policies.g.pools: \"\"" POOL_PROBLEM},
         {GOOD "policies: {g: {peer: west, pools: {a: }}}\n",
          "f:7:39: policies.g.pools: \"\"" POOL_PROBLEM},
+        {GOOD "policies: {g: {peer: west, pools: {a: b}, quiesce: {guest: true}}}\n",
+         "f:7:52: policies.g.quiesce.guest: needs a discovery source kubernetes, whose API freezes "
+         "virtual machines\n"},
         {GOOD "policies: {g: {peer: west, pools: {a: b}, not_one_instant: ignore}}\n",
          "f:7:60: policies.g.not_one_instant: \"ignore\" is not one of: mark, refuse\n"},
         {GOOD "policies: {g: {peer: west, pools: {a: b}, alert: {warn: 5, critical: 4}}}\n",
@@ -686,7 +690,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 59);
+    assert_int_equal(count, 60);
 }
 
 int main(void)
