@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Holds farshored.yaml.5 and the example against the schema, in both directions: every key with
-what it holds and its default, and every example must load. Usage: check_config.py SOURCE_DIR KEYS"""
+what it holds and its default, and every example must load, the guides' too.
+Usage: check_config.py SOURCE_DIR KEYS"""
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
+
+import yaml
 
 root = pathlib.Path(sys.argv[1])
 keys = sys.argv[2]
@@ -49,8 +52,34 @@ for path in sorted(schema):
 examples = re.findall(r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed", page, re.M | re.S)
 if len(examples) < 2 or len(schema) < 20:
     findings.append("too little was found to compare: the shape changed, mend this script")
+# What the guides show of a configuration is merged into a whole one.
+BASE = {"site": "here", "listen": "0.0.0.0:7430",
+        "tls": {"cert": "/c.crt", "key": "/c.key", "ca": "/ca.crt"}, "peers": {"west": {}},
+        "discovery": [{"source": "kubernetes"}, {"source": "images"}],
+        "policies": {"gold": {"peer": "west", "interval": "5m", "pools": {"rbd": "rbd"},
+                              "select": {"labels": "farshore.io/policy=gold"}}}}
+
+
+def merged(base, part):
+    if not isinstance(base, dict) or not isinstance(part, dict):
+        return part
+    return {**base, **{key: merged(base.get(key), value) for key, value in part.items()}}
+
+
+parts = []
+for guide in sorted((root / "docs").glob("*.md")):
+    for number, text in enumerate(re.findall(r"^```yaml\n(.*?)^```", guide.read_text(), re.M | re.S)):
+        part = yaml.load(text, yaml.BaseLoader)  # `on` is a word
+        if "scrape_configs" not in part:
+            parts.append((f"{guide.stem}-{number}", merged(BASE, part)))
+if len(parts) < 8:
+    findings.append("the guides' examples were not found: the shape changed, mend this script")
+
 with tempfile.TemporaryDirectory() as directory:
     files = [root / "docs/example/farshored.yaml"]
+    for name, whole in parts:
+        files.append(pathlib.Path(directory) / f"{name}.yaml")
+        files[-1].write_text(yaml.safe_dump(whole))
     for number, text in enumerate(examples):
         files.append(pathlib.Path(directory) / f"manual-example-{number}.yaml")
         files[-1].write_text(text)
