@@ -48,6 +48,7 @@ void fs_config_free(struct fs_config *config)
     }
     for (size_t i = 0; i < config->n_sources; i++) {
         free(config->sources[i].kubeconfig);
+        free(config->sources[i].storage_classes);
         free(config->sources[i].cluster_id);
         for (size_t k = 0; k < config->sources[i].n_kinds; k++) {
             free(config->sources[i].kinds[k]);

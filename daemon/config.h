@@ -33,6 +33,9 @@ struct fs_config_source {
     char **kinds;        /* objects.kinds, of kubernetes; NULL: fs_kube_default_kinds */
     size_t n_kinds;
     bool secrets; /* objects.secrets, of kubernetes */
+    /* storage_classes, of kubernetes: JSON, {class of the peer's cluster: class here}; NULL: none
+     */
+    char *storage_classes;
 };
 
 /* Commands of a policy, see daemon/hook.h. */
@@ -72,6 +75,9 @@ struct fs_config_policy {
     enum fs_fence_mode fence;            /* fence; default none */
     char *on[FS_HOOK_COUNT];             /* on.*: for the shell; NULL: nothing is run */
     int64_t on_timeout_ns;               /* on.timeout: of each; default 60 s */
+    int64_t stop_timeout_ns;             /* workload.stop_timeout; default 5 min */
+    bool stop_force;                     /* workload.stop_late: refuse | force; default refuse */
+    int64_t start_timeout_ns;            /* workload.start_timeout; default 5 min */
     int64_t drill_every_ns;              /* drill.every, at the target; 0: only by command */
     int64_t drill_timeout_ns;            /* drill.timeout: of drill.exec; default 10 min */
     bool quiesce_guest;                  /* quiesce.guest: freeze the virtual machines */

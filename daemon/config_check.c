@@ -82,10 +82,10 @@ static void check_sources(struct fs_schema_loader *loader, struct fs_config *con
                               source->kubernetes ? "kubernetes" : "images");
         }
         if (!source->kubernetes && (source->kubeconfig || source->cluster_id || source->workloads ||
-                                    source->kinds || source->secrets)) {
+                                    source->kinds || source->secrets || source->storage_classes)) {
             fs_schema_finding(loader, node,
-                              "discovery[%zu]: \"kubeconfig\", \"cluster_id\", \"workloads\" and "
-                              "\"objects\" are for source kubernetes",
+                              "discovery[%zu]: \"kubeconfig\", \"cluster_id\", \"workloads\", "
+                              "\"storage_classes\" and \"objects\" are for source kubernetes",
                               i);
         }
         if (source->kubernetes) {

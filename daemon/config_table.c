@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "daemon/kube/kinds.h"
 #include "farshore/tuner.h"
 
@@ -77,6 +79,64 @@ static void set_objects(struct fs_schema_loader *loader, const struct fs_schema_
     (void)where;
     (void)node;
     policy->no_objects = strcmp(text, "none") == 0;
+}
+
+/* A scalar of a mapping; NULL with a finding. */
+static const char *class_text(struct fs_schema_loader *loader, const char *where,
+                              const yaml_node_t *node)
+{
+    const char *text =
+        node && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
+
+    if (!text || !*text || strlen(text) > 253) {
+        fs_schema_finding(loader, node, "%s: expected names of storage classes", where);
+        return NULL;
+    }
+    return text;
+}
+
+static void set_classes(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                        const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config_source *source = base;
+    json_t *classes = json_object();
+
+    (void)key;
+    (void)text;
+    if (node->type != YAML_MAPPING_NODE) {
+        fs_schema_finding(loader, node,
+                          "%s: expected storage classes there and here, such as {fast: ssd}",
+                          where);
+        json_decref(classes);
+        return;
+    }
+    for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+         pair < node->data.mapping.pairs.top; pair++) {
+        const yaml_node_t *name = yaml_document_get_node(&loader->document, pair->key);
+        const char *there = class_text(loader, where, name);
+        const char *here =
+            class_text(loader, where, yaml_document_get_node(&loader->document, pair->value));
+        if (there && json_object_get(classes, there)) {
+            fs_schema_finding(loader, name, "%s: duplicate key \"%s\"", where, there);
+        } else if (there && here) {
+            (void)json_object_set_new(classes, there, json_string(here));
+        }
+    }
+    source->storage_classes = json_dumps(classes, JSON_COMPACT);
+    loader->out_of_memory = loader->out_of_memory || !source->storage_classes;
+    json_decref(classes);
+}
+
+static void set_stop_late(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                          const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config_policy *policy = base;
+
+    (void)loader;
+    (void)key;
+    (void)where;
+    (void)node;
+    policy->stop_force = strcmp(text, "force") == 0;
 }
 
 static void set_selector(struct fs_schema_loader *loader, const struct fs_schema_key *key,
@@ -299,6 +359,7 @@ static void set_level(struct fs_schema_loader *loader, const struct fs_schema_ke
 
 static const char *const truths[] = {"true", "false", NULL};
 static const char *const objects[] = {"captured", "none", NULL};
+static const char *const stop_late[] = {"refuse", "force", NULL};
 static const char *const sources[] = {"images", "kubernetes", NULL};
 static const char *const object_io[] = {"auto", "off", NULL};
 static const char *const fence_modes[] = {"none", "best-effort", "required", NULL};
@@ -366,6 +427,8 @@ const struct fs_schema_key fs_config_table[] = {
     {"discovery[].objects.kinds", FS_SCHEMA_CUSTOM, .type_text = "list of kinds", .set = set_kinds},
     {"discovery[].objects.secrets", FS_SCHEMA_CUSTOM, .type_text = "true or false",
      .default_text = "false", .choices = truths, IN_SOURCE(secrets), .set = set_truth},
+    {"discovery[].storage_classes", FS_SCHEMA_CUSTOM,
+     .type_text = "mapping of the peer's storage classes to this site's", .set = set_classes},
 
     {"policies", FS_SCHEMA_NAMED, .element_size = sizeof(struct fs_config_policy),
      IN_CONFIG(policies), .count_offset = offsetof(struct fs_config, n_policies)},
@@ -425,6 +488,13 @@ const struct fs_schema_key fs_config_table[] = {
     {"policies.*.on.demoted", FS_SCHEMA_TEXT, IN_POLICY(on[FS_HOOK_DEMOTED])},
     {"policies.*.on.timeout", FS_SCHEMA_DURATION, .default_text = "60s", .min = "1s", .max = "1h",
      IN_POLICY(on_timeout_ns)},
+    {.path = "policies.*.workload", .type = FS_SCHEMA_SECTION},
+    {"policies.*.workload.stop_timeout", FS_SCHEMA_DURATION, .default_text = "5m", .min = "1s",
+     .max = "1h", IN_POLICY(stop_timeout_ns)},
+    {"policies.*.workload.stop_late", FS_SCHEMA_CUSTOM, .type_text = "refuse or force",
+     .default_text = "refuse", .choices = stop_late, .set = set_stop_late},
+    {"policies.*.workload.start_timeout", FS_SCHEMA_DURATION, .default_text = "5m", .min = "1s",
+     .max = "1h", IN_POLICY(start_timeout_ns)},
 
     {.path = "limits", .type = FS_SCHEMA_SECTION},
     {"limits.memory", FS_SCHEMA_SIZE, .default_text = "256 MiB", .min = "64 MiB", .max = "1 TiB",

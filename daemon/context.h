@@ -19,6 +19,7 @@ struct fs_hooks;
 struct fs_kube_source;
 struct fs_peers;
 struct fs_quiescer;
+struct fs_workloads;
 
 struct fs_context {
     const struct fs_clock *clock;   /* set once */
@@ -47,6 +48,7 @@ struct fs_context {
     struct fs_kube_source *kubernetes;  /* NULL in tests without one */
     struct fs_capturer *capturer;       /* set once; NULL: no point carries Kubernetes objects */
     const struct fs_quiescer *quiescer; /* set once; NULL: nothing is frozen */
+    struct fs_workloads *workloads;     /* NULL: what uses volumes is left alone */
 
     /* Set by the owner; hook_arg goes to both. */
     void (*kick)(void *hook_arg); /* run another round soon */

@@ -22,6 +22,7 @@
 #include "daemon/kube_source.h"
 #include "daemon/quiescer.h"
 #include "daemon/reload.h"
+#include "daemon/workload.h"
 #include "farshore/log.h"
 
 #define EXIT_CONFIGURATION 2
@@ -379,14 +380,15 @@ static int start_parts(struct fs_daemon *daemon, struct fs_error *err)
     daemon->started_ns = fs_context_wall(ctx);
     ctx->hooks = fs_hooks_new(daemon->base);
     ctx->quiescer = &fs_quiescer;
+    ctx->workloads = fs_workloads_new(daemon->base);
     ctx->groups = fs_groups_new(ctx);
     ctx->peers = fs_peers_new(ctx, &peers);
     daemon->work = fs_work_new(&work);
     daemon->commands = fs_commands_new(daemon);
     ctx->kubernetes = fs_kube_source_new(ctx, daemon->base, volumes_changed, daemon);
     ctx->capturer = ctx->kubernetes ? fs_kube_source_capturer(ctx->kubernetes) : NULL;
-    return ctx->hooks && ctx->groups && ctx->peers && daemon->work && daemon->commands &&
-                   ctx->kubernetes
+    return ctx->hooks && ctx->workloads && ctx->groups && ctx->peers && daemon->work &&
+                   daemon->commands && ctx->kubernetes
                ? 0
                : out_of_memory(err);
 }
@@ -416,6 +418,7 @@ static int start_doors(struct fs_daemon *daemon, struct fs_error *err)
 /* Only what did not start, or has ended by itself: nothing is under way. */
 static void close_all(struct fs_daemon *daemon)
 {
+    fs_workloads_free(daemon->ctx.workloads);
     fs_kube_source_free(daemon->ctx.kubernetes);
     fs_http_stop(daemon->http);
     fs_tls_listener_free(daemon->listener);

@@ -17,6 +17,7 @@
 #include "daemon/peer.h"
 #include "daemon/recovery.h"
 #include "daemon/terms.h"
+#include "daemon/workload.h"
 #include "farshore/fault.h"
 #include "farshore/log.h"
 
@@ -468,6 +469,8 @@ static void raise_term(struct fs_group *group)
     fs_record_raise_term(record, &ctx->site_uuid);
     record->fence = operation->fence != FS_FENCE_NONE;
     record->fence_users = false;
+    record->bring_up.present = fs_workload_is_managed(group);
+    record->bring_up.point = point ? point->point.id : (struct fs_uuid){0};
     if (point) {
         record->role = FS_ROLE_PROMOTING;
         record->promotion = (struct fs_record_promotion){.present = true, .point = point->point.id};

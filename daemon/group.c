@@ -60,6 +60,10 @@ void fs_group_free(struct fs_group *group)
     free(group->found);
     fs_buf_fini(&group->capture.packed);
     fs_quiesce_fini(&group->quiesce);
+    if (group->operation) {
+        json_decref(group->operation->result.workload.objects);
+    }
+    json_decref(group->finished.workload.objects);
     free(group->operation);
     fs_record_free(group->record);
     json_decref(group->log.recent);

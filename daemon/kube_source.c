@@ -42,7 +42,9 @@ static void tell(struct fs_kube_source *source)
     }
 }
 
-/* What docs/kubernetes/rbac.yaml gives, and a sign of an account that was not made for us. */
+/* What docs/kubernetes/rbac.yaml gives, a sign of an account that was not made for us, and of
+ * rbac-workloads.yaml what no relocation can do without. */
+#define N_READING 7
 static const struct fs_kube_right rights[] = {
     {.verb = "list", .group = "", .resource = "persistentvolumeclaims"},
     {.verb = "watch", .group = "", .resource = "persistentvolumeclaims"},
@@ -51,6 +53,13 @@ static const struct fs_kube_right rights[] = {
     {.verb = "list", .group = "kubevirt.io", .resource = "virtualmachines"},
     {.verb = "watch", .group = "kubevirt.io", .resource = "virtualmachines"},
     {.verb = "get", .group = "", .resource = "secrets", .needless = true},
+    {.verb = "patch", .group = "", .resource = "persistentvolumes"},
+    {.verb = "patch", .group = "", .resource = "persistentvolumeclaims"},
+    {.verb = "get", .group = "storage.k8s.io", .resource = "storageclasses"},
+    {.verb = "patch", .group = "kubevirt.io", .resource = "virtualmachines"},
+    {.verb = "get", .group = "kubevirt.io", .resource = "virtualmachineinstances"},
+    {.verb = "patch", .group = "apps", .resource = "deployments"},
+    {.verb = "patch", .group = "apps", .resource = "statefulsets"},
 };
 
 static void kube_changed(void *arg)
@@ -72,6 +81,7 @@ static char *describe(const struct fs_config *config)
     if (config->kubernetes) {
         const char *path = config->kubernetes->kubeconfig;
         json_array_append_new(array, json_string(path ? path : ""));
+        json_array_append_new(array, json_boolean(config->kubernetes->workloads));
         for (size_t i = 0; i < config->n_policies; i++) {
             const char *select = config->policies[i].select_text;
             if (select) {
@@ -124,9 +134,14 @@ void fs_kube_source_reconfigure(struct fs_kube_source *source)
     source->made_from = text;
     source->told = TOLD_NOTHING;
     source->kube = source->ctx->config->kubernetes ? make(source) : NULL;
-    source->rights = source->kube ? fs_kube_rights_new(source->base, source->api, rights,
-                                                       sizeof(rights) / sizeof(rights[0]))
-                                  : NULL;
+    if (source->kube) {
+        bool all = source->ctx->config->kubernetes->workloads;
+        source->rights =
+            fs_kube_rights_new(source->base, source->api, rights,
+                               all ? sizeof(rights) / sizeof(rights[0]) : (size_t)N_READING);
+    } else {
+        source->rights = NULL;
+    }
 }
 
 struct fs_kube_source *fs_kube_source_new(struct fs_context *ctx, struct event_base *base,

@@ -12,9 +12,11 @@
 
 #include "daemon/failover.h"
 #include "daemon/follow.h"
+#include "daemon/operation_hooks.h"
 #include "daemon/operation_log.h"
 #include "daemon/primary.h"
 #include "daemon/relocate.h"
+#include "daemon/workload.h"
 #include "farshore/log.h"
 
 #define RETRY_NS (1 * FS_SEC)
@@ -51,6 +53,7 @@ void fs_operation_end(struct fs_group *group)
 {
     struct fs_operation *operation = group->operation;
 
+    json_decref(group->finished.workload.objects);
     group->finished = operation->result;
     group->operation = NULL;
     free(operation);
@@ -179,6 +182,10 @@ void fs_operation_text(const struct fs_group *group, char *text, size_t size)
         (void)snprintf(text, size, "running %s", operation->hook);
         return;
     }
+    if (fs_workload_text(group)) {
+        (void)snprintf(text, size, "%s", fs_workload_text(group));
+        return;
+    }
     const struct fs_operation_step *step = step_of(operation);
     struct fs_doing *doing = (struct fs_doing *)&operation->doing;
     const char *what = (step->flags & FS_STEP_SHOWS_DOING) ? atomic_load(&doing->what) : NULL;
@@ -206,8 +213,10 @@ static void resume(struct fs_group *group, int64_t now)
             fs_failover_resume(group);
         } else if (group->record->following.present) {
             fs_follow_resume(group);
-        } else {
+        } else if (role == FS_ROLE_DEMOTED) {
             fs_relocate_resume(group);
+        } else if (now >= group->bring_up_ns && fs_bring_up_needed(group)) {
+            (void)fs_bring_up_start(group, "");
         }
     }
 }

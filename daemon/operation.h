@@ -58,6 +58,7 @@ struct fs_operation {
     size_t fenced;    /* clients that were */
     const char *hook; /* the one that runs, all else being done; NULL */
     size_t n_hooks;   /* of fs_hooks_after, that were run or are not there */
+    bool brought_up;  /* what uses the volumes, or it was tried */
     struct fs_operation_result result;
 
     /* A relocation: */

@@ -8,6 +8,7 @@
 #include "daemon/commands.h"
 #include "daemon/failover.h"
 #include "daemon/hook.h"
+#include "daemon/operation_hooks.h"
 #include "daemon/operation_log.h"
 #include "daemon/operation_question.h"
 #include "daemon/peer.h"
@@ -336,6 +337,11 @@ static void begin(struct fs_operation_commands *commands, struct fs_call *call,
         const struct fs_record_point *point;
 
         target->done = fs_failover_is_done(group);
+        if (target->done && fs_bring_up_needed(group)) {
+            target->serial = fs_bring_up_start(group, fs_call_who(call, who));
+            target->done = target->serial == 0;
+            continue;
+        }
         if (!fs_failover_refusal(group, wanted, &point, target->message, sizeof(target->message))) {
             target->serial =
                 fs_failover_start(group, wanted, fence_mode(group, fence), fs_call_who(call, who));
@@ -455,7 +461,7 @@ static json_t *hooks_json(const struct fs_operation_result *result)
 
 static bool has_failed_hook(const struct fs_operation_result *result)
 {
-    bool failed = false;
+    bool failed = result->workload.failed;
 
     for (size_t i = 0; i < FS_HOOKS_AFTER; i++) {
         failed = failed || result->hooks[i].failed;
@@ -487,6 +493,12 @@ json_t *fs_question_outcome(const struct fs_group *group, const struct target *t
     (void)json_object_set_new(object, "duration_seconds",
                               json_real((double)result->took_ns / (double)FS_SEC));
     (void)json_object_set_new(object, "hooks", hooks_json(result));
+    if (result->workload.ran) {
+        (void)json_object_set_new(object, "workload",
+                                  json_pack("{s:b, s:o, s:O?}", "failed", result->workload.failed,
+                                            "message", fs_status_text(result->workload.message),
+                                            "objects", result->workload.objects));
+    }
     if (result->has_point) {
         (void)json_object_set_new(object, "point",
                                   json_string(fs_point_snap_name(&result->point, name)));

@@ -3,6 +3,8 @@
 #ifndef FARSHORE_DAEMON_OUTCOME_H
 #define FARSHORE_DAEMON_OUTCOME_H
 
+#include <jansson.h>
+
 #include "farshore/model.h"
 
 #define FS_WHO_SIZE 64
@@ -27,6 +29,11 @@ struct fs_operation_result {
     int64_t downtime_ns; /* of a relocation, from on.stop on; -1: not known */
     char fencing[640];   /* what was done about the users of the other site's volumes */
     struct fs_hook_outcome hooks[FS_HOOKS_AFTER];
+    struct { /* what uses the volumes, in this site's Kubernetes */
+        bool ran, failed;
+        char message[520]; /* where something is left over */
+        json_t *objects;   /* owned: [{"object", "outcome", "message"}], or NULL */
+    } workload;
 };
 
 #endif

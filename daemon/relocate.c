@@ -36,6 +36,7 @@
 #include "daemon/peer.h"
 #include "daemon/primary.h"
 #include "daemon/terms.h"
+#include "daemon/workload.h"
 #include "farshore/fault.h"
 #include "farshore/log.h"
 
@@ -273,18 +274,57 @@ static void ship_last(struct fs_group *group)
 
 /* --- the workload ----------------------------------------------------------------------------- */
 
-static void stopped(void *arg, const struct fs_error *err)
+static void stopped(void *arg, const json_t *workloads, bool pending, const struct fs_error *err)
 {
     struct fs_group *group = arg;
 
+    (void)workloads;
+    (void)pending;
     group->operation->working = false;
-    group->operation->hook = NULL;
     if (err) {
         give_up(group, err->message);
     } else {
         fs_operation_enter(group, USERS);
     }
     group->ctx->kick(group->ctx->hook_arg);
+}
+
+/* What on.stop left running that the API knows of. */
+static void hook_stopped(void *arg, const struct fs_error *err)
+{
+    struct fs_group *group = arg;
+
+    group->operation->hook = NULL;
+    if (err || !fs_workload_stop(group, stopped, group)) {
+        stopped(group, NULL, false, err);
+    }
+}
+
+static void noted_bring_up(void *arg, struct fs_record *record, const struct fs_error *err)
+{
+    struct fs_group *group = arg;
+    bool failed = err && fs_error_is_set(err);
+
+    if (failed) {
+        fs_record_free(record); /* the same is stored again, and is known by that */
+    }
+    (void)fs_operation_take_back(group, failed ? NULL : record, err);
+}
+
+/* Were this daemon to end while the workload is stopped, the next one starts it again. */
+static void note_bring_up(struct fs_group *group)
+{
+    struct fs_context *ctx = group->ctx;
+
+    if (group->phase != FS_PHASE_IDLE) {
+        retry_soon(group, POLL_NS);
+        return;
+    }
+    struct fs_record *record = fs_operation_hand_over(group);
+    if (record) {
+        record->bring_up = (struct fs_record_bring_up){.present = true};
+        ctx->source->ops->store(ctx->source, record, noted_bring_up, group);
+    }
 }
 
 static void stop_workload(struct fs_group *group)
@@ -294,11 +334,15 @@ static void stop_workload(struct fs_group *group)
     if (is_called_off(group)) {
         return;
     }
+    if (fs_workload_is_managed(group) && !group->record->bring_up.present) {
+        note_bring_up(group);
+        return;
+    }
     operation->workload_ns = fs_context_boot(group->ctx);
     operation->working = true;
     operation->hook = fs_hook_name(FS_HOOK_STOP);
-    if (!fs_hook_start(group, FS_HOOK_STOP, NULL, stopped, group)) {
-        stopped(group, NULL);
+    if (!fs_hook_start(group, FS_HOOK_STOP, NULL, hook_stopped, group)) {
+        hook_stopped(group, NULL);
     }
 }
 
@@ -550,7 +594,7 @@ static void undo(struct fs_group *group)
     ctx->source->ops->store(ctx->source, record, stored_demoted, group);
 }
 
-static void restarted(void *arg, const struct fs_error *err)
+static void hook_started(void *arg, const struct fs_error *err)
 {
     struct fs_group *group = arg;
     struct fs_operation *operation = group->operation;
@@ -565,14 +609,28 @@ static void restarted(void *arg, const struct fs_error *err)
     fs_operation_finish(group, true, text);
 }
 
-static void start_workload(struct fs_group *group)
+static void restarted(void *arg, const json_t *workloads, bool pending, const struct fs_error *err)
 {
+    struct fs_group *group = arg;
     struct fs_operation *operation = group->operation;
 
+    (void)workloads;
+    (void)pending;
+    if (err) {
+        hook_started(group, err);
+        return;
+    }
     operation->hook = fs_hook_name(FS_HOOK_START);
-    operation->working = true;
-    if (!fs_hook_start(group, FS_HOOK_START, NULL, restarted, group)) {
-        restarted(group, NULL);
+    if (!fs_hook_start(group, FS_HOOK_START, NULL, hook_started, group)) {
+        hook_started(group, NULL);
+    }
+}
+
+static void start_workload(struct fs_group *group)
+{
+    group->operation->working = true;
+    if (!fs_workload_undo(group, restarted, group)) {
+        restarted(group, NULL, false, NULL);
     }
 }
 

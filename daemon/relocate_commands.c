@@ -6,6 +6,7 @@
 #include "daemon/operation_question.h"
 #include "daemon/relocate.h"
 #include "daemon/status.h"
+#include "daemon/workload.h"
 
 static bool has_hook(const struct fs_group *group, enum fs_hook hook)
 {
@@ -20,17 +21,19 @@ static json_t *steps_json(const struct fs_group *group)
     json_t *list = json_array();
 
     fs_question_text(list, "ships what %s does not have while the workload runs", peer);
+    bool managed = fs_workload_is_managed(group);
     fs_question_text(
         list,
-        has_hook(group, FS_HOOK_STOP)
-            ? "stops the workload: on.stop of policy %s"
-            : "waits up to a minute until you have stopped the workload (policy %s has "
-              "no on.stop)",
+        has_hook(group, FS_HOOK_STOP) ? "stops the workload: on.stop of policy %s"
+        : managed                     ? "stops what uses the volumes in Kubernetes (policy %s)"
+                  : "waits up to a minute until you have stopped the workload (policy %s has "
+                    "no on.stop)",
         group->record->policy);
     fs_question_text(list, "ships the last point, and proves that the volumes hold just that");
     fs_question_text(list, "hands over: %s becomes primary, this site its secondary", peer);
     fs_question_text(list, "until then any failure, and Ctrl-C, leaves everything as it is%s",
-                     has_hook(group, FS_HOOK_START) ? ", and the workload started again" : "");
+                     managed || has_hook(group, FS_HOOK_START) ? ", and the workload started again"
+                                                               : "");
     return list;
 }
 

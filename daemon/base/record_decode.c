@@ -406,6 +406,10 @@ static void read_roles(struct reader *reader, const json_t *root, struct fs_reco
         get_term(reader, grant, "term", &record->grant.term);
         get_uuid(reader, grant, "point", &record->grant.point);
     }
+    if (json_object_get(root, "bring_up")) {
+        record->bring_up.present = true;
+        get_uuid(reader, get_object(reader, root, "bring_up"), "point", &record->bring_up.point);
+    }
 }
 
 static void read_arrays(struct reader *reader, const json_t *root, struct fs_record *record)

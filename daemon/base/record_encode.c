@@ -229,6 +229,15 @@ static json_t *from_promotion(const struct fs_record_promotion *promotion)
     return finish(object, ok);
 }
 
+static json_t *from_bring_up(const struct fs_record_bring_up *bring_up)
+{
+    json_t *object = json_object();
+    bool ok = object;
+
+    put(object, "point", from_uuid(&bring_up->point), &ok);
+    return finish(object, ok);
+}
+
 static json_t *from_following(const struct fs_record_following *following)
 {
     json_t *object = json_object();
@@ -275,6 +284,9 @@ static void put_arrays(json_t *object, const struct fs_record *record, bool *ok)
     }
     if (record->fence) {
         put(object, "fence", json_true(), ok);
+    }
+    if (record->bring_up.present) {
+        put(object, "bring_up", from_bring_up(&record->bring_up), ok);
     }
     if (record->fence_users) {
         put(object, "fence_users", json_true(), ok);

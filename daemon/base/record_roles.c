@@ -63,6 +63,7 @@ void fs_record_become_secondary(struct fs_record *record, const struct fs_term *
     record->promotion = (struct fs_record_promotion){0};
     record->grant = (struct fs_record_grant){0};
     record->fence = record->fence_users = false; /* it has no users any more */
+    record->bring_up = (struct fs_record_bring_up){0};
     record->role = FS_ROLE_SECONDARY;
     record->term = *term;
     record->peer_term = *term;

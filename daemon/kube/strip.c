@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/kube/kinds.h"
+#include "daemon/kube/run.h"
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -80,7 +81,7 @@ static void strip_metadata(json_t *metadata)
     drop(metadata, keys);
     json_object_foreach_safe(annotations, next, key, value)
     {
-        if (is_private_note(key)) {
+        if (is_private_note(key) && strcmp(key, FS_KUBE_RUN_ANNOTATION) != 0) {
             (void)json_object_del(annotations, key);
         }
     }

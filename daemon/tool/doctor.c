@@ -127,14 +127,16 @@ static void examine_rights(struct fs_doctor *doctor, const char *site, const jso
 
     json_array_foreach(missing, i, right)
     {
-        fs_doctor_say(doctor, "rights", FS_DOCTOR_ERROR, site,
-                      "`kubectl apply -f /usr/share/doc/farshore/kubernetes/rbac.yaml`",
-                      "the Kubernetes account may not %s", json_string_value(right));
+        fs_doctor_say(
+            doctor, "rights", FS_DOCTOR_ERROR, site,
+            "`kubectl apply -f` the manifests of /usr/share/doc/farshore/kubernetes/ that "
+            "its configuration needs",
+            "the Kubernetes account may not %s", json_string_value(right));
     }
     json_array_foreach(needless, i, right)
     {
         fs_doctor_say(doctor, "rights", FS_DOCTOR_WARNING, site,
-                      "use an account that has /usr/share/doc/farshore/kubernetes/rbac.yaml only",
+                      "use an account that has /usr/share/doc/farshore/kubernetes/ only",
                       "the Kubernetes account may do more than Farshore needs: %s",
                       json_string_value(right));
     }

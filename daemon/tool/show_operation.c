@@ -63,6 +63,23 @@ static void show_hooks(const json_t *group, FILE *out)
     }
 }
 
+static void show_workload(const json_t *workload, FILE *out)
+{
+    size_t i;
+    json_t *object;
+
+    json_array_foreach(json_object_get(workload, "objects"), i, object)
+    {
+        const char *message = string_of(object, "message");
+        fprintf(out, "  %s: %s%s%s\n", string_of(object, "object"), string_of(object, "outcome"),
+                *message ? ": " : "", message);
+    }
+    if (json_is_true(json_object_get(workload, "failed"))) {
+        fprintf(out, "  LEFT OVER, the volumes are promoted all the same: mend what is named, and "
+                     "run this again\n");
+    }
+}
+
 static void show_outcome(const json_t *group, FILE *out)
 {
     char moment[FS_TEXT_SIZE], loss[FS_TEXT_SIZE], took[FS_TEXT_SIZE];
@@ -81,6 +98,7 @@ static void show_outcome(const json_t *group, FILE *out)
     }
     fprintf(out, "  %s\n", string_of(group, "fencing"));
     show_hooks(group, out);
+    show_workload(json_object_get(group, "workload"), out);
 }
 
 void fs_show_failover(const json_t *result, FILE *out)

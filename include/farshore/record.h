@@ -102,6 +102,13 @@ struct fs_record_grant {
 #define FS_QUIESCE_COMMAND (1u << 0) /* by its command */
 #define FS_QUIESCE_GUEST   (1u << 1) /* the virtual machines of the group's volumes */
 
+/* Beside the role primary: what uses the volumes is still to be brought up in this site's
+ * Kubernetes. */
+struct fs_record_bring_up {
+    bool present;
+    struct fs_uuid point; /* whose content the volumes got; zero: they are as they were */
+};
+
 struct fs_record {
     uint64_t version; /* of the stored object; 0: never stored */
     struct fs_uuid group;
@@ -123,6 +130,7 @@ struct fs_record {
     struct fs_record_promotion promotion;
     struct fs_record_following following;
     struct fs_record_grant grant;
+    struct fs_record_bring_up bring_up;
     bool fence; /* the promotion to our own term was told to fence: the peer is to hear of it */
     unsigned quiesced; /* FS_QUIESCE_*: may be frozen for a point: a restart thaws it first */
     bool fence_users;  /* superseded by one that was: who uses our volumes is still to be fenced */

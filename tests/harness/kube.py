@@ -19,16 +19,25 @@ CORE = "/api/v1"
 PVC = "persistentvolumeclaims"
 VM_API = "/apis/kubevirt.io/v1"
 MERGE = "application/merge-patch+json"
-# Of KubeVirt's own definition only what a client sees of it.
-VM_CRD = {
-    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-    "metadata": {"name": "virtualmachines.kubevirt.io"},
-    "spec": {"group": "kubevirt.io", "scope": "Namespaced",
-             "names": {"plural": "virtualmachines", "singular": "virtualmachine",
-                       "kind": "VirtualMachine"},
-             "versions": [{"name": "v1", "served": True, "storage": True, "schema": {
-                 "openAPIV3Schema": {"type": "object",
-                                     "x-kubernetes-preserve-unknown-fields": True}}}]}}
+
+
+def any_kind(plural, kind, group="kubevirt.io", version="v1"):
+    """The definition of a kind of which the API checks nothing."""
+    return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.{group}"},
+            "spec": {"group": group, "scope": "Namespaced",
+                     "names": {"plural": plural, "singular": kind.lower(), "kind": kind},
+                     "versions": [{"name": version, "served": True, "storage": True, "schema": {
+                         "openAPIV3Schema": {"type": "object",
+                                             "x-kubernetes-preserve-unknown-fields": True}}}]}}
+
+
+# Of KubeVirt's own definitions only what a client sees of them.
+VM_KINDS = [any_kind("virtualmachines", "VirtualMachine"),
+            any_kind("virtualmachineinstances", "VirtualMachineInstance"),
+            any_kind("datavolumes", "DataVolume", "cdi.kubevirt.io", "v1beta1"),
+            any_kind("virtualmachineinstancetypes", "VirtualMachineInstancetype",
+                     "instancetype.kubevirt.io", "v1beta1")]
 
 
 class ApiError(Exception):
@@ -90,13 +99,15 @@ class Api:
         self.create(f"{CORE}/namespaces", {"metadata": {"name": name}})
 
     def define_vms(self):
-        """KubeVirt's kind of objects; there from the call's end on."""
-        with contextlib.suppress(ApiError):
-            self.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", VM_CRD)
+        """KubeVirt's kinds of objects; there from the call's end on."""
+        for definition in VM_KINDS:
+            with contextlib.suppress(ApiError):
+                self.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
 
         def served():
             with contextlib.suppress(ApiError):
-                return self.get(f"{VM_API}/virtualmachines")
+                return [self.get(f"/apis/{d['spec']['group']}/{d['spec']['versions'][0]['name']}/"
+                                 f"{d['spec']['names']['plural']}") for d in VM_KINDS]
             return None
         wait_for(served, 30, "virtual machines are served")
 
@@ -167,10 +178,13 @@ class Api:
             path = f"{CORE}/persistentvolumes/{volume['metadata']['name']}"
             self.patch(path, {"metadata": {"finalizers": None}})
             self.delete(path)
-        with contextlib.suppress(ApiError):
-            path = f"{VM_API}/namespaces/{ns}/virtualmachines"
-            for name in [v["metadata"]["name"] for v in self.get(path)["items"]]:
-                self.delete(f"{path}/{name}")
+        for definition in VM_KINDS:
+            spec = definition["spec"]
+            path = (f"/apis/{spec['group']}/{spec['versions'][0]['name']}/namespaces/{ns}/"
+                    f"{spec['names']['plural']}")
+            with contextlib.suppress(ApiError):
+                for name in [v["metadata"]["name"] for v in self.get(path)["items"]]:
+                    self.delete(f"{path}/{name}")
 
     # --- accounts -----------------------------------------------------------------------------
 

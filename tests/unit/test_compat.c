@@ -352,6 +352,7 @@ static void test_every_record_of_every_version_decodes(void **state)
     check_record(1, "records/record-4.json"); /* with Kubernetes objects */
     check_record(1, "records/record-5.json"); /* with what may be frozen */
     check_captured(1);
+    check_record(1, "records/record-bring_up.json");
 }
 
 int main(void)

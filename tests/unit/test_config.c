@@ -119,7 +119,8 @@ static void test_load_every_key_arrives(void **state)
         "discovery:\n"
         "  - {source: images, interval: 30s}\n"
         "  - {source: kubernetes, kubeconfig: /k, cluster_id: rook-ceph, interval: 20s,\n"
-        "     objects: {kinds: [Secret, deployments.v1.apps], secrets: true}, workloads: true}\n"
+        "     objects: {kinds: [Secret, deployments.v1.apps], secrets: true}, workloads: true,\n"
+        "     storage_classes: {there: here, \"*\": any}}\n"
         "policies:\n"
         "  gold:\n"
         "    peer: west\n"
@@ -178,6 +179,7 @@ static void test_load_every_key_arrives(void **state)
     assert_string_equal(config->kubernetes->kinds[1], "deployments.v1.apps");
     assert_true(config->kubernetes->secrets);
     assert_true(config->policies[0].no_objects);
+    assert_string_equal(config->kubernetes->storage_classes, "{\"there\":\"here\",\"*\":\"any\"}");
     assert_int_equal(config->memory_bytes, 1u << 30);
     assert_int_equal(config->open_images, 100);
     assert_int_equal(config->cpu_threads, 3);
@@ -425,8 +427,8 @@ static void test_load_value_of_wrong_kind_is_a_finding(void **state)
         {"site: a\ndiscovery: [{source: kubernetes}, {source: kubernetes}]\n",
          "f:2:44: discovery[1].source: \"kubernetes\" is given twice\n"},
         {"site: a\ndiscovery: [{source: images, kubeconfig: /k}]\n",
-         "f:2:13: discovery[0]: \"kubeconfig\", \"cluster_id\", \"workloads\" and \"objects\" are "
-         "for source kubernetes\n"},
+         "f:2:13: discovery[0]: \"kubeconfig\", \"cluster_id\", \"workloads\", "
+         "\"storage_classes\" and \"objects\" are for source kubernetes\n"},
         {"site: a\ndiscovery: [{source: kubernetes, objects: {kinds: Secret}}]\n",
          "f:2:51: discovery[0].objects.kinds: expected a list of kinds, such as "
          "[VirtualMachine]\n"},
@@ -690,7 +692,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 60);
+    assert_int_equal(count, 64);
 }
 
 int main(void)

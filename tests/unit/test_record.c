@@ -102,6 +102,7 @@ static struct fs_record *full_record(void)
     record->grant = (struct fs_record_grant){
         .present = true, .term = {.number = 4, .site = uuid_of(201)}, .point = uuid_of(4)};
     record->fence = true;
+    record->bring_up = (struct fs_record_bring_up){.present = true, .point = uuid_of(77)};
     return record;
 }
 
@@ -194,6 +195,8 @@ static void assert_same(const struct fs_record *a, const struct fs_record *b)
     assert_int_equal(a->fence, b->fence);
     assert_int_equal(a->fence_users, b->fence_users);
     assert_int_equal(a->quiesced, b->quiesced);
+    assert_int_equal(a->bring_up.present, b->bring_up.present);
+    assert_true(fs_uuid_equal(&a->bring_up.point, &b->bring_up.point));
     assert_true(fs_uuid_equal(&a->promotion.point, &b->promotion.point));
     assert_int_equal(a->following.present, b->following.present);
     assert_true(fs_term_same(&a->following.from, &b->following.from));

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two real sites, each with a real Kubernetes API: what uses the volumes is stopped at one and comes up at
+the other, in relocations and failovers."""
+import json
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+from harness import MIB, SOURCE, wait_for
+from harness.kube import CORE, LAB, VM_API, Api, ApiError
+from harness.kubevirt import Controllers
+from harness.tool import farshore
+
+GOLD = {"farshore.io/policy": "gold"}
+CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+
+
+@pytest.fixture(scope="module")
+def far_dir(kube_dir):
+    """West's API server; the other one is east's."""
+    assert kube_dir
+    directory = tempfile.mkdtemp(prefix="farshore-kube-")
+    subprocess.run([LAB, "up", "--dir", f"{directory}/lab"], check=True, stdin=subprocess.DEVNULL)
+    yield f"{directory}/lab"
+    subprocess.run([LAB, "down", "--dir", f"{directory}/lab"], check=True,
+                   stdin=subprocess.DEVNULL)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def far(far_dir, ns):
+    api = Api(far_dir)
+    yield api
+    api.lab("start")
+    api.clear(ns)
+
+
+class Place:
+    """One site's Kubernetes: its API, the account of the daemon, the controllers."""
+
+    def __init__(self, api, directory, fsid):
+        self.api = api
+        for name in ("rbac", "rbac-workloads"):
+            api.apply(SOURCE / f"docs/kubernetes/{name}.yaml")
+        directory.mkdir()
+        (directory / "token").write_text(api.token("farshore", "farshore"))
+        self.kubeconfig = api.kubeconfig(directory / "kubeconfig",
+                                         {"tokenFile": str(directory / "token")})
+        api.define_vms()
+        api.delete(f"{CLASSES}/rbd")
+        api.create(CLASSES, {"metadata": {"name": "rbd"}, "provisioner": "rbd.csi.ceph.com",
+                             "parameters": {"clusterID": fsid, "pool": "rbd"}})
+        self.controllers = Controllers(api)
+
+    def vm(self, ns, name):
+        return self.api.get(f"{VM_API}/namespaces/{ns}/virtualmachines/{name}")
+
+    def runs(self, ns, name):
+        try:
+            self.api.get(f"{VM_API}/namespaces/{ns}/virtualmachineinstances/{name}")
+            return True
+        except ApiError:
+            return False
+
+
+@pytest.fixture
+def places(api, far, tmp_path, east, west):
+    made = [Place(api, tmp_path / "east", east.fsid), Place(far, tmp_path / "west", west.fsid)]
+    yield made
+    for place in made:
+        place.controllers.close()
+
+
+@pytest.fixture
+def shop(ns, places, east, daemons):
+    """A protected virtual machine with two disks, running at east; (pair, places, group)."""
+    here = places[0].api
+    for name in ("root", "data"):
+        image = f"csi-vol-{ns}-{name}"
+        east.create(image, 16 * MIB)
+        east.fill(image)
+        here.pvc(ns, name, {**GOLD, "app": "shop"})
+        here.bind(ns, name, image, east.fsid)
+    here.vm(ns, "web", "root", "data")
+    here.patch(f"{VM_API}/namespaces/{ns}/virtualmachines/web", {"spec": {"runStrategy": "Always"}})
+    wait_for(lambda: places[0].runs(ns, "web"), 20, "it runs")
+    pair = daemons(start=False, policies={"gold": {"group_by": "app", "workload": {
+        "stop_timeout": "60s", "start_timeout": "60s"}}})
+    for daemon, place in zip(pair, places):
+        daemon.config["discovery"] = [{
+            "source": "kubernetes", "kubeconfig": str(place.kubeconfig), "interval": "2s",
+            "workloads": True, "storage_classes": {"*": "rbd"}}]
+        daemon.write_config()
+    pair.start()
+    group = f"{ns}/shop"
+    pair.ready(group)
+    return pair, places, group
+
+
+def relocate(daemon, to, group):
+    return farshore(daemon, "relocate", "--yes", "-o", "json", "--to", to, group, timeout_s=240)
+
+
+def bound(place, ns, west):
+    for name in ("root", "data"):
+        claim = place.api.get(place.api.pvc_path(ns, name))
+        pv = place.api.get(f"{CORE}/persistentvolumes/{claim['spec']['volumeName']}")["spec"]
+        assert pv["csi"]["volumeAttributes"]["clusterID"] == west.fsid
+        assert pv["csi"]["volumeHandle"] in west.names()
+        assert pv["persistentVolumeReclaimPolicy"] == "Retain"
+        assert pv["capacity"]["storage"] == claim["spec"]["resources"]["requests"]["storage"]
+
+
+def test_relocation_there_and_back(shop, ns, east, west):
+    """The managed application: git brings the machine to the other site, its volumes wait for it."""
+    pair, (near, far), group = shop
+    for daemon in pair:
+        daemon.config["policies"]["gold"]["objects"] = "none"
+        daemon.reload()
+    done = relocate(pair.east, "west", group)
+    assert done.returncode == 0, done.stderr
+    assert near.vm(ns, "web")["spec"]["runStrategy"] == "Halted" and not near.runs(ns, "web")
+    wait_for(lambda: not pair.west.group(group)["sync"]["phase"] == "operating", 60, "it is over")
+    bound(far, ns, west)
+    far.api.vm(ns, "web", "root", "data")
+    far.api.patch(f"{VM_API}/namespaces/{ns}/virtualmachines/web", {"spec": {"running": True}})
+    wait_for(lambda: far.runs(ns, "web"), 20, "git has brought it")
+    wait_for(lambda: pair.east.group(group)["role"] == "secondary", 60, "east follows")
+    wait_for(lambda: farshore(pair.west, "relocate", "--dry-run", "--to", "east", group).returncode == 0,
+             60, "it can go back")
+    back = relocate(pair.west, "east", group)
+    assert back.returncode == 0, back.stderr
+    assert far.vm(ns, "web")["spec"]["running"] is False and not far.runs(ns, "web")
+    wait_for(lambda: near.runs(ns, "web"), 60, "it runs at home again")
+    assert "annotations" not in near.vm(ns, "web")["metadata"]
+
+
+def test_machine_that_does_not_stop_goes_on(shop, ns):
+    pair, (near, _far), group = shop
+    near.controllers.slow.add("web")
+    pair.east.config["policies"]["gold"]["workload"]["stop_timeout"] = "1s"
+    pair.east.reload()
+    done = relocate(pair.east, "west", group)
+    assert done.returncode == 1 and "did not stop within 1 s" in done.stderr, done.stderr
+    assert "primary as before" in done.stderr
+    assert near.vm(ns, "web")["spec"]["runStrategy"] == "Always"
+    pair.east.expect_error("did not stop")
+
+
+def test_failover_with_the_api_away_and_again(shop, ns, west):
+    pair, (_near, far), group = shop
+    pair.east.kill()
+    far.api.lab("stop")
+    done = farshore(pair.west, "failover", "--yes", "-o", "json", group, timeout_s=240)
+    assert done.returncode == 4, done.stderr
+    told = json.loads(done.stdout)["groups"][0]
+    assert told["outcome"] == "promoted" and told["workload"]["failed"]
+    assert "left over" in told["workload"]["message"]
+    far.api.lab("start")
+    again = farshore(pair.west, "failover", "--yes", "-o", "json", group, timeout_s=240)
+    assert again.returncode == 0, again.stderr + again.stdout
+    bound(far, ns, west)
+    history = json.loads(farshore(pair.west, "history", "-o", "json", group).stdout)["history"]
+    assert [h for h in history if h["step"] == "workload" and "left over" in h["detail"]]
+
+
+def test_restart_in_the_middle_goes_on(shop, ns, west):
+    pair, (_near, far), group = shop
+    pair.east.kill()
+    far.api.lab("stop")
+    done = farshore(pair.west, "failover", "--yes", group, timeout_s=240)
+    assert done.returncode == 4
+    pair.west.kill()
+    far.api.lab("start")
+    pair.west.start()
+    wait_for(lambda: "what uses the volumes is up" in farshore(pair.west, "history", group).stdout,
+             120, "the next daemon has finished it")
+    bound(far, ns, west)
+
+
+def test_discovered_machine_travels_with_its_objects(shop, ns, west):
+    """What carries the group's label comes along; the point that it comes with was taken after the stop."""
+    pair, (near, far), group = shop
+    config = near.api.create(f"{CORE}/namespaces/{ns}/configmaps",
+                             {"metadata": {"name": "settings", "labels": {"app": "shop"}},
+                              "data": {"a": "1"}})
+    assert config
+    for place in (near, far):
+        place.api.apply(SOURCE / "docs/kubernetes/rbac-objects.yaml")
+
+    def carried():
+        pair.east.sync(group)
+        return "ConfigMap" in farshore(pair.east, "objects", "-o", "json", group).stdout
+    wait_for(carried, 90, lambda: pair.east.group(group).get("objects"), every_s=2)
+    done = relocate(pair.east, "west", group)
+    assert done.returncode == 0, done.stderr
+    wait_for(lambda: far.runs(ns, "web"), 90,
+             lambda: farshore(pair.west, "history", group).stdout)
+    assert far.vm(ns, "web")["spec"]["runStrategy"] == "Always" and not near.runs(ns, "web")
+    settings = far.api.get(f"{CORE}/namespaces/{ns}/configmaps/settings")
+    assert settings["data"] == {"a": "1"}
+    bound(far, ns, west)
