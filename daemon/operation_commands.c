@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/operation_commands.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/commands.h"
 #include "daemon/failover.h"
+#include "daemon/failover_plan.h"
 #include "daemon/hook.h"
 #include "daemon/operation_hooks.h"
 #include "daemon/operation_log.h"
 #include "daemon/operation_question.h"
-#include "daemon/peer.h"
 #include "daemon/status.h"
 
 #define PROGRESS_EVERY_NS (1 * FS_SEC)
@@ -151,28 +150,7 @@ void fs_operation_commands_history(struct fs_operation_commands *commands, struc
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
-/* What the other site has to do with it, as far as this one can tell. */
-static json_t *peer_json(const struct fs_group *group)
-{
-    const char *peer = group->record->peer;
-    bool up = fs_peers_session(group->ctx->peers, peer) != NULL;
-    char text[400];
-
-    if (up) {
-        (void)snprintf(text, sizeof(text),
-                       "%.100s is connected: it stops shipping as soon as the term is raised, and "
-                       "what was written there since the point stays behind there",
-                       peer);
-    } else {
-        (void)snprintf(text, sizeof(text),
-                       "%.100s is not connected: if it lives, its users go on writing until it "
-                       "learns of this at the next contact",
-                       peer);
-    }
-    return json_string(text);
-}
-
-static json_t *volumes_json(const struct fs_group *group, const struct fs_record_point *point)
+json_t *fs_question_volumes(const struct fs_group *group, const struct fs_record_point *point)
 {
     json_t *array = json_array();
 
@@ -187,38 +165,6 @@ static json_t *volumes_json(const struct fs_group *group, const struct fs_record
         }
     }
     return array;
-}
-
-/* refusal: NULL, or why nothing will be done. */
-static json_t *plan_of(const struct fs_group *group, const struct fs_record_point *point,
-                       enum fs_fence_mode fence, const char *refusal)
-{
-    json_t *plan = json_pack("{s:o, s:s, s:s, s:I}", "group", fs_status_text(group->record->name),
-                             "peer", group->record->peer, "role", fs_role_name(group->record->role),
-                             "term", (json_int_t)group->record->term.number);
-
-    if (!plan) {
-        return NULL;
-    }
-    if (refusal) {
-        (void)json_object_set_new(plan, fs_failover_is_done(group) ? "nothing_to_do" : "refused",
-                                  fs_status_text(refusal));
-        return plan;
-    }
-    if (point) {
-        (void)json_object_set_new(plan, "point", fs_status_point(point));
-        (void)json_object_set_new(
-            plan, "loss_seconds",
-            json_real((double)fs_failover_loss_ns(group, point) / (double)FS_SEC));
-        /* Its images were its users' until now. */
-        (void)json_object_set_new(plan, "keeps_aside",
-                                  json_boolean(group->record->role != FS_ROLE_SECONDARY &&
-                                               group->record->role != FS_ROLE_PROMOTING));
-    }
-    (void)json_object_set_new(plan, "volumes", volumes_json(group, point));
-    (void)json_object_set_new(plan, "fence", json_string(fs_fence_mode_name(fence)));
-    (void)json_object_set_new(plan, "peer_note", peer_json(group));
-    return plan;
 }
 
 void fs_question_text(json_t *list, const char *format, ...)
@@ -238,8 +184,8 @@ json_t *fs_question_plan(const struct fs_group *group, json_t *steps, bool parks
 
     return json_pack("{s:o, s:s, s:s, s:I, s:o, s:o, s:b}", "group", fs_status_text(record->name),
                      "peer", record->peer, "role", fs_role_name(record->role), "term",
-                     (json_int_t)record->term.number, "volumes", volumes_json(group, NULL), "steps",
-                     steps, "parks", parks);
+                     (json_int_t)record->term.number, "volumes", fs_question_volumes(group, NULL),
+                     "steps", steps, "parks", parks);
 }
 
 /* --- failover --------------------------------------------------------------------------------- */
@@ -285,42 +231,6 @@ static int select_groups(const struct fs_groups *groups, const json_t *request,
     return 0;
 }
 
-/* What was said, or what the group's policy says. */
-static enum fs_fence_mode fence_mode(const struct fs_group *group, const char *said)
-{
-    const struct fs_config_policy *policy = fs_group_policy(group);
-    enum fs_fence_mode mode = policy ? policy->fence : FS_FENCE_NONE;
-
-    if (said) {
-        (void)fs_fence_mode_parse(said, &mode);
-    }
-    return mode;
-}
-
-static void give_plan(struct fs_call *call, const struct selection *selection,
-                      const struct fs_uuid *wanted, const char *fence)
-{
-    json_t *plans = json_array();
-    char refusal[640] = "";
-    size_t possible = 0;
-
-    for (size_t i = 0; i < selection->count; i++) {
-        const struct fs_record_point *point;
-        const char *why =
-            fs_failover_refusal(selection->groups[i], wanted, &point, refusal, sizeof(refusal));
-        possible += why == NULL || fs_failover_is_done(selection->groups[i]);
-        json_array_append_new(plans, plan_of(selection->groups[i], point,
-                                             fence_mode(selection->groups[i], fence), why));
-    }
-    if (possible == 0 && selection->count == 1) {
-        json_decref(plans);
-        fs_call_fail(call, FS_EXIT_REFUSED, "%s", refusal);
-        return;
-    }
-    fs_call_finish(call, possible > 0 ? FS_EXIT_OK : FS_EXIT_REFUSED,
-                   json_pack("{s:i, s:o}", "schema_version", 1, "plan", plans));
-}
-
 static void begin(struct fs_operation_commands *commands, struct fs_call *call,
                   const struct selection *selection, const struct fs_uuid *wanted,
                   const char *fence)
@@ -343,8 +253,8 @@ static void begin(struct fs_operation_commands *commands, struct fs_call *call,
             continue;
         }
         if (!fs_failover_refusal(group, wanted, &point, target->message, sizeof(target->message))) {
-            target->serial =
-                fs_failover_start(group, wanted, fence_mode(group, fence), fs_call_who(call, who));
+            target->serial = fs_failover_start(group, wanted, fs_failover_fence_mode(group, fence),
+                                               fs_call_who(call, who));
             if (target->serial == 0) {
                 (void)snprintf(target->message, sizeof(target->message), "out of memory");
             }
@@ -387,7 +297,7 @@ void fs_operation_commands_failover(struct fs_operation_commands *commands, stru
     } else if (json_is_true(json_object_get(request, "yes"))) {
         begin(commands, call, &selection, &wanted, fence);
     } else {
-        give_plan(call, &selection, &wanted, fence);
+        fs_failover_plan(call, selection.groups, selection.count, &wanted, fence);
     }
     free(selection.groups);
 }

@@ -57,6 +57,8 @@ struct target *fs_question_add(struct question *question, const struct fs_group 
 json_t *fs_question_outcome(const struct fs_group *group, const struct target *target,
                             const struct fs_operation_result *result, const char *success);
 
+/* The group's volumes, or those of a point of it, for a plan. A new reference. */
+json_t *fs_question_volumes(const struct fs_group *group, const struct fs_record_point *point);
 /* A plan of steps, one text each (moved in), for the group's volumes; parks: they are out of their
  * users' reach afterwards. A new reference. */
 json_t *fs_question_plan(const struct fs_group *group, json_t *steps, bool parks);

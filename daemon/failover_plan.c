@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/failover_plan.h"
+
+#include <stdio.h>
+
+#include "daemon/failover.h"
+#include "daemon/operation_question.h"
+#include "daemon/peer.h"
+#include "daemon/status.h"
+
+/* What the other site has to do with it, as far as this one can tell. */
+static json_t *peer_json(const struct fs_group *group)
+{
+    const char *peer = group->record->peer;
+    bool up = fs_peers_session(group->ctx->peers, peer) != NULL;
+    char text[400];
+
+    if (up) {
+        (void)snprintf(text, sizeof(text),
+                       "%.100s is connected: it stops shipping as soon as the term is raised, and "
+                       "what was written there since the point stays behind there",
+                       peer);
+    } else {
+        (void)snprintf(text, sizeof(text),
+                       "%.100s is not connected: if it lives, its users go on writing until it "
+                       "learns of this at the next contact",
+                       peer);
+    }
+    return json_string(text);
+}
+
+/* refusal: NULL, or why nothing will be done. */
+static json_t *plan_of(const struct fs_group *group, const struct fs_record_point *point,
+                       enum fs_fence_mode fence, const char *refusal)
+{
+    json_t *plan = json_pack("{s:o, s:s, s:s, s:I}", "group", fs_status_text(group->record->name),
+                             "peer", group->record->peer, "role", fs_role_name(group->record->role),
+                             "term", (json_int_t)group->record->term.number);
+
+    if (!plan) {
+        return NULL;
+    }
+    if (refusal) {
+        (void)json_object_set_new(plan, fs_failover_is_done(group) ? "nothing_to_do" : "refused",
+                                  fs_status_text(refusal));
+        return plan;
+    }
+    if (point) {
+        (void)json_object_set_new(plan, "point", fs_status_point(point));
+        (void)json_object_set_new(
+            plan, "loss_seconds",
+            json_real((double)fs_failover_loss_ns(group, point) / (double)FS_SEC));
+        /* Its images were its users' until now. */
+        (void)json_object_set_new(plan, "keeps_aside",
+                                  json_boolean(group->record->role != FS_ROLE_SECONDARY &&
+                                               group->record->role != FS_ROLE_PROMOTING));
+    }
+    (void)json_object_set_new(plan, "volumes", fs_question_volumes(group, point));
+    (void)json_object_set_new(plan, "fence", json_string(fs_fence_mode_name(fence)));
+    (void)json_object_set_new(plan, "peer_note", peer_json(group));
+    return plan;
+}
+
+enum fs_fence_mode fs_failover_fence_mode(const struct fs_group *group, const char *said)
+{
+    const struct fs_config_policy *policy = fs_group_policy(group);
+    enum fs_fence_mode mode = policy ? policy->fence : FS_FENCE_NONE;
+
+    if (said) {
+        (void)fs_fence_mode_parse(said, &mode);
+    }
+    return mode;
+}
+
+void fs_failover_plan(struct fs_call *call, struct fs_group *const *groups, size_t count,
+                      const struct fs_uuid *wanted, const char *fence)
+{
+    json_t *plans = json_array();
+    char refusal[640] = "";
+    size_t possible = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct fs_record_point *point;
+        const char *why = fs_failover_refusal(groups[i], wanted, &point, refusal, sizeof(refusal));
+        possible += why == NULL || fs_failover_is_done(groups[i]);
+        json_array_append_new(
+            plans, plan_of(groups[i], point, fs_failover_fence_mode(groups[i], fence), why));
+    }
+    if (possible == 0 && count == 1) {
+        json_decref(plans);
+        fs_call_fail(call, FS_EXIT_REFUSED, "%s", refusal);
+        return;
+    }
+    fs_call_finish(call, possible > 0 ? FS_EXIT_OK : FS_EXIT_REFUSED,
+                   json_pack("{s:i, s:o}", "schema_version", 1, "plan", plans));
+}
