@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "daemon/failover.h"
+#include "daemon/fence.h"
+#include "daemon/fence_look.h"
 #include "daemon/operation_question.h"
 #include "daemon/peer.h"
 #include "daemon/status.h"
@@ -72,19 +74,116 @@ enum fs_fence_mode fs_failover_fence_mode(const struct fs_group *group, const ch
     return mode;
 }
 
-void fs_failover_plan(struct fs_call *call, struct fs_group *const *groups, size_t count,
-                      const struct fs_uuid *wanted, const char *fence)
+/* --- whom the other site would fence ---------------------------------------------------------- */
+
+/* For people, beneath what is said of fencing. */
+static void set_fence_note(json_t *plan, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void set_fence_note(json_t *plan, const char *format, ...)
+{
+    char text[800];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    (void)json_object_set_new(plan, "fence_note", fs_status_text(text));
+}
+
+static void set_view(json_t *plan, const struct fs_fence_view *view)
+{
+    if (view->unknown) {
+        set_fence_note(plan, "whom cannot be told now: %s", view->unknown);
+        return;
+    }
+    (void)json_object_set_new(plan, "would_fence", fs_fences_json(view->fences, view->count));
+    (void)json_object_set_new(plan, "all_seen", json_boolean(view->all_seen));
+    if (view->more) {
+        set_fence_note(plan, "and more clients than these %zu", view->count);
+    }
+}
+
+/* It may have changed while it was asked. */
+static void plan_looked(void *arg, const struct fs_fence_view *view)
+{
+    struct question *question = arg;
+    const struct question asked = *question;
+    const struct fs_group *group =
+        fs_groups_find_uuid(fs_question_groups(question), &question->group);
+    const struct fs_record_point *point;
+    char refusal[640] = "";
+
+    fs_question_free(question);
+    if (!asked.call) {
+        return;
+    }
+    const char *why =
+        group ? fs_failover_refusal(group, &asked.point, &point, refusal, sizeof(refusal))
+              : "the group is gone";
+    if (why) {
+        fs_call_fail(asked.call, FS_EXIT_REFUSED, "%s", why);
+        return;
+    }
+    json_t *plan = plan_of(group, point, asked.fence, NULL);
+    set_view(plan, view);
+    fs_call_finish(asked.call, FS_EXIT_OK,
+                   json_pack("{s:i, s:[o]}", "schema_version", 1, "plan", plan));
+}
+
+/* The plan of one group, with whom the other site would fence. */
+static void look_and_plan(struct fs_operation_commands *commands, struct fs_call *call,
+                          const struct fs_group *group, const struct fs_uuid *wanted,
+                          enum fs_fence_mode fence)
+{
+    struct question *question = fs_question_new(commands, call, NULL, 0);
+    char who[FS_CALL_WHO_SIZE];
+
+    if (!question) {
+        return;
+    }
+    question->group = group->record->group;
+    question->point = *wanted;
+    question->fence = fence;
+    if (!fs_fence_look_start(fs_question_groups(question)->looks, group, fs_call_who(call, who),
+                             plan_looked, question)) {
+        fs_question_free(question);
+        fs_call_fail(call, FS_EXIT_FAILURE, "out of memory");
+    }
+}
+
+static json_t *plan_among_others(const struct fs_group *group, const struct fs_record_point *point,
+                                 enum fs_fence_mode fence, const char *refusal)
+{
+    json_t *plan = plan_of(group, point, fence, refusal);
+
+    if (!refusal && fence != FS_FENCE_NONE) {
+        set_fence_note(plan, "farshore failover %.300s --dry-run names them", group->record->name);
+    }
+    return plan;
+}
+
+void fs_failover_plan(struct fs_operation_commands *commands, struct fs_call *call,
+                      struct fs_group *const *groups, size_t count, const struct fs_uuid *wanted,
+                      const char *fence)
 {
     json_t *plans = json_array();
     char refusal[640] = "";
     size_t possible = 0;
 
     for (size_t i = 0; i < count; i++) {
+        const struct fs_group *group = groups[i];
+        enum fs_fence_mode mode = fs_failover_fence_mode(group, fence);
         const struct fs_record_point *point;
-        const char *why = fs_failover_refusal(groups[i], wanted, &point, refusal, sizeof(refusal));
-        possible += why == NULL || fs_failover_is_done(groups[i]);
-        json_array_append_new(
-            plans, plan_of(groups[i], point, fs_failover_fence_mode(groups[i], fence), why));
+        const char *why = fs_failover_refusal(group, wanted, &point, refusal, sizeof(refusal));
+
+        if (!why && mode != FS_FENCE_NONE && count == 1) {
+            json_decref(plans);
+            look_and_plan(commands, call, group, wanted, mode);
+            return;
+        }
+        possible += why == NULL || fs_failover_is_done(group);
+        json_array_append_new(plans, plan_among_others(group, point, mode, why));
     }
     if (possible == 0 && count == 1) {
         json_decref(plans);

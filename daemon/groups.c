@@ -6,6 +6,7 @@
 
 #include "daemon/drill.h"
 #include "daemon/fence.h"
+#include "daemon/fence_look.h"
 #include "daemon/fence_peer.h"
 #include "daemon/operation.h"
 #include "daemon/peer.h"
@@ -32,10 +33,12 @@ struct fs_groups *fs_groups_new(struct fs_context *ctx)
         groups->verifier = fs_verifier_new(groups);
         groups->drills = fs_drills_new(groups);
         groups->fences = fs_fences_new(groups);
-        if (!groups->verifier || !groups->drills || !groups->fences) {
+        groups->looks = fs_fence_looks_new(groups);
+        if (!groups->verifier || !groups->drills || !groups->fences || !groups->looks) {
             fs_verifier_free(groups->verifier);
             fs_drills_free(groups->drills);
             fs_fences_free(groups->fences);
+            fs_fence_looks_free(groups->looks);
             free(groups);
             groups = NULL;
         }
@@ -51,6 +54,7 @@ void fs_groups_free(struct fs_groups *groups)
     fs_verifier_free(groups->verifier);
     fs_drills_free(groups->drills);
     fs_fences_free(groups->fences);
+    fs_fence_looks_free(groups->looks);
     for (size_t i = 0; i < groups->count; i++) {
         fs_group_free(groups->list[i]);
     }
@@ -538,6 +542,8 @@ int64_t fs_groups_run(struct fs_groups *groups)
     }
     int64_t next = groups->stopping ? INT64_MAX : send_current(groups, now);
     int64_t due = next_due(groups, now);
+    next = due < next ? due : next;
+    due = fs_fence_looks_run(groups->looks);
     next = due < next ? due : next;
     due = fs_verifier_run(groups->verifier);
     return due < next ? due : next;

@@ -297,7 +297,7 @@ void fs_operation_commands_failover(struct fs_operation_commands *commands, stru
     } else if (json_is_true(json_object_get(request, "yes"))) {
         begin(commands, call, &selection, &wanted, fence);
     } else {
-        fs_failover_plan(call, selection.groups, selection.count, &wanted, fence);
+        fs_failover_plan(commands, call, selection.groups, selection.count, &wanted, fence);
     }
     free(selection.groups);
 }
@@ -477,6 +477,28 @@ static void give_outcome(struct question *question)
                    json_pack("{s:i, s:o}", "schema_version", 1, "groups", list));
 }
 
+/* Of those that end by themselves only a plan can take long. */
+static int64_t wait_for_plan(struct question *question, int64_t now)
+{
+    const struct fs_group *group =
+        fs_groups_find_uuid(fs_question_groups(question), &question->group);
+    char text[400];
+
+    if (question->fence == FS_FENCE_NONE || !question->call || !group) {
+        return INT64_MAX;
+    }
+    if (now >= question->progress_ns) {
+        question->progress_ns = now + PROGRESS_EVERY_NS;
+        (void)snprintf(text, sizeof(text), "asking %.200s whom it would fence",
+                       group->record->peer);
+        fs_call_progress(question->call,
+                         json_pack("{s:s, s:i, s:i, s:o, s:o}", "operation", "failover", "done", 0,
+                                   "total", 1, "group", fs_status_text(group->record->name),
+                                   "doing", fs_status_text(text)));
+    }
+    return question->progress_ns;
+}
+
 int64_t fs_operation_commands_run(struct fs_operation_commands *commands)
 {
     int64_t now = fs_context_boot(commands->ctx), next = INT64_MAX;
@@ -485,9 +507,9 @@ int64_t fs_operation_commands_run(struct fs_operation_commands *commands)
     for (struct question *question = commands->questions; question; question = after) {
         after = question->next;
         if (!question->kind) {
-            continue;
-        }
-        if (!question->call) {
+            int64_t due = wait_for_plan(question, now);
+            next = due < next ? due : next;
+        } else if (!question->call) {
             fs_question_free(question);
         } else if (count_finished(question) == question->n_targets) {
             give_outcome(question);

@@ -35,9 +35,11 @@ struct question_kind {
 
 struct question {
     struct fs_operation_commands *commands;
-    const struct question_kind *kind; /* NULL: the log is read, and ends with its answer */
+    const struct question_kind *kind; /* NULL: it ends with what is being read */
     struct fs_call *call;             /* NULL: the client has gone */
-    struct fs_uuid group;             /* of the log */
+    struct fs_uuid group;             /* where kind is NULL */
+    struct fs_uuid point;             /* of a failover's plan: that was asked for; zero: newest */
+    enum fs_fence_mode fence;         /* the same; not NONE: whom that concerns is asked */
     int64_t progress_ns;              /* boot: next */
     size_t n_targets;
     struct target *targets; /* owned */

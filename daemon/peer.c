@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/fence_look.h"
 #include "daemon/fence_peer.h"
 #include "daemon/groups.h"
 #include "daemon/relocate.h"
@@ -344,6 +345,26 @@ static void on_fence_done(void *arg, struct fs_session *session, const struct fs
     }
 }
 
+static void on_fence_look(void *arg, struct fs_session *session, const struct fs_fence_look *look)
+{
+    const struct link *link = arg;
+
+    (void)session;
+    if (link->peer) {
+        fs_fence_look_asked(link->peers->ctx->groups->looks, link->peer->name, look);
+    }
+}
+
+static void on_fence_seen(void *arg, struct fs_session *session, const struct fs_fence_seen *seen)
+{
+    const struct link *link = arg;
+
+    (void)session;
+    if (link->peer) {
+        fs_fence_look_answered(link->peers->ctx->groups->looks, link->peer->name, seen);
+    }
+}
+
 static const struct fs_session_events session_events = {
     .hello = on_hello,
     .up = on_up,
@@ -356,6 +377,8 @@ static const struct fs_session_events session_events = {
     .move_answer = on_move_answer,
     .fence_want = on_fence_want,
     .fence_done = on_fence_done,
+    .fence_look = on_fence_look,
+    .fence_seen = on_fence_seen,
     .verify = on_verify,
     .digest_open = on_digest_open,
     .sooner = on_sooner,

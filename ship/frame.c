@@ -58,6 +58,10 @@ const char *fs_frame_type_name(uint16_t type)
         return "FENCE_WANT";
     case FS_FRAME_FENCE_DONE:
         return "FENCE_DONE";
+    case FS_FRAME_FENCE_LOOK:
+        return "FENCE_LOOK";
+    case FS_FRAME_FENCE_SEEN:
+        return "FENCE_SEEN";
     case FS_FRAME_VERIFY:
         return "VERIFY";
     case FS_FRAME_VERIFY_REPORT:

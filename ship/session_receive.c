@@ -33,6 +33,8 @@ static enum place place_of(uint16_t type)
     case FS_FRAME_MOVE_ANSWER:
     case FS_FRAME_FENCE_WANT:
     case FS_FRAME_FENCE_DONE:
+    case FS_FRAME_FENCE_LOOK:
+    case FS_FRAME_FENCE_SEEN:
         return PLACE_CONTROL;
     case FS_FRAME_OFFER:
     case FS_FRAME_SEGMENT:
@@ -277,6 +279,32 @@ static int handle_fence_done(struct fs_session *session, const struct fs_frame *
     return r;
 }
 
+static int handle_fence_look(struct fs_session *session, const struct fs_frame *frame,
+                             struct fs_error *err)
+{
+    struct fs_fence_look look;
+    int r = fs_fence_look_decode(frame->payload, frame->length, &look, err);
+    if (r == 0 && session->events->fence_look != NULL) {
+        session->events->fence_look(session->arg, session, &look);
+    }
+    return r;
+}
+
+static int handle_fence_seen(struct fs_session *session, const struct fs_frame *frame,
+                             struct fs_error *err)
+{
+    struct fs_fence_seen seen;
+    int r = fs_fence_seen_decode(frame->payload, frame->length, &seen, err);
+    if (r < 0) {
+        return r;
+    }
+    if (session->events->fence_seen != NULL) {
+        session->events->fence_seen(session->arg, session, &seen);
+    }
+    fs_fence_seen_fini(&seen);
+    return 0;
+}
+
 static int handle_control(struct fs_session *session, const struct fs_frame *frame,
                           struct fs_error *err)
 {
@@ -304,6 +332,10 @@ static int handle_control(struct fs_session *session, const struct fs_frame *fra
         return handle_fence_want(session, frame, err);
     case FS_FRAME_FENCE_DONE:
         return handle_fence_done(session, frame, err);
+    case FS_FRAME_FENCE_LOOK:
+        return handle_fence_look(session, frame, err);
+    case FS_FRAME_FENCE_SEEN:
+        return handle_fence_seen(session, frame, err);
     default:
         return handle_current(session, frame, err);
     }

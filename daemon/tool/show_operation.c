@@ -5,6 +5,43 @@
 #include "daemon/tool/show.h"
 #include "daemon/tool/text.h"
 
+static void show_client(const json_t *fence, const char *indent, FILE *out)
+{
+    fprintf(out, "%s%s at %s, of %s\n", indent, string_of(fence, "client"),
+            string_of(fence, "address"), string_of(fence, "images"));
+    if (*string_of(fence, "others")) {
+        fprintf(out, "%s  IT SERVES OTHER IMAGES, TOO: %s\n", indent, string_of(fence, "others"));
+    }
+}
+
+static void show_not_all_seen(const json_t *view, const char *indent, FILE *out)
+{
+    if (json_is_false(json_object_get(view, "all_seen"))) {
+        fprintf(out, "%snot all images of the cluster could be looked at: they may serve others\n",
+                indent);
+    }
+}
+
+/* Beneath what is said of fencing. */
+static void show_would_fence(const json_t *plan, FILE *out)
+{
+    const json_t *clients = json_object_get(plan, "would_fence");
+    size_t i;
+    json_t *fence;
+
+    if (clients && json_array_size(clients) == 0) {
+        fprintf(out, "    nobody is on the volumes there now\n");
+    }
+    json_array_foreach(clients, i, fence)
+    {
+        show_client(fence, "    ", out);
+    }
+    if (*string_of(plan, "fence_note")) {
+        fprintf(out, "    %s\n", string_of(plan, "fence_note"));
+    }
+    show_not_all_seen(plan, "    ", out);
+}
+
 static void show_plan(const json_t *plan, FILE *out)
 {
     const json_t *point = json_object_get(plan, "point");
@@ -44,6 +81,7 @@ static void show_plan(const json_t *plan, FILE *out)
                 strcmp(string_of(plan, "fence"), "required") == 0
                     ? "; nothing is done where it cannot"
                     : ", if it can");
+        show_would_fence(plan, out);
     }
 }
 
@@ -180,15 +218,6 @@ void fs_show_follow(const json_t *result, FILE *out)
     }
 }
 
-static void show_client(const json_t *fence, FILE *out)
-{
-    fprintf(out, "  %s at %s, of %s\n", string_of(fence, "client"), string_of(fence, "address"),
-            string_of(fence, "images"));
-    if (*string_of(fence, "others")) {
-        fprintf(out, "    IT SERVES OTHER IMAGES, TOO: %s\n", string_of(fence, "others"));
-    }
-}
-
 void fs_show_fences(const json_t *result, FILE *out)
 {
     const json_t *would = json_object_get(result, "would_fence");
@@ -208,11 +237,9 @@ void fs_show_fences(const json_t *result, FILE *out)
     }
     json_array_foreach(would, i, fence)
     {
-        show_client(fence, out);
+        show_client(fence, "  ", out);
     }
-    if (json_is_false(json_object_get(result, "all_seen"))) {
-        fprintf(out, "  not all images of the cluster could be looked at: they may serve others\n");
-    }
+    show_not_all_seen(result, "  ", out);
 }
 
 void fs_show_operation_progress(const json_t *progress, FILE *out)

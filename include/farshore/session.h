@@ -100,6 +100,9 @@ struct fs_session_events {
     /* FENCE_WANT and FENCE_DONE; borrowed. NULL: ignored. */
     void (*fence_want)(void *arg, struct fs_session *session, const struct fs_fence_want *want);
     void (*fence_done)(void *arg, struct fs_session *session, const struct fs_fence_done *done);
+    /* FENCE_LOOK and FENCE_SEEN; borrowed. NULL: ignored. */
+    void (*fence_look)(void *arg, struct fs_session *session, const struct fs_fence_look *look);
+    void (*fence_seen)(void *arg, struct fs_session *session, const struct fs_fence_seen *seen);
     /* A peer asks for a verification, or for digests; borrowed. Attach or refuse, as for an offer.
      * Both NULL: the session refuses them. */
     void (*verify)(void *arg, struct fs_session *session, uint32_t stream,

@@ -16,6 +16,7 @@
 
 #include "farshore/buf.h"
 #include "farshore/digest.h"
+#include "farshore/operator.h"
 #include "farshore/sink.h"
 
 #define FS_WIRE_VERSION      1
@@ -64,6 +65,9 @@ enum fs_frame_type {
     /* Between sites that both have FS_FEATURE_MOVE; stream 0: a relocation. */
     FS_FRAME_MOVE = 37,        /* S: may it be? or: the next term is yours */
     FS_FRAME_MOVE_ANSWER = 38, /* T; to a grant only where it is not taken: TERMS tell the rest */
+    /* Between sites that both have FS_FEATURE_FENCE_LOOK; stream 0. */
+    FS_FRAME_FENCE_LOOK = 39, /* whom would you fence? */
+    FS_FRAME_FENCE_SEEN = 40, /* those, or why it cannot be told */
     /* Between sites that both have FS_FEATURE_VERIFY; WANT and BATCH also on the stream of a
      * transfer, between those that have FS_FEATURE_COMPARE. Who opened the stream ends it with
      * ABORT, the other side with REFUSE. */
@@ -111,6 +115,8 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
 #define FS_FEATURE_FENCE       (UINT64_C(1) << 3) /* knows FENCE_WANT and the flag of TERMS */
 #define FS_FEATURE_OBJECTS     (UINT64_C(1) << 6) /* an OFFER may name Kubernetes objects */
 #define FS_FEATURE_APPLICATION (UINT64_C(1) << 5) /* knows FS_POINT_APPLICATION in an offer */
+
+#define FS_FEATURE_FENCE_LOOK (UINT64_C(1) << 7) /* knows FENCE_LOOK */
 
 struct fs_hello {
     uint16_t version_min, version_max;
@@ -274,6 +280,25 @@ struct fs_fence_done {
     char message[512];
 };
 
+struct fs_fence_look {
+    struct fs_uuid group;
+    uint64_t number; /* the answer has it, too */
+};
+
+#define FS_SEEN_PART   1u /* not all images of the cluster could be looked at: see others */
+#define FS_SEEN_MORE   2u /* there are more clients than these */
+#define FS_SEEN_FAILED 4u /* it cannot be told: message says why */
+
+#define FS_SEEN_MAX 32
+struct fs_fence_seen {
+    struct fs_uuid group;
+    uint64_t number; /* of the question */
+    uint8_t flags;   /* FS_SEEN_*; others are ignored */
+    char message[512];
+    size_t count;
+    struct fs_fence *clients; /* owned; of each only client, address, images and others */
+};
+
 struct fs_verify {
     struct fs_uuid group;
     struct fs_uuid point; /* zero: the newest one that both sites hold */
@@ -354,6 +379,8 @@ struct fs_digest_batch {
     X(move_answer)                                                                                 \
     X(fence_want)                                                                                  \
     X(fence_done)                                                                                  \
+    X(fence_look)                                                                                  \
+    X(fence_seen)                                                                                  \
     X(verify)                                                                                      \
     X(verify_report)                                                                               \
     X(digest_open)                                                                                 \
@@ -377,6 +404,7 @@ void fs_progress_fini(struct fs_progress *message);
 void fs_commit_fini(struct fs_commit *message);
 void fs_current_list_fini(struct fs_current_list *message);
 void fs_terms_fini(struct fs_terms *message);
+void fs_fence_seen_fini(struct fs_fence_seen *message);
 void fs_digest_batch_fini(struct fs_digest_batch *message);
 
 /* Entries of the range that was asked for, at multiples of the unit, and next goes on. */

@@ -165,12 +165,35 @@ def fences(daemon):
     return (daemon.group(GROUP) or {"fences": []})["fences"]
 
 
+def planned(daemon, *arguments):
+    """What the one group's plan of a failover says of fencing."""
+    return told(daemon, "failover", "--dry-run", *arguments, GROUP)["plan"][0]
+
+
 def test_failover_has_the_old_site_fence_its_users(linked, writer):
     setup = linked(policy={"fence": "best-effort"})
     pair, (east, _) = setup.pair, setup.sites
-    users = writer(east, ["rbd/root"], **STUBBORN)
+    east.create("private", 16 * MIB)
+    east.create("lone", 16 * MIB, labels={**GOLD, "app": "lone"})
+    pair.ready("rbd/lone")
+    before = set(east.blocklist())
+    assert planned(pair.west)["would_fence"] == []
+    users = writer(east, ["rbd/root", "rbd/private"], **STUBBORN)
+    wait_for(lambda: has_lock(east, "root") and has_lock(east, "private"), 10, "it is on both")
     shown = farshore(pair.west, "failover", "--dry-run", GROUP)
     assert "east fences who uses the volumes there" in shown.stdout
+    assert "of rbd/root\n" in shown.stdout and "IT SERVES OTHER IMAGES, TOO: rbd/private\n" in shown.stdout
+    plan = planned(pair.west)
+    there = told(pair.east, "fence", "--dry-run", GROUP)
+    named = [[(f["site"], f["client"], f["address"], f["images"], f["others"]) for f in view["would_fence"]]
+             for view in (plan, there)]
+    assert len(named[0]) == 1 and named[0] == named[1] and plan["all_seen"]
+    assert "would_fence" not in planned(pair.west, "--fence=none")
+    shown = farshore(pair.west, "failover", "--dry-run", "--all")
+    for group in (GROUP, "rbd/lone"):
+        assert f"farshore failover {group} --dry-run names them" in shown.stdout
+    assert users.process.poll() is None and set(east.blocklist()) == before
+    assert pair.west.group(GROUP)["role"] == "secondary" and fences(pair.east) == []
     told_of = failover(pair.west, GROUP, "--fence=required")
     assert told_of["fencing"].startswith("fenced at east: 1 client is out")
     check_out(users, time.monotonic())
@@ -201,6 +224,8 @@ def test_an_old_primary_that_returns_fences_its_users(linked, writer, away):
     users = writer(east, ["rbd/data"], **STUBBORN)
     with away(setup):
         wait_for(lambda: not pair.west.status()["peers"][0]["up"], 40, "the link is down")
+        plan = planned(pair.west, "--fence=required")
+        assert plan["fence_note"].endswith("east is not connected") and "would_fence" not in plan
         refused = farshore(pair.west, "failover", "--yes", "--fence=required", GROUP)
         assert refused.returncode == 3 and "cannot be fenced" in refused.stderr
         assert pair.west.group(GROUP)["role"] == "secondary"
@@ -219,10 +244,17 @@ def test_a_dead_site_is_fenced_through_its_cluster(linked, writer):
     pair.west.config["peers"]["east"]["fence"] = {"conf": str(east.conf)}
     pair.west.reload()
     east.create("private", 16 * MIB)
-    users, bystander = writer(east, list(IMAGES), **STUBBORN), writer(east, ["rbd/private"])
+    users = writer(east, [*IMAGES, "rbd/private"], **STUBBORN)
+    bystander = writer(east, ["rbd/private"])
     instances = set(east.instances())
     pair.east.kill()
     wait_for(lambda: not pair.west.status()["peers"][0]["up"], 40, "the link is down")
+    before = set(east.blocklist())
+    plan = planned(pair.west, "--fence=required")["would_fence"]
+    assert [(f["site"], set(f["images"].split(", ")), f["others"]) for f in plan] == [
+        ("east", set(IMAGES), "rbd/private")]
+    assert users.process.poll() is None and set(east.blocklist()) == before
+    assert pair.west.group(GROUP)["role"] == "secondary"
     told_of = failover(pair.west, GROUP, "--fence=required")
     assert "through its cluster" in told_of["fencing"]
     check_out(users, time.monotonic())

@@ -112,6 +112,7 @@ for name, phrase in {
     "FS_LABELS_MAX": "labels Ta string Ta a JSON object, or empty; at most {} bytes",
     "FS_CREDIT_MIN": "bytes of segments that may be sent, {} to 2^40",
     "FS_CURRENT_MAX": "count Ta u32 Ta at most {}",
+    "FS_SEEN_MAX": "count Ta u16 Ta at most {}",
     "FS_POINTS_MAX": "n_held Ta u16 Ta at most {}",
     "FS_VOLUMES_MAX": "n_volumes Ta u16 Ta 1 to {}",
     "FS_WIRE_VERSION": "farshore/{}",

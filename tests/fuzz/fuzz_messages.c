@@ -68,6 +68,8 @@ TRY(fence_want, no_fini)
 TRY(fence_done, no_fini)
 TRY(objects_want, no_fini)
 TRY(objects_data, no_fini)
+TRY(fence_look, no_fini)
+TRY(fence_seen, fs_fence_seen_fini)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -87,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {try_terms, false}, /* roles of later versions are folded into one */
         {try_move, true},         {try_move_answer, true},   {try_fence_want, true},
         {try_fence_done, true},   {try_objects_want, true},  {try_objects_data, true},
+        {try_fence_look, true},   {try_fence_seen, true},
     };
     if (size == 0) {
         return 0;

@@ -511,6 +511,12 @@ static void operator_drills(struct fs_operator *operators, fs_drills_fn *done, v
 /* --- fencing: nobody but the tests uses the images in memory ------------------------------------
  */
 
+void mem_store_set_users(struct mem_store *store, const struct fs_fence *users, size_t count)
+{
+    store->users = users;
+    store->n_users = count;
+}
+
 struct fence {
     struct mem_action action;
     fs_fences_fn *done;
@@ -520,8 +526,11 @@ struct fence {
 static void fence_finish(struct mem_action *action)
 {
     struct fence *op = (struct fence *)action;
+    bool failed = fs_error_is_set(&action->err);
+    bool shows = action->kind == MEM_OP_FENCE_LOOK && !failed;
 
-    op->done(op->arg, NULL, 0, true, fs_error_is_set(&action->err) ? &action->err : NULL);
+    op->done(op->arg, shows ? action->store->users : NULL, shows ? action->store->n_users : 0, true,
+             failed ? &action->err : NULL);
     free(op);
 }
 
@@ -545,6 +554,13 @@ static void operator_unfence(struct fs_operator *operators, const struct fs_fenc
 {
     (void)order;
     start_fence(operators, MEM_OP_LOG, done, arg);
+}
+
+static void operator_fence_look(struct fs_operator *operators, const struct fs_fence_order *order,
+                                fs_fences_fn *done, void *arg)
+{
+    (void)order;
+    start_fence(operators, MEM_OP_FENCE_LOOK, done, arg);
 }
 
 static void operator_fence(struct fs_operator *operators, const struct fs_fence_order *order,
@@ -590,7 +606,7 @@ const struct fs_operator_ops mem_operator_ops = {
     .end_drill = start_drill,
     .note_drill = start_drill,
     .drills = operator_drills,
-    .fence_look = operator_unfence,
+    .fence_look = operator_fence_look,
     .fence = operator_fence,
     .unfence = operator_unfence,
     .fences = operator_fences,

@@ -88,6 +88,8 @@ struct mem_store {
     struct fs_operator operators;
     struct fs_history_entry history[FS_HISTORY_MAX]; /* of all groups */
     size_t n_history;
+    const struct fs_fence *users; /* borrowed */
+    size_t n_users;
     char fsid[FS_NAME_SIZE];
     struct fs_mailbox *mailbox;
     const struct fs_clock *clock;

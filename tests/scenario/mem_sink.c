@@ -173,9 +173,11 @@ static enum fs_refusal claim_image(struct sink_open *op, struct fs_record *recor
         }
         struct fs_volume volume = offered->volume;
         volume.image = image->ref;
-        if (!fs_record_add_volume(record, &volume)) {
+        struct fs_record_volume *added = fs_record_add_volume(record, &volume);
+        if (!added) {
             abort();
         }
+        (void)snprintf(added->peer_identity, sizeof(added->peer_identity), "%s", offered->identity);
         *ret_image = image;
         return FS_REFUSE_NONE;
     }

@@ -36,6 +36,8 @@ void mem_store_free(struct mem_store *store);
 struct fs_source *mem_store_source(struct mem_store *store);
 struct fs_sink *mem_store_sink(struct mem_store *store);
 struct fs_operator *mem_store_operator(struct mem_store *store);
+/* Whom looking for clients to be fenced finds from now on; borrowed. */
+void mem_store_set_users(struct mem_store *store, const struct fs_fence *users, size_t count);
 
 /* --- images --------------------------------------------------------------------------------- */
 
@@ -127,6 +129,7 @@ enum mem_op {
     MEM_OP_UNUSED,
     MEM_OP_LOG,
     MEM_OP_FENCE,
+    MEM_OP_FENCE_LOOK,
     MEM_OP_COUNT,
 };
 

@@ -128,6 +128,12 @@ static void check_payload(const struct fs_frame *frame)
     case FS_FRAME_FENCE_DONE:
         CHECK(fence_done, no_fini);
         break;
+    case FS_FRAME_FENCE_LOOK:
+        CHECK(fence_look, no_fini);
+        break;
+    case FS_FRAME_FENCE_SEEN:
+        CHECK(fence_seen, fs_fence_seen_fini);
+        break;
     case FS_FRAME_MOVE:
         CHECK(move, no_fini);
         break;
