@@ -20,6 +20,24 @@ char *fs_rbd_group_name(const struct fs_uuid *group, char ret_name[FS_RBD_GROUP_
     return ret_name;
 }
 
+int fs_prune_membership(struct fs_cluster *cluster, const struct fs_image *image,
+                        const struct fs_image_ref *ref, const char *group, int64_t pool_id,
+                        struct fs_error *err)
+{
+    rados_ioctx_t ioctx;
+    int rc = rados_ioctx_create2(fs_cluster_rados(cluster), pool_id, &ioctx);
+
+    if (rc == 0) {
+        rados_ioctx_set_namespace(ioctx, ref->ns); /* a group cannot span namespaces */
+        rc = rbd_group_image_remove_by_id(ioctx, group, image->ioctx, ref->image_id);
+        rados_ioctx_destroy(ioctx);
+    }
+    if (rc < 0 && rc != -ENOENT) {
+        return fs_cluster_error(err, rc, "cannot take the image out of RBD group %s", group);
+    }
+    return 0;
+}
+
 /* The longest that one removal may take; librbd breaks a silent writer's lock after about 26 s. */
 #define REMOVE_BOUND_NS (10 * FS_SEC)
 
@@ -27,6 +45,7 @@ char *fs_rbd_group_name(const struct fs_uuid *group, char ret_name[FS_RBD_GROUP_
 struct wanted {
     const char *group, *snap, *mark; /* names */
     uint64_t snap_id, mark_id;       /* 0: not known, go by the names */
+    bool member;                     /* half-taken: the image may still be in the RBD group */
     fs_takepoint_hold_fn *hold;      /* around what may wait for a writer */
 };
 
@@ -69,6 +88,23 @@ static int remove_snap(const struct fs_image *image, const struct fs_snap *snap,
                                 rc == -EBUSY ? "; is it protected, or does it have clones?" : "");
     }
     return 0;
+}
+
+/* Whoever was killed while it took a point could not take its members out again. */
+static int end_membership(struct fs_cluster *cluster, const struct fs_image *image,
+                          const struct fs_image_ref *ref, const char *group, struct fs_error *err)
+{
+    rbd_group_info_t info = {0};
+    int rc = rbd_get_group(image->handle, &info, sizeof(info));
+
+    if (rc < 0) {
+        return rc == -ENOENT ? 0 : fs_cluster_error(err, rc, "cannot read its RBD group");
+    }
+    if (info.name && strcmp(info.name, group) == 0) {
+        rc = fs_prune_membership(cluster, image, ref, group, info.pool, err);
+    }
+    rbd_group_info_cleanup(&info, sizeof(info));
+    return rc;
 }
 
 /*
@@ -114,6 +150,9 @@ static int visit(struct fs_cluster *cluster, const struct fs_image_ref *ref,
         if (found && !remove) {
             rc = fs_probe_owner(cluster, image.ioctx, ref, err);
         }
+    }
+    if (rc == 0 && remove && wanted->member) {
+        rc = end_membership(cluster, &image, ref, wanted->group, err);
     }
     fs_image_close(&image);
     if (rc < 0) {
@@ -170,6 +209,7 @@ static int remove_point(struct fs_cluster *cluster, struct fs_record *record,
     struct wanted wanted = {.group = fs_rbd_group_name(&record->group, group),
                             .snap = fs_point_snap_name(&point->point, snap),
                             .mark = fs_point_mark_name(&point->point, mark),
+                            .member = point->group_snapshot && point->state == FS_POINT_TAKING,
                             .hold = hold};
     bool group_snap = false;
     int rc = visit_all(cluster, record, point, &wanted, false, &group_snap, err);

@@ -19,6 +19,11 @@
 #define FS_RBD_GROUP_SIZE (sizeof("farshore.") + FS_UUID_TEXT)
 char *fs_rbd_group_name(const struct fs_uuid *group, char ret_name[FS_RBD_GROUP_SIZE]);
 
+/* The image is no member of that RBD group, whose pool that is, any more. */
+int fs_prune_membership(struct fs_cluster *cluster, const struct fs_image *image,
+                        const struct fs_image_ref *ref, const char *group, int64_t pool_id,
+                        struct fs_error *err);
+
 /*
  * 0: nothing of the point is left in the cluster (the record still has it). Otherwise some may
  * be: try again later. The removals run in the helper process, which is killed when one does not

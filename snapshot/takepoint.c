@@ -11,6 +11,7 @@
 #include "farshore/source.h"
 #include "snapshot/image.h"
 #include "snapshot/probe.h"
+#include "snapshot/prune.h"
 
 struct volume {
     struct fs_image_ref ref;
@@ -83,23 +84,6 @@ static int parse(struct takepoint *take, const json_t *request, struct fs_error 
 
 /* --- checks --------------------------------------------------------------------------------- */
 
-static int leave_group(struct takepoint *take, struct volume *volume, const char *group,
-                       int64_t pool_id, struct fs_error *err)
-{
-    rados_ioctx_t ioctx;
-    int rc = rados_ioctx_create2(fs_cluster_rados(take->cluster), pool_id, &ioctx);
-
-    if (rc == 0) {
-        rados_ioctx_set_namespace(ioctx, volume->ref.ns); /* a group cannot span namespaces */
-        rc = rbd_group_image_remove_by_id(ioctx, group, volume->image.ioctx, volume->ref.image_id);
-        rados_ioctx_destroy(ioctx);
-    }
-    if (rc < 0 && rc != -ENOENT) {
-        return fs_cluster_error(err, rc, "cannot take the image out of RBD group %s", group);
-    }
-    return 0;
-}
-
 /* Refuses an image of a foreign RBD group; ends a membership that a crash of ours left behind. */
 static int check_group(struct takepoint *take, struct volume *volume, struct fs_error *err)
 {
@@ -114,7 +98,8 @@ static int check_group(struct takepoint *take, struct volume *volume, struct fs_
     }
     if (info.name && info.name[0] != '\0') {
         if (strcmp(info.name, take->group) == 0) {
-            rc = leave_group(take, volume, info.name, info.pool, err);
+            rc = fs_prune_membership(take->cluster, &volume->image, &volume->ref, take->group,
+                                     info.pool, err);
         } else {
             take->reason = FS_TAKE_FOREIGN_GROUP;
             rc = fs_error_set(err, FS_ERR_CONFIG, EBUSY,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that write while points are taken: they wait a moment and go on, and none ever fails."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import time
 
 import pytest
 from harness import MIB, wait_for
+from harness.daemon import CommandFailed
 
 GOLD = {"farshore.io/policy": "gold"}
 POINTS = 200
@@ -135,3 +137,29 @@ def test_snapshot_that_a_stopped_writer_makes_late_is_removed(east, daemons, wri
     assert there == {p["name"] for p in pair.east.points("rbd/slow")}
     assert not writing.stop()["failures"]
     same(pair, "rbd/slow")
+
+
+def test_membership_ends_with_a_snapshot_that_is_given_up(east, daemons, workdir):
+    """Also of a group that takes no point after it: a member of an RBD group cannot be deleted."""
+    fault = workdir / "fault"
+    names = ["one", "two"]
+    for name in names:
+        east.create(name, 32 * MIB, labels={**GOLD, "app": "stuck"})
+    pair = daemons(policies={"gold": {"group_by": "app"}},
+                   environment={"FARSHORE_FAULT": f"@{fault}"})
+    pair.ready("rbd/stuck")
+    with east.image("one") as image:
+        image.write(b"new", 0)
+    fault.write_text("helper.snapshot")
+    pair.ask("rbd/stuck")
+    wait_for(lambda: not fault.exists(), 30, "a point is being taken")
+    with contextlib.suppress(CommandFailed):  # of the point, not of the pause
+        pair.east.request("pause", group="rbd/stuck")
+    wait_for(lambda: pair.east.group("rbd/stuck")["paused"], 60,
+             lambda: f"it is paused: {pair.east.log(20)}")
+
+    def alone(name):
+        with east.image(name, read_only=True) as image:
+            return not image.group()["name"]
+    wait_for(lambda: all(alone(name) for name in names), 30, "the members are out of the group")
+    assert [p["state"] for p in pair.east.points("rbd/stuck")] == ["committed"]
