@@ -8,20 +8,20 @@ import time
 
 from harness import GIB, KIB, MIB, wait_for
 
-from . import note
+from . import fleet, note
 from .disk import end_fio, start_fio
 from .mirror import POOL
 from .report import OURS, Report
 
 LINE = ""
 INTERVAL_S = 1
-POLICIES = {"gold": {"interval": f"{INTERVAL_S}s"}}
+POLICIES = {"gold": {"interval": f"{INTERVAL_S}s"}, "fleet": fleet.POLICY}
 SAMPLE_S = 0.1
 WORKLOAD = "10-volumes"
 
 
 class Volumes:
-    """The only workload; as a chain, as far as its name is asked for."""
+    """As a chain, as far as its name is asked for."""
 
     def __init__(self, quick):
         self.count = 2 if quick else 10
@@ -44,7 +44,7 @@ class Volumes:
 
 
 def chains(quick):
-    return [Volumes(quick)]
+    return [Volumes(quick), fleet.Fleet(quick)]
 
 
 def sample(seconds, lags):
@@ -54,10 +54,6 @@ def sample(seconds, lags):
         samples += lags()
         time.sleep(SAMPLE_S)
     return samples
-
-
-def p99(samples):
-    return statistics.quantiles(samples, n=100)[98]
 
 
 def ours(stage, volumes):
@@ -71,7 +67,7 @@ def ours(stage, volumes):
     writer = volumes.write(stage, "rbd")
     try:
         time.sleep(4)
-        return p99(sample(volumes.seconds, lags))
+        return fleet.p99(sample(volumes.seconds, lags))
     finally:
         end_fio(writer)
 
@@ -99,7 +95,7 @@ def theirs(stage, volumes):
         thread.start()
     try:
         time.sleep(4)
-        return p99(sample(volumes.seconds,
+        return fleet.p99(sample(volumes.seconds,
                           lambda: [time.monotonic() - at for at in taken.values()]))
     finally:
         ended.set()
@@ -110,9 +106,8 @@ def theirs(stage, volumes):
             mirror.drop(name)
 
 
-def suite(stage, options):
-    report, volumes = Report(), Volumes(options.quick)
-    found = {}
+def compare(stage, options, report):
+    volumes, found = Volumes(options.quick), {}
     for run in range(options.runs):
         stage.renew()
         contestants = [(OURS, ours), ("rbd-mirror", theirs)]
@@ -125,4 +120,13 @@ def suite(stage, options):
     if "rbd-mirror" in found:
         report.row(WORKLOAD, "rbd-mirror", "lag_p99",
                    *(statistics.median(found[who]) for who in (OURS, "rbd-mirror")))
+
+
+def suite(stage, options):
+    report = Report()
+    if WORKLOAD in options.workloads:
+        compare(stage, options, report)
+    if fleet.WORKLOAD in options.workloads:
+        stage.renew()
+        fleet.measure(stage, fleet.Fleet(options.quick), report)
     return report
