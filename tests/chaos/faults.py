@@ -111,14 +111,20 @@ class KillAtStep(Fault):
         stage.say(f"  {self.step} was hit {self.hits} times")
 
 
+# Steps of operations on groups, of which there is none here.
+OPERATIONS = ("demote.", "drill.", "fence.", "follow.", "grant.", "left.", "promote.", "supersede.", "undo.",
+              "unfence.")
+
+
 def steps():
-    """(name, who) of the daemon's fault points; a build without them has none."""
+    """(name, who) of the daemon's fault points that are on the way; a build without them has none."""
     if steps.found is None:
         listed = subprocess.run([program("farshored"), "--fault-points"], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                                 check=False)
         lines = listed.stdout.splitlines() if listed.returncode == 0 else []
-        steps.found = [tuple(line.split("\t")[:2]) for line in lines]
+        steps.found = [tuple(line.split("\t")[:2]) for line in lines
+                       if not line.startswith(OPERATIONS)]
     return steps.found
 
 
