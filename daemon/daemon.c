@@ -38,8 +38,10 @@
 /* Enough for every link. What waits in a longer queue holds up other groups, and answers. */
 #define SEND_QUEUE_MAX  (UINT64_C(8) << 20)
 #define STATUS_EVERY_NS (1 * FS_SEC)
-/* SIGTERM to exit takes at most 5 s, whatever hangs. */
+/* SIGTERM to exit takes at most 5 s, whatever hangs; where something is frozen for snapshots that
+ * hang it is thawed in some more. */
 #define STOP_NS (4500 * FS_MSEC)
+#define THAW_NS (3 * FS_SEC)
 
 /* --- the round ------------------------------------------------------------------------------- */
 
@@ -138,7 +140,13 @@ static void run_cb(evutil_socket_t fd, short what, void *arg)
             (void)event_base_loopbreak(daemon->base);
             return;
         }
-        if (now >= daemon->stop_by_ns) {
+        if (now >= daemon->stop_by_ns && !daemon->thawing &&
+            fs_quiesce_thaw_all(daemon->ctx.groups)) {
+            daemon->thawing = true;
+            daemon->stop_by_ns = now + THAW_NS;
+        }
+        if (now >= daemon->stop_by_ns ||
+            (daemon->thawing && !fs_quiesce_thaw_all(daemon->ctx.groups))) {
             /* Something hangs in the cluster. What is durable stays; the rest is for the next
              * start. */
             _exit(EXIT_SUCCESS);

@@ -47,6 +47,7 @@ struct fs_daemon {
 
     bool stopping;
     int64_t stop_by_ns;     /* boot: exit then, whatever is still under way */
+    bool thawing;           /* and that is for what is still frozen */
     int64_t watchdog_ns;    /* how often the service manager wants to hear of us; 0: never */
     int64_t watchdog_at_ns; /* boot: next */
     int64_t status_at_ns;   /* boot: next status line */

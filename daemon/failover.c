@@ -58,6 +58,31 @@ static const char *refuse_secondary(const struct fs_record *record, const struct
     return text;
 }
 
+/* A site that was primary: what left the group since is its users', and may have lost its
+ * snapshots. */
+static const char *refuse_back(struct fs_record *record, const struct fs_uuid *wanted,
+                               const struct fs_record_point **ret_point, char *text, size_t size)
+{
+    if (refuse_secondary(record, wanted, ret_point, text, size)) {
+        return text;
+    }
+    for (size_t i = 0; i < (*ret_point)->n_contents; i++) {
+        const struct fs_record_content *content = &(*ret_point)->contents[i];
+        const struct fs_record_volume *volume = fs_record_find_volume(record, &content->volume);
+
+        if (!volume || volume->gone || content->snap_id == 0) {
+            (void)snprintf(
+                text, size,
+                "the point has a volume, %.200s, that has left %.200s since: give a newer "
+                "--point, or none, to go on from what the volumes hold",
+                volume ? volume->volume.image.name : "?", record->name);
+            *ret_point = NULL;
+            return text;
+        }
+    }
+    return NULL;
+}
+
 /*
  * A primary that is cut off may be told to carry on alone: a peer that was promoted meanwhile then
  * meets an equal or higher term. It has done so already where the peer cannot have seen its term.
@@ -131,7 +156,8 @@ const char *fs_failover_refusal(const struct fs_group *group, const struct fs_uu
         return text;
     }
     /* It goes on from what its volumes hold, where no point is asked for. */
-    return fs_uuid_is_zero(wanted) ? NULL : refuse_secondary(record, wanted, ret_point, text, size);
+    return fs_uuid_is_zero(wanted) ? NULL
+                                   : refuse_back(group->record, wanted, ret_point, text, size);
 }
 
 int64_t fs_failover_loss_ns(const struct fs_group *group, const struct fs_record_point *point)
@@ -161,6 +187,22 @@ static void note_point(struct fs_group *group, const struct fs_record_point *poi
     }
 }
 
+/* Not at a site that was superseded with some of its images not let go of. */
+static bool is_under_way(const struct fs_record *record)
+{
+    return record->promotion.present &&
+           (record->role == FS_ROLE_PROMOTING || record->role == FS_ROLE_PRIMARY);
+}
+
+/* Images may be at a point that a promotion went to before: promote.c believes none then. */
+static void doubt_images(struct fs_record *record)
+{
+    fs_record_clear_incoming(record);
+    record->incoming.present = true; /* of nothing that is known */
+    record->incoming.point.term = record->term;
+    fs_uuid_random(&record->incoming.point.id);
+}
+
 /* --- the users of our own volumes --------------------------------------------------------------
  */
 
@@ -170,7 +212,7 @@ static bool takes_from_users(const struct fs_group *group)
 {
     const struct fs_record *record = group->record;
 
-    return !fs_uuid_is_zero(&group->operation->point) && !record->promotion.present &&
+    return !fs_uuid_is_zero(&group->operation->point) && !is_under_way(record) &&
            record->role != FS_ROLE_SECONDARY;
 }
 
@@ -327,13 +369,6 @@ static void fence_other(struct fs_group *group)
     }
 }
 
-/* Not at a site that was superseded with some of its images not let go of. */
-static bool is_under_way(const struct fs_record *record)
-{
-    return record->promotion.present &&
-           (record->role == FS_ROLE_PROMOTING || record->role == FS_ROLE_PRIMARY);
-}
-
 static void recovered(void *arg, struct fs_record *record, const struct fs_error *err)
 {
     struct fs_group *group = arg;
@@ -363,10 +398,7 @@ static void go_elsewhere(struct fs_group *group)
 
     if (record) {
         record->promotion.point = group->operation->point;
-        fs_record_clear_incoming(record);
-        record->incoming.present = true; /* of nothing that is known: promote.c believes no image */
-        record->incoming.point.term = record->term;
-        fs_uuid_random(&record->incoming.point.id);
+        doubt_images(record);
         ctx->source->ops->store(ctx->source, record, gone_elsewhere, group);
     }
 }
@@ -472,6 +504,9 @@ static void raise_term(struct fs_group *group)
     record->bring_up.present = fs_workload_is_managed(group);
     record->bring_up.point = point ? point->point.id : (struct fs_uuid){0};
     if (point) {
+        if (record->promotion.present) {
+            doubt_images(record);
+        }
         record->role = FS_ROLE_PROMOTING;
         record->promotion = (struct fs_record_promotion){.present = true, .point = point->point.id};
     } else {

@@ -25,7 +25,7 @@ struct fs_group *fs_group_new(struct fs_context *ctx, struct fs_record *record)
     group->ctx = ctx;
     fs_group_stats_init(&group->stats);
     fs_lag_history_init(&group->lags);
-    group->current_until_ns = INT64_MIN;
+    group->current_until_ns = group->unchanged_until_ns = INT64_MIN;
     fs_group_set_record(group, record);
 
     int64_t boot = fs_context_boot(ctx), wall = fs_context_wall(ctx);

@@ -517,8 +517,8 @@ int64_t fs_groups_run(struct fs_groups *groups)
 {
     int64_t now = fs_context_boot(groups->ctx);
 
+    fs_quiesce_run(groups); /* what is frozen is thawed whatever becomes of the site */
     if (!groups->stopping) {
-        fs_quiesce_run(groups);
         for (size_t i = 0; i < groups->count; i++) {
             struct fs_group *group = groups->list[i];
             if (fs_group_is_primary(group) && (group->let_go || !fs_primary_store_pending(group))) {

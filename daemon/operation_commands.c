@@ -200,13 +200,35 @@ struct selection {
     size_t count;
 };
 
+/* Of what was deleted and made again under its name the old points are still here, as a group of
+ * their own: the newer one is meant, unless it has no point yet. */
+static bool is_replaced(const struct fs_groups *groups, const struct fs_group *group)
+{
+    const struct fs_record_point *ours = fs_record_newest_committed(group->record);
+
+    for (size_t i = 0; i < groups->count; i++) {
+        const struct fs_record *record = groups->list[i]->record;
+        const struct fs_record_point *theirs = fs_record_newest_committed(record);
+
+        if (groups->list[i] != group && record->role == FS_ROLE_SECONDARY && theirs &&
+            strcmp(record->name, group->record->name) == 0 &&
+            strcmp(record->peer, group->record->peer) == 0 &&
+            (!ours || theirs->taken_ns > ours->taken_ns)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Whole policies and sites mean their secondaries; anything else is asked for by name. */
-static bool is_meant(const struct fs_group *group, const char *policy)
+static bool is_meant(const struct fs_groups *groups, const struct fs_group *group,
+                     const char *policy)
 {
     const struct fs_record *record = group->record;
 
     return !group->let_go &&
-           (record->role == FS_ROLE_SECONDARY || record->role == FS_ROLE_PROMOTING) &&
+           ((record->role == FS_ROLE_SECONDARY && !is_replaced(groups, group)) ||
+            record->role == FS_ROLE_PROMOTING) &&
            (!policy || strcmp(record->policy, policy) == 0);
 }
 
@@ -224,7 +246,7 @@ static int select_groups(const struct fs_groups *groups, const json_t *request,
         return 0;
     }
     for (size_t i = 0; i < groups->count; i++) {
-        if (is_meant(groups->list[i], policy)) {
+        if (is_meant(groups, groups->list[i], policy)) {
             selection->groups[selection->count++] = groups->list[i];
         }
     }

@@ -179,11 +179,13 @@ static void begin_freeze(struct fs_group *group)
     struct fs_error err = FS_ERROR_INIT;
 
     quiesce->at = 0;
-    quiesce->incomplete = false;
     quiesce->began_ns = fs_context_boot(group->ctx);
     quiesce->until_ns = quiesce->began_ns + timeout_ns(group) +
                         (policy ? policy->snapshot_timeout_ns : 0) + MARGIN_NS;
-    if (make_targets(group, fs_quiesce_wanted(group), true) < 0) {
+    /* What the record says: the configuration may have changed since it was stored. */
+    unsigned kinds = fs_quiesce_wanted(group) & group->record->quiesced;
+    quiesce->incomplete = kinds != group->record->quiesced;
+    if (make_targets(group, kinds, true) < 0) {
         (void)fs_error_set(&err, FS_ERR_TRANSIENT, ENOMEM, "no memory to freeze anything");
         end_freeze(group, &err);
         return;
@@ -301,8 +303,8 @@ void fs_quiesce_loaded(struct fs_group *group)
 {
     struct fs_quiesce *quiesce = &group->quiesce;
 
-    if (!group->record->quiesced || !group->ctx->quiescer || quiesce->n_targets > 0 ||
-        make_targets(group, group->record->quiesced, false) < 0) {
+    if (!group->record->quiesced || !group->ctx->quiescer || quiesce->step != FS_QUIESCE_IDLE ||
+        fs_quiesce_frozen(group) || make_targets(group, group->record->quiesced, false) < 0) {
         return;
     }
     for (size_t i = 0; i < quiesce->n_targets; i++) {
@@ -321,6 +323,19 @@ int64_t fs_quiesce_next_ns(const struct fs_group *group)
         return INT64_MAX;
     }
     return quiesce->failures > 0 ? quiesce->retry_ns : quiesce->until_ns;
+}
+
+bool fs_quiesce_thaw_all(const struct fs_groups *groups)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < groups->count; i++) {
+        if (fs_quiesce_frozen(groups->list[i])) {
+            any = true;
+            fs_quiesce_thaw(groups->list[i]);
+        }
+    }
+    return any;
 }
 
 void fs_quiesce_run(const struct fs_groups *groups)
@@ -342,7 +357,7 @@ void fs_quiesce_add_verdict(const struct fs_group *group, struct fs_verdict *ver
         fs_verdict_add(verdict, FS_STATE_ERROR,
                        "thaw it by hand if it does not go on; it is tried again by itself",
                        "what was frozen for a point could not be thawed: %s", quiesce->thaw_reason);
-    } else if (quiesce->reason[0]) {
+    } else if (quiesce->reason[0] && fs_group_is_primary(group) && fs_quiesce_wanted(group)) {
         fs_verdict_add(verdict, FS_STATE_DEGRADED,
                        "see the log; the points are consistent as after a crash meanwhile",
                        "it could not be frozen for the newest point: %s", quiesce->reason);

@@ -89,6 +89,10 @@ void fs_quiesce_thaw(struct fs_group *group);
 /* Its record was loaded: what it says is frozen is thawed in the next round. */
 void fs_quiesce_loaded(struct fs_group *group);
 
+/* The process ends and what the snapshots wait for does not: thaw all now. Whether anything is
+ * frozen, or may be. */
+bool fs_quiesce_thaw_all(const struct fs_groups *groups);
+
 /* Start the thaws that are due. */
 void fs_quiesce_run(const struct fs_groups *groups);
 /* When one of the group is due; INT64_MAX: none. */

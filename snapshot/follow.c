@@ -34,6 +34,7 @@ struct members {
     struct fs_record *record;
     size_t count;
     struct fs_target *targets; /* owned; FS_VOLUMES_MAX */
+    bool promoted; /* a promotion did not end: what an image proves to hold may be its point */
     struct fs_doing *doing;
     struct fs_error *err;
 };
@@ -203,7 +204,7 @@ static int keep_targets(const struct members *members, uint64_t *reaches, size_t
 
         now_doing(members, "keeping aside what only this site has", i);
         reaches[i] = fs_record_incoming_reach(record, &target->volume);
-        if (!target->hold.proven) {
+        if (!target->hold.proven || members->promoted) {
             rc = fs_tamper_compare(members->site->cluster, record, target, &found, members->err);
             if (rc == 0 && fs_tampering_any(&found)) {
                 reaches[i] = INT64_MAX;
@@ -272,7 +273,11 @@ int fs_follow_run(struct fs_site *site, struct fs_record *record,
                   const struct fs_follow_request *request, struct fs_doing *doing, size_t *ret_kept,
                   struct fs_error *err)
 {
-    struct members members = {.site = site, .record = record, .doing = doing, .err = err};
+    struct members members = {.site = site,
+                              .record = record,
+                              .promoted = record->promotion.present,
+                              .doing = doing,
+                              .err = err};
     uint64_t reaches[FS_VOLUMES_MAX] = {0};
     bool compare = request->compare || (record->following.present && fs_record_is_resync(record));
     int rc;

@@ -147,12 +147,12 @@ static int visit(struct fs_cluster *cluster, const struct fs_image_ref *ref,
     }
     if (rc == 0) {
         fs_snap_list_fini(&snaps);
-        if (found && !remove) {
+        if (wanted->member && !remove) { /* it needs no writer, as what follows may */
+            rc = end_membership(cluster, &image, ref, wanted->group, err);
+        }
+        if (rc == 0 && found && !remove) {
             rc = fs_probe_owner(cluster, image.ioctx, ref, err);
         }
-    }
-    if (rc == 0 && remove && wanted->member) {
-        rc = end_membership(cluster, &image, ref, wanted->group, err);
     }
     fs_image_close(&image);
     if (rc < 0) {

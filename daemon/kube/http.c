@@ -329,12 +329,12 @@ static bool set_call(struct fs_kube_call *call, const struct fs_kube_request *re
            SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
            SET(USERAGENT, "farshored/" FARSHORE_VERSION) &&
            SET(CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) &&
-           SET(TIMEOUT_MS, (long)(request->timeout_ns / FS_MSEC)) && SET(TCP_KEEPALIVE, 1L) &&
-           SET(TCP_KEEPIDLE, KEEPALIVE_IDLE_S) && SET(TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S) &&
-           SET(SOCKOPTFUNCTION, set_socket) && SET(HEADERFUNCTION, take_header) &&
-           SET(HEADERDATA, (void *)call) && SET(WRITEFUNCTION, take_body) &&
-           SET(WRITEDATA, (void *)call) && SET(ACCEPT_ENCODING, "") &&
-           SET(HTTPHEADER, call->headers);
+           SET(TIMEOUT_MS, (long)((request->timeout_ns + FS_MSEC - 1) / FS_MSEC)) /* 0: none */ &&
+           SET(TCP_KEEPALIVE, 1L) && SET(TCP_KEEPIDLE, KEEPALIVE_IDLE_S) &&
+           SET(TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S) && SET(SOCKOPTFUNCTION, set_socket) &&
+           SET(HEADERFUNCTION, take_header) && SET(HEADERDATA, (void *)call) &&
+           SET(WRITEFUNCTION, take_body) && SET(WRITEDATA, (void *)call) &&
+           SET(ACCEPT_ENCODING, "") && SET(HTTPHEADER, call->headers);
 }
 
 struct fs_kube_call *fs_kube_http_start(struct fs_kube_http *http,

@@ -521,6 +521,23 @@ static void test_failover_of_a_superseded_site_to_a_point(void **state)
     pair_free(pair);
 }
 
+/* Its images are its users' again, and their snapshots go. */
+static void test_failover_to_a_point_whose_volume_has_left_is_refused(void **state)
+{
+    (void)state;
+    struct fs_uuid older;
+    struct pair *pair = supersede(&older);
+    struct fs_group *east = pair_find(&pair->east, "a");
+    const struct fs_record_point *found;
+    char text[512];
+
+    east->record->volumes[1].gone = true;
+    assert_non_null(fs_failover_refusal(east, &older, &found, text, sizeof(text)));
+    assert_non_null(strstr(text, "a-1, that has left a since"));
+    assert_null(fs_failover_refusal(east, &newest, &found, text, sizeof(text)));
+    pair_free(pair);
+}
+
 static void test_failover_needs_a_point(void **state)
 {
     (void)state;
@@ -745,6 +762,7 @@ int main(void)
         cmocka_unit_test(test_failover_to_another_point_once_it_has_begun),
         cmocka_unit_test(test_failover_of_a_superseded_site_goes_on_from_its_head),
         cmocka_unit_test(test_failover_of_a_superseded_site_to_a_point),
+        cmocka_unit_test(test_failover_to_a_point_whose_volume_has_left_is_refused),
         cmocka_unit_test(test_failover_has_the_other_site_fence_first),
         cmocka_unit_test(test_failover_that_must_fence_and_cannot_changes_nothing),
         cmocka_unit_test(test_failover_returning_primary_fences_its_users),

@@ -327,6 +327,21 @@ static void test_lag_does_not_lie_where_the_wall_clock_is_set(void **state)
     }
 }
 
+/* The boot clock begins anew with the machine, and the newest point is older than that. */
+static void test_lag_does_not_lie_after_a_reboot(void **state)
+{
+    struct pair *pair = *state;
+
+    pair_cut(pair);
+    pair->clock.wall_now_ns += 3 * 3600 * FS_SEC;
+    pair->clock.boot_now_ns = 60 * FS_SEC;
+    pair_restart(&pair->east);
+    pair_restart(&pair->west);
+    pair_connect(pair);
+    pair_advance(pair, 5 * FS_SEC); /* nothing was discovered, so nothing is taken */
+    assert_in_range(lag_at(&pair->west), 3 * 3600 * FS_SEC, 4 * 3600 * FS_SEC);
+}
+
 /* What is stored is by the wall clock. A daemon that starts when that has been set back cannot tell
  * how old the newest point is, but it knows that it grows older. */
 static void test_lag_grows_after_a_start_with_the_wall_clock_set_back(void **state)
@@ -404,6 +419,7 @@ int main(void)
         TEST(test_lost_lease_stops_the_site),
         TEST(test_stop_in_the_middle_of_a_transfer_ends_and_resumes),
         TEST(test_lag_does_not_lie_where_the_wall_clock_is_set),
+        TEST(test_lag_does_not_lie_after_a_reboot),
         TEST(test_lag_grows_after_a_start_with_the_wall_clock_set_back),
         TEST(test_second_session_of_the_same_peer_replaces_a_dead_one),
         TEST(test_both_sides_keep_the_same_one_of_two_dials),
