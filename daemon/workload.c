@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "daemon/capture.h"
+#include "daemon/groups.h"
 #include "daemon/kube/bring.h"
 #include "daemon/kube/stop.h"
 #include "daemon/kube_source.h"
@@ -180,6 +181,17 @@ static struct fs_kube_stop *make_stop(struct run *run, bool undo)
     return stop;
 }
 
+/* A reload may have removed the source meanwhile. */
+static bool has_lost_source(struct run *run)
+{
+    if (fs_workload_is_managed(run->group)) {
+        return false;
+    }
+    (void)fs_error_set(&run->left, FS_ERR_CONFIG, ENODEV, "Kubernetes is no source any more");
+    run->pending = true;
+    return true;
+}
+
 static void finish_bring_up(struct run *run)
 {
     json_t *report = json_incref(run->report);
@@ -224,7 +236,7 @@ static void brought(void *arg, const json_t *report, unsigned left, unsigned pen
         }
     }
     /* What was stopped here once, before the group was given away. */
-    run->stop = left == 0 ? make_stop(run, true) : NULL;
+    run->stop = left == 0 && !has_lost_source(run) ? make_stop(run, true) : NULL;
     if (!run->stop) {
         finish_bring_up(run);
     }
@@ -306,27 +318,56 @@ static void loaded(void *arg, json_t *document, const struct fs_error *err)
     struct run *run = arg;
     struct fs_error own = FS_ERROR_INIT;
 
+    run->group->ctx->groups->noting--;
     if (err && fs_error_is_set(err)) {
         finish(run, NULL, true, err);
+    } else if (has_lost_source(run)) {
+        finish_bring_up(run);
     } else if (!start_bring(run, json_object_get(document, "objects"))) {
         (void)fs_error_set(&own, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
         finish(run, NULL, true, &own);
     }
 }
 
+/* The objects of the point whose content the volumes got, from the state pool. 1: it carries none,
+ * or none are wanted, or, with run->left, they are gone. */
+static int load(struct run *run)
+{
+    const struct fs_group *group = run->group;
+    const struct fs_config_policy *policy = fs_group_policy(group);
+    const struct fs_uuid *id = &group->record->bring_up.point;
+    const struct fs_record_point *point = fs_record_find_point(group->record, id);
+    struct fs_error err = FS_ERROR_INIT;
+
+    if (!policy || policy->no_objects || fs_uuid_is_zero(id)) {
+        return 1;
+    }
+    if (!point) {
+        (void)fs_error_set(
+            &run->left, FS_ERR_PERMANENT, ENOENT,
+            "the point that the volumes came from is gone, and its Kubernetes "
+            "objects with it: only the volumes were bound, apply the others by hand");
+        return 1;
+    }
+    if (point->objects.size == 0) {
+        return 1;
+    }
+    int rc = fs_capture_load(group, id, loaded, run, &err);
+    if (rc == 0) {
+        group->ctx->groups->noting++;
+    }
+    return rc;
+}
+
 bool fs_workload_bring_up(struct fs_group *group, fs_workload_fn *done, void *arg)
 {
-    const struct fs_config_policy *policy = fs_group_policy(group);
-    const struct fs_uuid *point = &group->record->bring_up.point;
-    struct fs_error err = FS_ERROR_INIT;
     struct run *run = fs_workload_is_managed(group) ? new_run(group, done, arg) : NULL;
-    bool captured = policy && !policy->no_objects && !fs_uuid_is_zero(point);
 
     if (!run) {
         return false;
     }
-    int rc = captured ? fs_capture_load(group, point, loaded, run, &err) : -ENOENT;
-    if (rc == 0 || (rc == -ENOENT && start_bring(run, NULL))) {
+    int rc = load(run);
+    if (rc == 0 || (rc > 0 && start_bring(run, NULL))) {
         return true;
     }
     free_run(run);

@@ -700,8 +700,8 @@ static bool prune_older(struct fs_site *site, struct fs_helpers *helpers, struct
         int rc;
 
         /* One that is being digested goes the next time. */
-        if (record->points[i].point.seq >= seq || fs_holds_has(&site->holds, &id) ||
-            fs_holds_has(&site->drills, &id)) {
+        if (record->points[i].point.seq >= seq || fs_record_needs_point(record, &id) ||
+            fs_holds_has(&site->holds, &id) || fs_holds_has(&site->drills, &id)) {
             i++;
             continue;
         }

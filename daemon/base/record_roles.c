@@ -80,6 +80,11 @@ void fs_record_become_secondary(struct fs_record *record, const struct fs_term *
     }
 }
 
+bool fs_record_needs_point(const struct fs_record *record, const struct fs_uuid *point)
+{
+    return record->bring_up.present && fs_uuid_equal(&record->bring_up.point, point);
+}
+
 bool fs_record_is_resync(const struct fs_record *record)
 {
     return record->incoming.present &&

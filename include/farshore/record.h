@@ -192,6 +192,9 @@ void fs_record_become_primary(struct fs_record *record);
  * may not have are let go; a relocation has ended.
  */
 void fs_record_become_secondary(struct fs_record *record, const struct fs_term *term);
+/* What uses the volumes is still to be brought up with what that point carries: until then it
+ * stays, however old. */
+bool fs_record_needs_point(const struct fs_record *record, const struct fs_uuid *point);
 /* The next transfer finds the difference by digests, whether or not there is a common point: an
  * operator said so, and it has not begun. Or one that does so is incoming. */
 bool fs_record_is_resync(const struct fs_record *record);

@@ -259,7 +259,8 @@ static void settle_record(struct keep *keep)
         return;
     }
     for (size_t i = record->n_points; i-- > 0;) {
-        if (record->points[i].point.seq < point->point.seq) {
+        if (record->points[i].point.seq < point->point.seq &&
+            !fs_record_needs_point(record, &record->points[i].point.id)) {
             if (!drop_point(store, record, &record->points[i], "settle.gone")) {
                 return;
             }
