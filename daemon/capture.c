@@ -63,6 +63,10 @@ static void captured(void *arg, const char *text, const struct fs_error *err)
     struct fs_group *group = arg;
     struct fs_error own = FS_ERROR_INIT;
 
+    if (group->ctx->groups->stopping) {
+        group->capture.then(group); /* takes no point, so nothing is stale */
+        return;
+    }
     if (!text) {
         carry_known(group, err);
     } else if (carry(group, text, &own) < 0) {

@@ -25,6 +25,8 @@ struct fs_capturer {
      * group is known there, and done is not called. */
     bool (*capture)(struct fs_capturer *capturer, const struct fs_record *record,
                     const char *group_by, const json_t *also, fs_capture_fn *done, void *arg);
+    /* All that are under way end with this error, from inside. */
+    void (*cancel)(struct fs_capturer *capturer, const struct fs_error *err);
 };
 
 struct fs_capture {             /* of a group */

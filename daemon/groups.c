@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/capture.h"
 #include "daemon/drill.h"
 #include "daemon/fence.h"
 #include "daemon/fence_look.h"
@@ -553,7 +554,14 @@ int64_t fs_groups_run(struct fs_groups *groups)
 
 void fs_groups_stop(struct fs_groups *groups)
 {
+    struct fs_capturer *capturer = groups->ctx->capturer;
+    struct fs_error err = FS_ERROR_INIT;
+
     groups->stopping = true;
+    (void)fs_error_set(&err, FS_ERR_TRANSIENT, ECANCELED, "%s", groups->ctx->site_reason);
+    if (capturer) {
+        capturer->cancel(capturer, &err);
+    }
     fs_verifier_stop(groups->verifier);
     fs_operations_stop(groups);
     fs_drills_stop(groups->drills);

@@ -182,6 +182,15 @@ static bool capture_group(struct fs_capturer *capturer, const struct fs_record *
     return begun;
 }
 
+static void cancel(struct fs_capturer *capturer, const struct fs_error *err)
+{
+    struct fs_kube_capture *capture = (struct fs_kube_capture *)capturer; /* its first member */
+
+    if (capture->collector) {
+        fs_kube_collector_cancel(capture->collector, err);
+    }
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 struct fs_kube_capture *fs_kube_capture_new(struct event_base *base, struct fs_kube_api *api)
@@ -189,8 +198,8 @@ struct fs_kube_capture *fs_kube_capture_new(struct event_base *base, struct fs_k
     struct fs_kube_capture *capture = calloc(1, sizeof(*capture));
 
     if (capture) {
-        *capture =
-            (struct fs_kube_capture){.capturer.capture = capture_group, .base = base, .api = api};
+        *capture = (struct fs_kube_capture){
+            .capturer = {.capture = capture_group, .cancel = cancel}, .base = base, .api = api};
     }
     return capture;
 }

@@ -10,8 +10,9 @@
 #include "farshore/clock.h"
 
 #define PAGE          200u
-#define COLLECT_NS    (5 * FS_SEC)
-#define IN_FLIGHT_MAX 8u /* of one collection */
+#define COLLECT_NS    (3 * FS_SEC)
+#define LATE_PAUSE_NS (60 * FS_SEC) /* points do not wait again for an API that was too slow */
+#define IN_FLIGHT_MAX 8u            /* of one collection */
 
 /* One kind of one label, kept up to date. */
 struct watch {
@@ -27,6 +28,7 @@ struct fs_kube_collector {
     fs_kube_access_fn *access;
     void *access_arg;
     bool secrets;
+    int64_t paused_until_ns; /* boot; 0: the API was never too slow */
     size_t n_watches;
     struct watch *watches;    /* owned */
     struct collection *first; /* under way */
@@ -115,6 +117,23 @@ static void finish_failed(struct collection *collection, const struct fs_error *
     struct fs_error told = *err;
 
     finish(collection, NULL, &told);
+}
+
+static int set_late(struct fs_error *err)
+{
+    return fs_error_set(err, FS_ERR_TRANSIENT, ETIMEDOUT,
+                        "the Kubernetes API did not say in %d s what a group's objects are; it is "
+                        "asked again after a pause of %d s",
+                        (int)(COLLECT_NS / FS_SEC), (int)(LATE_PAUSE_NS / FS_SEC));
+}
+
+static void finish_late(struct collection *collection)
+{
+    struct fs_error err = FS_ERROR_INIT;
+
+    collection->collector->paused_until_ns = fs_clock_boot(fs_clock_system()) + LATE_PAUSE_NS;
+    (void)set_late(&err);
+    finish_failed(collection, &err);
 }
 
 static void finish_whole(struct collection *collection)
@@ -249,7 +268,9 @@ static void got(void *arg, int status, json_t *answer, const struct fs_error *er
         add(collection, item);
         json_decref(item);
     }
-    if (err && !absent) {
+    if (err && err->code == ETIMEDOUT) {
+        finish_late(collection);
+    } else if (err && !absent) {
         finish_failed(collection, err);
     } else {
         pump(collection);
@@ -312,24 +333,46 @@ static bool is_of(const struct watch *watch, const char *label)
     return label && strcmp(watch->label, label) == 0;
 }
 
+/* What keeps a watch of the label from being heard. A group without a label needs none; but where
+ * no watch at all gets through to the API, its names need not be tried. */
+static const char *find_trouble(const struct collection *collection)
+{
+    const struct fs_kube_collector *collector = collection->collector;
+    const char *trouble = NULL;
+    int64_t since_ns;
+
+    for (size_t i = 0; i < collector->n_watches; i++) {
+        const struct watch *watch = &collector->watches[i];
+
+        if (collection->label && !is_of(watch, collection->label)) {
+            continue;
+        }
+        trouble = fs_kube_reflector_trouble(watch->reflector, &since_ns);
+        if ((trouble != NULL) == (collection->label != NULL)) {
+            break;
+        }
+    }
+    return trouble;
+}
+
 /* 0; -EAGAIN: not everything was heard yet; or what keeps it from being heard. */
 static int check_watches(const struct collection *collection, struct fs_error *err)
 {
     const struct fs_kube_collector *collector = collection->collector;
     bool whole = true;
 
+    if (fs_clock_boot(fs_clock_system()) < collector->paused_until_ns) {
+        return set_late(err);
+    }
+    const char *trouble = find_trouble(collection);
+    if (trouble) {
+        return fs_error_set(err, FS_ERR_TRANSIENT, EIO, "%s", trouble);
+    }
     for (size_t i = 0; i < collector->n_watches; i++) {
         const struct watch *watch = &collector->watches[i];
-        int64_t since_ns;
 
-        if (!is_of(watch, collection->label)) {
-            continue;
-        }
-        const char *trouble = fs_kube_reflector_trouble(watch->reflector, &since_ns);
-        if (trouble) {
-            return fs_error_set(err, FS_ERR_TRANSIENT, EIO, "%s", trouble);
-        }
-        whole = whole && fs_kube_reflector_is_whole(watch->reflector);
+        whole = whole &&
+                (!is_of(watch, collection->label) || fs_kube_reflector_is_whole(watch->reflector));
     }
     return whole ? 0 : -EAGAIN;
 }
@@ -400,14 +443,9 @@ static void begin_cb(evutil_socket_t fd, short what, void *arg)
 
 static void bound_cb(evutil_socket_t fd, short what, void *arg)
 {
-    struct fs_error err = FS_ERROR_INIT;
-
     (void)fd;
     (void)what;
-    (void)fs_error_set(&err, FS_ERR_TRANSIENT, ETIMEDOUT,
-                       "the Kubernetes API did not say in %d s what the group's objects are",
-                       (int)(COLLECT_NS / FS_SEC));
-    finish_failed(arg, &err);
+    finish_late(arg);
 }
 
 /* A watch has something new: whoever waits for it goes on, but not from inside of the watch. */
@@ -531,6 +569,13 @@ struct fs_kube_collector *fs_kube_collector_new(const struct fs_kube_collector_o
     return collector;
 }
 
+void fs_kube_collector_cancel(struct fs_kube_collector *collector, const struct fs_error *err)
+{
+    while (collector->first) {
+        finish_failed(collector->first, err);
+    }
+}
+
 void fs_kube_collector_free(struct fs_kube_collector *collector)
 {
     struct fs_error err = FS_ERROR_INIT;
@@ -539,9 +584,7 @@ void fs_kube_collector_free(struct fs_kube_collector *collector)
         return;
     }
     (void)fs_error_set(&err, FS_ERR_TRANSIENT, ECANCELED, "the configuration has changed");
-    while (collector->first) {
-        finish_failed(collector->first, &err);
-    }
+    fs_kube_collector_cancel(collector, &err);
     for (size_t i = 0; i < collector->n_watches; i++) {
         fs_kube_reflector_free(collector->watches[i].reflector);
     }

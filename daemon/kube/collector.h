@@ -29,6 +29,9 @@ struct fs_kube_collector *fs_kube_collector_new(const struct fs_kube_collector_o
 /* Who waits gets an error, from inside. */
 void fs_kube_collector_free(struct fs_kube_collector *collector);
 
+/* Who waits gets this error, from inside. */
+void fs_kube_collector_cancel(struct fs_kube_collector *collector, const struct fs_error *err);
+
 /* text: borrowed; NULL with err. */
 typedef void fs_kube_collected_fn(void *arg, const char *text, const struct fs_error *err);
 
@@ -37,10 +40,12 @@ struct fs_kube_group { /* read during the call only */
     const char *label; /* one of the collector's; NULL: by names only */
     const char *value;
     const json_t *vms, *claims; /* arrays of names */
-    const json_t *also;         /* {"kind", "name"} of others, where they are there; or NULL */
+    const json_t *also;         /* {"kind", "name"} of others, where they are there, of the
+                                 * kinds that are known; or NULL */
 };
 
-/* done is called once, not from inside; a few seconds later at the most. 0 or -ENOMEM: not. */
+/* done is called once, not from inside; 3 seconds later at the most, and for a minute after an API
+ * was too slow for that, at once with an error. 0 or -ENOMEM: not. */
 int fs_kube_collect(struct fs_kube_collector *collector, const struct fs_kube_group *group,
                     fs_kube_collected_fn *done, void *arg);
 

@@ -29,6 +29,7 @@ static void site_lost(void *arg, const struct fs_error *err)
 
 struct asked { /* of the API; answered by a letter */
     struct fs_letter letter;
+    struct asked *next; /* of those that wait */
     struct pair_api *api;
     fs_capture_fn *done;
     void *arg;
@@ -60,8 +61,26 @@ static bool capture(struct fs_capturer *capturer, const struct fs_record *record
     }
     api->asked++;
     *asked = (struct asked){.letter.deliver = answer, .api = api, .done = done, .arg = arg};
-    fs_mailbox_post(api->site->mailbox, &asked->letter);
+    if (api->hangs) {
+        asked->next = api->waiting;
+        api->waiting = asked;
+    } else {
+        fs_mailbox_post(api->site->mailbox, &asked->letter);
+    }
     return true;
+}
+
+static void cancel(struct fs_capturer *capturer, const struct fs_error *err)
+{
+    struct pair_api *api = (struct pair_api *)capturer; /* its first member */
+
+    while (api->waiting) {
+        struct asked *asked = api->waiting;
+
+        api->waiting = asked->next;
+        asked->done(asked->arg, NULL, err);
+        free(asked);
+    }
 }
 
 static void make_parts(struct pair_site *site)
@@ -128,7 +147,7 @@ static void make_site(struct pair *pair, struct pair_site *site, const char *nam
         .hook_arg = site,
         .capturer = &site->api.capturer,
     };
-    site->api = (struct pair_api){.capturer.capture = capture, .site = site};
+    site->api = (struct pair_api){.capturer = {.capture = capture, .cancel = cancel}, .site = site};
     fs_uuid_random(&site->ctx.site_uuid);
     (void)snprintf(site->ctx.fsid, sizeof(site->ctx.fsid), "%s", name);
     make_parts(site);

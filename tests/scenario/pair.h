@@ -23,8 +23,9 @@ struct pair_api {
     struct fs_capturer capturer; /* first */
     struct pair_site *site;
     const char *objects; /* NULL: the group has none there */
-    bool down;
+    bool down, hangs;    /* hangs: no answer until it is cancelled */
     unsigned asked;
+    struct asked *waiting;
 };
 
 struct pair_site {

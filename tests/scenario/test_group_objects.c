@@ -103,6 +103,31 @@ static void test_data_goes_on_while_the_api_is_away(void **state)
     pair_free(pair);
 }
 
+static void test_a_stop_does_not_wait_for_an_api_that_hangs(void **state)
+{
+    struct pair *pair = begin(ONE);
+    struct fs_groups *groups = pair->east.ctx.groups;
+
+    (void)state;
+    pair->east.api.hangs = true;
+    pair_write(pair, "a");
+    pair_advance(pair, INTERVAL + FS_SEC);
+    assert_non_null(pair->east.api.waiting);
+    assert_int_equal(fs_groups_busy(groups), 1);
+    fs_groups_stop(groups);
+    assert_null(pair->east.api.waiting);
+    assert_int_equal(fs_groups_busy(groups), 0);
+    check_newest(pair, ONE, false);
+    check_reason(pair, "captured", "");
+
+    pair->east.api.hangs = false;
+    pair->east.api.objects = TWO;
+    fs_groups_resume(groups);
+    pair_advance(pair, 2 * INTERVAL);
+    check_newest(pair, TWO, false);
+    pair_free(pair);
+}
+
 static void test_without_any_known_objects_points_carry_none(void **state)
 {
     struct pair *pair = pair_new(INTERVAL);
@@ -204,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_changed_objects_alone_make_a_new_point),
         cmocka_unit_test(test_data_goes_on_while_the_api_is_away),
+        cmocka_unit_test(test_a_stop_does_not_wait_for_an_api_that_hangs),
         cmocka_unit_test(test_without_any_known_objects_points_carry_none),
         cmocka_unit_test(test_objects_that_are_too_large_do_not_keep_the_data),
         cmocka_unit_test(test_a_policy_without_objects_asks_for_none),
