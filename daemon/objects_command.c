@@ -84,7 +84,7 @@ static json_t *compare(const json_t *document, const json_t *live, bool secrets)
     json_array_foreach((json_t *)carried, i, object)
     {
         const json_t *other = find_same(present, object);
-        bool asked = other || fs_kube_kind_valid(text_of(object, "kind"));
+        bool asked = other || fs_kube_kind_known(text_of(object, "kind"));
         const char *here = !live || !asked             ? "unknown"
                            : !other                    ? "absent"
                            : json_equal(object, other) ? "same"

@@ -411,7 +411,7 @@ static void gather(struct collection *collection)
     }
     json_array_foreach(collection->also, i, name)
     {
-        if (fs_kube_kind_valid(text_of(name, "kind"))) {
+        if (fs_kube_kind_known(text_of(name, "kind"))) {
             want(collection, text_of(name, "kind"), text_of(name, "name"), "", true);
         }
     }

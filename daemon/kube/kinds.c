@@ -71,6 +71,11 @@ static bool split(const char *name, size_t *ret_resource, size_t *ret_version)
     return group[word_length(group, true)] == '\0';
 }
 
+bool fs_kube_kind_known(const char *name)
+{
+    return find(name) != NULL;
+}
+
 bool fs_kube_kind_valid(const char *name)
 {
     size_t resource, version;

@@ -17,12 +17,14 @@ extern const char *const fs_kube_default_kinds[];
 /* "Secret", a kind that Farshore knows by name, or as kubectl has it "deployments.v1.apps" and
  * "endpoints.v1.": the resource, its version and its group. */
 bool fs_kube_kind_valid(const char *name);
+/* Whether it is one that Farshore knows by name. */
+bool fs_kube_kind_known(const char *name);
 /* Whether the two are of one kind, however each is named. */
 bool fs_kube_kind_same(const char *a, const char *b);
 
 /* "/api/v1/secrets", "/apis/apps/v1/deployments": of all namespaces. The name is valid. */
 char *fs_kube_kind_path(const char *name, char ret_path[FS_KUBE_PATH_SIZE]);
-/* Of one object of a kind that Farshore knows. ns is not looked at where the kind has none. */
+/* Of one object; the kind is a known one. ns is not looked at where the kind has none. */
 char *fs_kube_object_path(const char *kind, const char *ns, const char *name,
                           char ret_path[FS_KUBE_PATH_SIZE]);
 

@@ -223,6 +223,19 @@ static void test_names_are_not_tried_where_no_watch_gets_through(void **state)
     assert_memory_equal(f->err.message, "ConfigMap: ", 11);
 }
 
+static void test_only_known_kinds_are_asked_for(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f, 0);
+    collect(f, "[]",
+            "[{\"kind\": \"a.v1.b\", \"name\": \"x\"}, {\"kind\": \"Deployment\", \"name\": \"x\"},"
+            " {\"kind\": \"Secret\"}, {\"kind\": 7, \"name\": 7}]");
+    wait_done(f);
+    assert_string_equal(f->text, "{\"format\":1,\"missing\":[],\"objects\":[]}");
+    assert_int_equal(f->n_connections, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cancelled_from_inside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_are_not_tried_where_no_watch_gets_through, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_only_known_kinds_are_asked_for, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -295,6 +295,8 @@ static void test_kinds_by_their_names(void **state)
     }
     assert_true(fs_kube_kind_valid("deployments.v1.apps"));
     assert_false(fs_kube_kind_valid("Deployment"));
+    assert_true(fs_kube_kind_known("ConfigMap"));
+    assert_false(fs_kube_kind_known("deployments.v1.apps"));
     assert_false(fs_kube_kind_valid("deployments"));
     assert_false(fs_kube_kind_valid("deployments.apps.v1/../x"));
     assert_string_equal(fs_kube_kind_path("Secret", path), "/api/v1/secrets");
