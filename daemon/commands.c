@@ -6,6 +6,7 @@
 #include "daemon/daemon.h"
 #include "daemon/drill.h"
 #include "daemon/fence_commands.h"
+#include "daemon/forget.h"
 #include "daemon/left.h"
 #include "daemon/objects_command.h"
 #include "daemon/operation_commands.h"
@@ -279,7 +280,7 @@ static bool known(const char *command)
     static const char *const names[] = {"status",   "points", "sync",     "pause",   "resume",
                                         "adopt",    "verify", "failover", "history", "drill",
                                         "failback", "resync", "relocate", "enroll",  "fence",
-                                        "unfence",  "left",   "discard",  "objects"};
+                                        "unfence",  "left",   "discard",  "objects", "forget"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i], command) == 0) {
@@ -336,6 +337,8 @@ void fs_commands_handle(void *arg, struct fs_call *call, const json_t *request)
         fs_objects_command(commands->operations, call, request, group);
     } else if (strcmp(command, "discard") == 0) {
         fs_discard_command(commands->operations, call, request, group);
+    } else if (strcmp(command, "forget") == 0) {
+        fs_forget_command(commands->operations, call, request, group);
     } else if (strcmp(command, "history") == 0) {
         fs_operation_commands_history(commands->operations, call, group);
     } else if (strcmp(command, "points") == 0) {

@@ -145,6 +145,16 @@ int64_t fs_group_instant_age_ns(const struct fs_group *group, const struct fs_re
     return fs_context_boot(group->ctx) - instant_of(group, point);
 }
 
+void fs_group_forget(struct fs_group *group)
+{
+    group->let_go = true;
+    group->current_until_ns = INT64_MIN;
+    group->current_stored_ns = 0;
+    group->current_point = (struct fs_uuid){0};
+    group->adopt = false;
+    fs_group_succeeded(group);
+}
+
 void fs_group_note_current(struct fs_group *group, int64_t until_ns)
 {
     int64_t stored = fs_group_wall_of(group, until_ns);

@@ -36,7 +36,7 @@ struct fs_group {
     struct fs_context *ctx;
     struct fs_record *record; /* owned; as last known to be stored; version 0: not stored yet */
     enum fs_phase phase;
-    /* Primary or record-lost, and no longer selected: not shown. */
+    /* Primary or record-lost, and no longer selected; or forgotten: not shown. */
     bool let_go;
     int64_t known_ns;      /* wall: since when this daemon knows it */
     int64_t role_since_ns; /* boot: its role in this daemon's life */
@@ -154,6 +154,8 @@ int64_t fs_group_lag_ns(const struct fs_group *group);
 void fs_group_note_instant(struct fs_group *group, const struct fs_uuid *point, int64_t age_ns);
 /* How long ago that was; of a point that this daemon did not see being taken, by the wall clock. */
 int64_t fs_group_instant_age_ns(const struct fs_group *group, const struct fs_record_point *point);
+/* Its record is one that was never stored: not shown until an offer makes it again. */
+void fs_group_forget(struct fs_group *group);
 /* The group is current until that moment (boot), and that is stored. */
 void fs_group_note_current(struct fs_group *group, int64_t until_ns);
 /* What the wall clock would have shown at a moment of the boot clock, as it is set now. */

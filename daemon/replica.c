@@ -248,6 +248,7 @@ static bool receive(struct fs_groups *groups, struct fs_group *group, const char
         }
     }
     (void)snprintf(admission.peer, sizeof(admission.peer), "%s", peer);
+    group->let_go = false; /* it had been forgotten */
     group->incoming = offer->point;
     fs_group_note_instant(group, &offer->point.id, (int64_t)offer->taken_age_ns);
     group->incoming_volumes = offer->n_volumes;

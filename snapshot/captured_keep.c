@@ -176,3 +176,19 @@ int fs_captured_sweep(struct fs_state *state, const struct fs_record *record, st
     return rc < 0 ? fs_cluster_error(err, rc, "removing Kubernetes objects of object %s", index)
                   : 0;
 }
+
+int fs_captured_forget(struct fs_state *state, const struct fs_uuid *group, struct fs_error *err)
+{
+    const struct fs_record none = {.group = *group};
+    char index[INDEX_SIZE];
+    int rc = fs_captured_sweep(state, &none, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    rados_write_op_t op = rados_create_write_op();
+
+    rados_write_op_remove(op);
+    rc = fs_omap_apply(fs_state_ioctx(state), index_name(group, index), op);
+    return rc < 0 && rc != -ENOENT ? fs_cluster_error(err, rc, "removing object %s", index) : 0;
+}

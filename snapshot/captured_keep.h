@@ -29,5 +29,7 @@ int fs_captured_load(struct fs_state *state, const struct fs_uuid *group,
                      struct fs_error *err);
 /* Remove what no point of the record names. */
 int fs_captured_sweep(struct fs_state *state, const struct fs_record *record, struct fs_error *err);
+/* Remove all of the group's, and what lists them. */
+int fs_captured_forget(struct fs_state *state, const struct fs_uuid *group, struct fs_error *err);
 
 #endif

@@ -19,8 +19,6 @@
 #include "farshore/digest.h"
 #include "snapshot/state.h"
 
-#define FS_STATE_VERIFY "verify"
-
 int fs_digest_keep(struct fs_state *state, const struct fs_uuid *group, const struct fs_uuid *point,
                    const struct fs_uuid *volume, uint64_t from, const struct fs_digest_list *list,
                    struct fs_error *err);

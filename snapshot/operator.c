@@ -11,6 +11,7 @@
 #include "snapshot/fence.h"
 #include "snapshot/fence_record.h"
 #include "snapshot/follow.h"
+#include "snapshot/forget.h"
 #include "snapshot/history.h"
 #include "snapshot/left.h"
 #include "snapshot/promote.h"
@@ -62,6 +63,13 @@ static void follow_run(struct fs_job *letter)
     struct role_job *job = (struct role_job *)letter;
 
     (void)fs_follow_run(job->site, job->record, &job->request, job->doing, &job->kept, &job->err);
+}
+
+static void forget_run(struct fs_job *letter)
+{
+    struct role_job *job = (struct role_job *)letter;
+
+    (void)fs_forget_run(job->site, job->record, job->doing, &job->err);
 }
 
 static void unused_run(struct fs_job *letter)
@@ -118,6 +126,15 @@ static void operator_demote(struct fs_operator *base, struct fs_record *record,
                             struct fs_doing *doing, fs_sink_record_fn *done, void *arg)
 {
     struct role_job *job = role_job_new(base, demote_run, record, doing, arg);
+
+    job->done = done;
+    fs_pool_submit(operator_of(base)->blocking, &job->job);
+}
+
+static void operator_forget(struct fs_operator *base, struct fs_record *record,
+                            struct fs_doing *doing, fs_sink_record_fn *done, void *arg)
+{
+    struct role_job *job = role_job_new(base, forget_run, record, doing, arg);
 
     job->done = done;
     fs_pool_submit(operator_of(base)->blocking, &job->job);
@@ -517,6 +534,7 @@ static const struct fs_operator_ops operator_ops = {
     .unused = operator_unused,
     .left = operator_left,
     .discard = operator_discard,
+    .forget = operator_forget,
     .log = operator_log,
     .history = operator_history,
     .drill = operator_drill,

@@ -344,6 +344,55 @@ int fs_state_store(struct fs_state *state, struct fs_record *record, struct fs_e
     return rc;
 }
 
+/* An entry of one of the objects that have one for each group. */
+static int remove_entry(struct fs_state *state, const char *object, const struct fs_uuid *group,
+                        struct fs_error *err)
+{
+    rados_write_op_t op = fs_omap_change();
+    char text[FS_UUID_TEXT];
+
+    fs_uuid_format(group, text);
+    fs_omap_remove(op, text);
+
+    int rc = fs_omap_apply(state->ioctx, object, op);
+
+    return rc < 0 && rc != -ENOENT
+               ? fs_cluster_error(err, rc, "removing an entry of object %s", object)
+               : 0;
+}
+
+int fs_state_remove(struct fs_state *state, const struct fs_record *record, struct fs_error *err)
+{
+    static const char *const lists[] = {FS_STATE_CURRENT, FS_STATE_VERIFY, FS_STATE_GROUPS};
+    char object[FS_STATE_OBJECT_SIZE], version[VERSION_SIZE];
+
+    if (atomic_load(&state->lost)) {
+        return lost_error(err);
+    }
+    rados_write_op_t op = rados_create_write_op();
+
+    fs_state_object(&record->group, object);
+    snprintf(version, sizeof(version), "%" PRIu64, record->version);
+    fs_omap_expect(op, "version", version);
+    rados_write_op_remove(op);
+
+    int rc = fs_omap_apply(state->ioctx, object, op);
+
+    if (rc == -ECANCELED) {
+        return fs_error_set(err, FS_ERR_TRANSIENT, ESTALE,
+                            "the record of group %s was changed by someone else after version "
+                            "%" PRIu64 ": it is read again",
+                            record->name, record->version);
+    }
+    rc = rc < 0 && rc != -ENOENT
+             ? fs_cluster_error(err, rc, "removing the record of group %s", record->name)
+             : 0;
+    for (size_t i = 0; rc == 0 && i < sizeof(lists) / sizeof(lists[0]); i++) {
+        rc = remove_entry(state, lists[i], &record->group, err);
+    }
+    return rc;
+}
+
 int fs_state_note_current(struct fs_state *state, const struct fs_current *entries, size_t count,
                           struct fs_error *err)
 {

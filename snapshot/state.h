@@ -44,6 +44,11 @@ int fs_state_load(struct fs_state *state, const struct fs_uuid *group,
 /* As fs_site_load. A cluster that does not answer fails the whole. */
 int fs_state_load_all(struct fs_state *state, struct fs_record ***ret_records, size_t *ret_count,
                       fs_site_bad_record_fn *bad, void *arg, struct fs_error *err);
+/*
+ * Remove the stored record, guarded as fs_state_store, and what is noted of the group beside it;
+ * also 0 where it is gone already.
+ */
+int fs_state_remove(struct fs_state *state, const struct fs_record *record, struct fs_error *err);
 /* One write for all entries. */
 int fs_state_note_current(struct fs_state *state, const struct fs_current *entries, size_t count,
                           struct fs_error *err);
@@ -64,6 +69,7 @@ int fs_state_remove_instance(struct fs_state *state, const char *address, struct
 #define FS_STATE_CURRENT   "current"
 #define FS_STATE_DRILLS    "drills"
 #define FS_STATE_FENCES    "fences"
+#define FS_STATE_VERIFY    "verify"
 #define FS_STATE_INSTANCE  "instance."
 
 /* The name of a group's object. */

@@ -47,7 +47,7 @@ enum {
 
 #define COMMANDS                                                                                   \
     "status, points, sync, pause, resume, verify, doctor, adopt, failover, failback, resync, "     \
-    "relocate, fence, unfence, left, discard, drill, objects, history or enroll"
+    "relocate, fence, unfence, left, discard, forget, drill, objects, history or enroll"
 
 struct arguments {
     const char *socket;
@@ -198,6 +198,8 @@ static const struct command commands[] = {
     {"left", .needs_group = true, .takes_output = true, .show = show_left},
     {"discard", .needs_group = true, .needs_snapshot = true, .takes_output = true,
      .takes_dry_run = true, .waits = true, .asks = true, .show = show_follow},
+    {"forget", .needs_group = true, .takes_output = true, .takes_dry_run = true, .waits = true,
+     .asks = true, .show = show_follow},
     {"drill", .needs_group = true, .takes_output = true, .takes_point = true, .drills = true,
      .show = show_drill},
     {"objects", .needs_group = true, .takes_output = true, .takes_point = true, .manifests = true,
@@ -224,6 +226,7 @@ static const struct argp_option options[] = {
      "The daemon's control socket (else FARSHORE_SOCKET, else " DEFAULT_SOCKET ")", 0},
     {"output", 'o', "FORMAT", 0,
      "status, points, verify, failover, failback, resync, relocate, fence, unfence, left, discard, "
+     "forget, "
      "drill, objects, history: table (default) or json; objects: yaml, too",
      0},
     {"wait", OPTION_WAIT, NULL, 0, "sync: wait until the new point is at the peer", 0},
@@ -240,13 +243,14 @@ static const struct argp_option options[] = {
     {"to", OPTION_TO, "SITE", 0, "relocate: the site that becomes primary", 0},
     {"snapshot", OPTION_SNAPSHOT, "NAME", 0, "discard: the snapshot, as left lists it", 0},
     {"dry-run", OPTION_DRY_RUN, NULL, 0,
-     "failover, failback, resync, relocate, fence, discard: only show what would be done", 0},
+     "failover, failback, resync, relocate, fence, discard, forget: only show what would be done",
+     0},
     {"fence", OPTION_FENCE, "MODE", 0,
      "failover: none, best-effort or required, whatever the policy says", 0},
     {"end", OPTION_END, NULL, 0, "drill: remove the group's drills", 0},
     {"exec", OPTION_EXEC, "COMMAND", 0, "drill: test it with that shell command", 0},
     {"yes", OPTION_YES, NULL, 0,
-     "adopt, failover, failback, resync, relocate, fence, discard: do not ask", 0},
+     "adopt, failover, failback, resync, relocate, fence, discard, forget: do not ask", 0},
     {"site", OPTION_SITE, "SITE", 0, "enroll invite: the site that is to join", 0},
     {"as", OPTION_AS, "NAME", 0, "enroll invite: what this site is called, where it is new", 0},
     {"endpoint", OPTION_ENDPOINT, "HOST:PORT", 0,
@@ -466,7 +470,7 @@ static const struct argp parser = {
                 "verify GROUP\ndoctor\nadopt GROUP\nfailover GROUP\nfailover "
                 "--policy=POLICY\nfailover --all\n"
                 "failback GROUP\nresync --from=SITE GROUP\nrelocate --to=SITE GROUP\n"
-                "left GROUP\ndiscard --snapshot=NAME GROUP\n"
+                "left GROUP\ndiscard --snapshot=NAME GROUP\nforget GROUP\n"
                 "fence GROUP\nunfence GROUP\n"
                 "drill GROUP\ndrill --end GROUP\nobjects GROUP\nhistory GROUP\n"
                 "enroll invite --site=SITE\nenroll join TOKEN",

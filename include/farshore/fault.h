@@ -99,6 +99,9 @@
     X("settle.noted", SOURCE, "its moment is stored, older points are still there")                \
     X("settle.gone", SOURCE, "all snapshots of an older point are removed, the record names it")   \
     X("settle.stored", SOURCE, "the record does not name it any more")                             \
+    X("forget.pruned", TARGET, "an image of a group that is forgotten has no points any more")     \
+    X("forget.unstamped", TARGET, "and no stamp; it is not let go of yet")                         \
+    X("forget.record", TARGET, "all images are nobody's, the record is there")                     \
     X("release.gone", SOURCE, "a point's snapshots on images that left are removed, stored: not")  \
     X("release.stored", SOURCE, "the record does not name them any more")                          \
     X("current.note", SITE, "a group is unchanged: the moment is not stored yet")                  \

@@ -175,6 +175,14 @@ struct fs_operator_ops {
     void (*discard)(struct fs_operator *storage, struct fs_record *record, const char *name,
                     fs_sink_record_fn *done, void *arg);
 
+    /*
+     * Let go of a group that this site is secondary for: its images stay, and are nobody's; the
+     * rest of it goes. record is moved in; on success it comes back as one that was never stored.
+     * -EBUSY (permanent), and nothing has changed: something was kept aside of it.
+     */
+    void (*forget)(struct fs_operator *storage, struct fs_record *record, struct fs_doing *doing,
+                   fs_sink_record_fn *done, void *arg);
+
     /* Append text (copied, at most FS_HISTORY_TEXT_MAX) to the group's log, durably. */
     void (*log)(struct fs_operator *storage, const struct fs_uuid *group, const char *text,
                 fs_sink_io_fn *done, void *arg);

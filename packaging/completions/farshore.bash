@@ -6,7 +6,7 @@ _farshore_groups() {
 
 _farshore() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command="" options i
-    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate fence unfence left discard drill objects history enroll"
+    local commands="status points sync pause resume verify doctor adopt failover failback resync relocate fence unfence left discard forget drill objects history enroll"
     # "--output=json" comes as three words.
     if [[ $word == "=" ]]; then
         word=""
@@ -41,6 +41,7 @@ _farshore() {
             relocate) options+=" --output= --to= --dry-run --yes" ;;
             fence) options+=" --output= --dry-run --yes" ;;
             left) options+=" --output=" ;;
+            forget) options+=" --output= --dry-run --yes" ;;
             discard) options+=" --output= --snapshot= --dry-run --yes" ;;
             drill) options+=" --output= --point= --end --exec=" ;;
             objects) options+=" --output= --point= --secrets" ;;

@@ -111,9 +111,9 @@ class KillAtStep(Fault):
         stage.say(f"  {self.step} was hit {self.hits} times")
 
 
-# Steps of operations on groups, of which there is none here.
-OPERATIONS = ("demote.", "drill.", "fence.", "follow.", "grant.", "left.", "promote.", "supersede.", "undo.",
-              "unfence.")
+# Steps of operations on groups, and of what is not configured here.
+OPERATIONS = ("demote.", "drill.", "fence.", "follow.", "forget.", "grant.", "left.", "objects.", "promote.",
+              "quiesce.", "supersede.", "undo.", "unfence.")
 
 
 def steps():

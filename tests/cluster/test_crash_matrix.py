@@ -16,12 +16,11 @@ import re
 import pytest
 import rbd
 from harness import MIB, content, crash, wait_for
-from harness.crash import OPERATIONS, Shared, catalogue
+from harness.crash import ELSEWHERE, OPERATIONS, Shared, catalogue
 from harness.daemon import CommandFailed
 
 LABEL = "farshore.io/policy"
 POLICY = {"group_by": "app", "retain": {"latest": 1}}
-KUBERNETES = ("objects.",)  # passed where there is an API: tests/kube/test_objects.py
 EVERY_TIME = ("commit.",)
 ROTATING = 8
 LARGE = 72 * MIB  # positions are made durable every 32 MiB
@@ -36,7 +35,7 @@ def chosen():
     source = random.Random(seed)
     cases = []
     for name, who in steps:
-        if name.startswith((*OPERATIONS, *KUBERNETES)):
+        if name.startswith((*OPERATIONS, *ELSEWHERE)):
             continue
         sites = {"SOURCE": ["east"], "HELPER": ["east"], "TARGET": ["west"]}.get(who, ["east", "west"])
         if wanted:

@@ -28,11 +28,11 @@ def told(daemon, *arguments):
 STUBBORN = {"rate": 20, "patience": 10**6}  # keeps its images open, and tries on
 
 
-def check_out(users, fenced_at):
+def check_out(users, fenced_at, wrote=True):
     """Nothing went through that it began to write after the fence was said to be done. (A write that
     was acknowledged before may be heard of later, where the writer stood still.)"""
     result = users.stop()
-    assert result["writes"] > 0 and result["failures"], result
+    assert (result["writes"] > 0 or not wrote) and result["failures"], result
     assert result["last_ok"] < fenced_at, (result, fenced_at)
 
 
@@ -137,7 +137,7 @@ def test_a_writer_that_stands_still_is_fenced(group, east, writer):
     fenced_at = time.monotonic()
     os.kill(users.process.pid, signal.SIGCONT)
     time.sleep(1)
-    check_out(users, fenced_at)
+    check_out(users, fenced_at, wrote=False)  # it may have stood still before the first one ended
     assert told(group.east, "fence", "--yes", GROUP)["message"] == "nobody is on the volumes"
     assert farshore(group.east, "unfence", GROUP).returncode == 0
 

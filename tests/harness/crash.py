@@ -10,8 +10,8 @@ from .end import check_end
 # The steps of operations (test_crash_operations.py); the others are of a point's life.
 OPERATIONS = ("promote.", "supersede.", "drill.", "follow.", "demote.", "grant.", "undo.", "fence.",
               "unfence.")
-# test_quiesce.py's.
-QUIESCE = ("quiesce.",)
+# Those of test_quiesce.py, test_forget.py and tests/kube/test_objects.py.
+ELSEWHERE = ("quiesce.", "forget.", "objects.")
 
 
 def catalogue():

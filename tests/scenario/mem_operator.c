@@ -593,9 +593,79 @@ static void operator_discard(struct fs_operator *operators, struct fs_record *re
     abort();
 }
 
+/* --- forget ---------------------------------------------------------------------------------- */
+
+/* False where the site died. */
+static bool forget_image(struct mem_store *store, struct mem_image *image)
+{
+    while (image->n_snaps > 0) {
+        mem_image_drop_snap(image, image->snaps[0]->id);
+    }
+    if (mem_pass(store, "forget.pruned")) {
+        return false;
+    }
+    image->owner = (struct fs_uuid){0};
+    image->released = true;
+    image->believed = false;
+    return !mem_pass(store, "forget.unstamped");
+}
+
+static void forget_steps(struct promote *op)
+{
+    struct mem_store *store = op->action.store;
+    struct fs_record *record = op->record;
+
+    for (size_t i = 0; i < record->n_volumes; i++) {
+        struct mem_image *image = mem_store_find_ref(store, &record->volumes[i].volume.image);
+        if (image && image->left) {
+            fs_error_set(&op->action.err, FS_ERR_PERMANENT, EBUSY, "something was kept aside");
+            return;
+        }
+    }
+    for (size_t i = 0; i < record->n_volumes; i++) {
+        struct mem_image *image = mem_store_find_ref(store, &record->volumes[i].volume.image);
+        if (image && fs_uuid_equal(&image->owner, &record->group) && !forget_image(store, image)) {
+            return;
+        }
+    }
+    if (!mem_pass(store, "forget.record")) {
+        mem_record_remove(store, &record->group);
+        while (record->n_points > 0) {
+            const struct fs_uuid id = record->points[0].point.id;
+            fs_record_remove_point(record, &id);
+        }
+        record->version = 0;
+    }
+}
+
+static void forget_finish(struct mem_action *action)
+{
+    struct promote *op = (struct promote *)action;
+
+    if (!fs_error_is_set(&action->err)) {
+        forget_steps(op);
+        mem_died(action);
+    }
+    op->done(op->arg, op->record, fs_error_is_set(&action->err) ? &action->err : NULL);
+    free(op);
+}
+
+static void operator_forget(struct fs_operator *operators, struct fs_record *record,
+                            struct fs_doing *doing, fs_sink_record_fn *done, void *arg)
+{
+    struct promote *op = mem_alloc(1, sizeof(*op));
+
+    (void)doing;
+    op->record = record;
+    op->done = done;
+    op->arg = arg;
+    mem_start(store_of(operators), MEM_OP_FORGET, &op->action, forget_finish);
+}
+
 const struct fs_operator_ops mem_operator_ops = {
     .left = operator_left,
     .discard = operator_discard,
+    .forget = operator_forget,
     .promote = operator_promote,
     .follow = operator_follow,
     .demote = operator_demote,

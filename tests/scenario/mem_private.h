@@ -153,6 +153,7 @@ void mem_captured_keep(struct mem_store *store, const struct fs_uuid *group,
 void mem_captured_sweep(struct mem_store *store, const struct fs_record *record);
 
 /* Guarded by version; -ESTALE. On success record->version is the new one. */
+void mem_record_remove(struct mem_store *store, const struct fs_uuid *group);
 int mem_record_store(struct mem_store *store, struct fs_record *record, struct fs_error *err);
 struct fs_record **mem_record_slot(const struct mem_store *store, const struct fs_uuid *group);
 

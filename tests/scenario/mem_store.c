@@ -354,6 +354,15 @@ void mem_store_put(struct mem_store *store, const struct fs_record *record)
     store->records[store->n_records++] = copy;
 }
 
+void mem_record_remove(struct mem_store *store, const struct fs_uuid *group)
+{
+    struct fs_record **slot = mem_record_slot(store, group);
+    if (slot) {
+        fs_record_free(*slot);
+        *slot = store->records[--store->n_records];
+    }
+}
+
 int mem_record_store(struct mem_store *store, struct fs_record *record, struct fs_error *err)
 {
     struct fs_record **slot = mem_record_slot(store, &record->group);

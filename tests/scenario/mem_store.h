@@ -130,6 +130,7 @@ enum mem_op {
     MEM_OP_LOG,
     MEM_OP_FENCE,
     MEM_OP_FENCE_LOOK,
+    MEM_OP_FORGET,
     MEM_OP_COUNT,
 };
 
