@@ -82,7 +82,8 @@ static bool is_bad(const struct item *item)
 static void set_outcome(struct item *item, const char *outcome, const char *message)
 {
     item->outcome = outcome;
-    (void)snprintf(item->message, sizeof(item->message), "%s", message);
+    (void)snprintf(item->message, sizeof(item->message), "%.*s", (int)sizeof(item->message) - 1,
+                   message);
 }
 
 void fs_bring_say(struct fs_kube_bring *bring, const char *before, const char *after)
