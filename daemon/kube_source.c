@@ -58,6 +58,10 @@ static const struct fs_kube_right rights[] = {
     {.verb = "get", .group = "storage.k8s.io", .resource = "storageclasses"},
     {.verb = "patch", .group = "kubevirt.io", .resource = "virtualmachines"},
     {.verb = "get", .group = "kubevirt.io", .resource = "virtualmachineinstances"},
+    {.verb = "update",
+     .group = "subresources.kubevirt.io",
+     .resource = "virtualmachines",
+     .subresource = "start"},
     {.verb = "patch", .group = "apps", .resource = "deployments"},
     {.verb = "patch", .group = "apps", .resource = "statefulsets"},
 };
@@ -239,8 +243,7 @@ static int remember_all(const struct fs_groups *groups, struct fs_claims *claims
     return rc;
 }
 
-/* clusterID of our Ceph cluster in the volumes' attributes. */
-static const char *cluster_id_of(const struct fs_context *ctx)
+const char *fs_kube_source_cluster_id(const struct fs_context *ctx)
 {
     const char *configured = ctx->config->kubernetes ? ctx->config->kubernetes->cluster_id : NULL;
 
@@ -258,7 +261,7 @@ int fs_kube_source_claims(const struct fs_kube_source *source, struct fs_claims 
         return -EAGAIN;
     }
     if (fs_kube_is_whole(source->kube)) {
-        rc = fs_kube_claims(source->kube, cluster_id_of(ctx), ret_claims);
+        rc = fs_kube_claims(source->kube, fs_kube_source_cluster_id(ctx), ret_claims);
     } else if (fs_kube_trouble(source->kube, &since_ns)) {
         rc = remember_all(ctx->groups, ret_claims);
     } else {
@@ -280,7 +283,7 @@ json_t *fs_kube_source_volume(const struct fs_kube_source *source, const struct 
     if (!source || !source->kube) {
         return NULL;
     }
-    const json_t *volumes = fs_kube_volumes(source->kube, cluster_id_of(source->ctx));
+    const json_t *volumes = fs_kube_volumes(source->kube, fs_kube_source_cluster_id(source->ctx));
     return json_incref(json_object_get(volumes, fs_image_spec(image, spec)));
 }
 

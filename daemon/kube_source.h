@@ -30,6 +30,9 @@ void fs_kube_source_reconfigure(struct fs_kube_source *source);
  * fs_claims_fini. */
 int fs_kube_source_claims(const struct fs_kube_source *source, struct fs_claims *ret_claims);
 
+/* clusterID of our Ceph cluster in the volumes' attributes; borrowed from the context. */
+const char *fs_kube_source_cluster_id(const struct fs_context *ctx);
+
 /* For calls of this site's API; NULL where it is no source. Lives as long as the source; a reload
  * ends no call. Whether objects may be changed is ctx->config->kubernetes->workloads. */
 struct fs_kube_api *fs_kube_source_api(const struct fs_kube_source *source);

@@ -103,21 +103,30 @@ static void brought_up(void *arg, const json_t *report, bool pending, const stru
     go_on(group);
 }
 
+/* It was heard, and is not in the record yet. */
+static bool is_superseded(const struct fs_group *group)
+{
+    return group->heard_pending && group->heard.number > group->record->term.number;
+}
+
 /* False: there is nothing to bring up. */
 static bool bring_up(struct fs_group *group)
 {
-    group->operation->brought_up = true;
-    if (!fs_bring_up_needed(group) || !fs_workload_bring_up(group, brought_up, group)) {
+    struct fs_operation *operation = group->operation;
+    bool again = operation->kind == &bring_up_kind && !*operation->who;
+
+    operation->brought_up = true;
+    if (!fs_bring_up_needed(group) || !fs_workload_bring_up(group, again, brought_up, group)) {
         return false;
     }
-    group->operation->working = true;
+    operation->working = true;
     return true;
 }
 
 bool fs_bring_up_needed(const struct fs_group *group)
 {
     return group->record->role == FS_ROLE_PRIMARY && group->record->bring_up.present &&
-           fs_workload_is_managed(group);
+           !is_superseded(group) && fs_workload_is_managed(group);
 }
 
 static void bring_up_only(struct fs_group *group)
@@ -156,6 +165,9 @@ static void run_next(struct fs_group *group)
         enum fs_hook hook = fs_hooks_after[operation->n_hooks];
         if (hook == FS_HOOK_START && !operation->brought_up && bring_up(group)) {
             return;
+        }
+        if (hook == FS_HOOK_START && is_superseded(group)) {
+            continue;
         }
         if (fs_hook_start(group, hook, point, hook_ended, group)) {
             operation->hook = fs_hook_name(hook);

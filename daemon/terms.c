@@ -9,6 +9,7 @@
 #include "daemon/operation_log.h"
 #include "daemon/peer.h"
 #include "daemon/primary.h"
+#include "daemon/workload.h"
 #include "farshore/fault.h"
 #include "farshore/log.h"
 
@@ -118,6 +119,9 @@ void fs_terms_learn(struct fs_group *group, const struct fs_term *term, bool fen
         group->operation->retry_ns = 0;
     }
     fs_primary_cancel(group);
+    if (higher) { /* what uses the volumes starts there */
+        fs_workload_cancel(group, "the other site was promoted meanwhile");
+    }
     group->ctx->kick(group->ctx->hook_arg);
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/capture.h"
 #include "daemon/groups.h"
@@ -19,6 +20,7 @@ struct run {
     struct fs_kube_bring *bring;
     json_t *report; /* of bringing up; owned, or NULL */
     bool pending;
+    bool brings, again;   /* it brings up; nobody asked for it */
     struct fs_error left; /* what it left over */
     fs_workload_fn *done;
     void *arg;
@@ -134,10 +136,11 @@ static json_t *volumes_of(const struct fs_group *group)
             fs_uuid_format(&volume->volume.uuid, uuid);
             (void)json_array_append_new(
                 list,
-                json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "uuid", uuid, "namespace",
-                          volume->volume.pvc_namespace, "claim", volume->volume.pvc, "pool",
-                          image->pool, "rados_namespace", image->ns, "image", image->name,
-                          "size_bytes", (json_int_t)size_of(group->record, &volume->volume.uuid)));
+                json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "uuid", uuid, "namespace",
+                          volume->volume.pvc_namespace, "claim", volume->volume.pvc, "cluster_id",
+                          fs_kube_source_cluster_id(group->ctx), "pool", image->pool,
+                          "rados_namespace", image->ns, "image", image->name, "size_bytes",
+                          (json_int_t)size_of(group->record, &volume->volume.uuid)));
         }
     }
     return list;
@@ -227,7 +230,8 @@ static void brought(void *arg, const json_t *report, unsigned left, unsigned pen
     json_array_foreach((json_t *)report, i, entry)
     {
         const char *message = json_string_value(json_object_get(entry, "message"));
-        if (left > 0 && message && *message) {
+        const char *outcome = json_string_value(json_object_get(entry, "outcome"));
+        if (left > 0 && message && *message && strcmp(outcome, "left_out") != 0) {
             (void)fs_error_set(&run->left, FS_ERR_PERMANENT, EIO,
                                "%u of %zu objects are left over: %.150s: %.250s", left,
                                json_array_size(report),
@@ -288,19 +292,34 @@ static json_t *classes_of(const struct fs_config_source *source)
     return source->storage_classes ? json_loads(source->storage_classes, 0, NULL) : NULL;
 }
 
+/* NULL: those that Farshore knows by name are all. */
+static json_t *kinds_of(const struct fs_config_source *source)
+{
+    json_t *kinds = source->kinds ? json_array() : NULL;
+
+    for (size_t i = 0; i < source->n_kinds; i++) {
+        (void)json_array_append_new(kinds, json_string(source->kinds[i]));
+    }
+    return kinds;
+}
+
 /* objects: or NULL. */
 static bool start_bring(struct run *run, const json_t *objects)
 {
     const struct fs_group *group = run->group;
     const struct fs_config_policy *policy = fs_group_policy(group);
     json_t *volumes = volumes_of(group);
-    json_t *classes = classes_of(group->ctx->config->kubernetes);
+    const struct fs_config_source *source = group->ctx->config->kubernetes;
+    json_t *classes = classes_of(source), *kinds = kinds_of(source);
     const struct fs_kube_bring_options options = {
         .base = run->workloads->base,
         .api = fs_kube_source_api(group->ctx->kubernetes),
         .volumes = volumes,
         .objects = objects,
         .classes = classes,
+        .kinds = kinds,
+        .secrets = source->secrets,
+        .again = run->again,
         .patience_ns = PATIENCE_NS,
         .start_ns = policy ? policy->start_timeout_ns : 0,
         .done = brought,
@@ -310,6 +329,7 @@ static bool start_bring(struct run *run, const json_t *objects)
     run->bring = fs_kube_bring_start(&options);
     json_decref(volumes);
     json_decref(classes);
+    json_decref(kinds);
     return run->bring != NULL;
 }
 
@@ -321,7 +341,7 @@ static void loaded(void *arg, json_t *document, const struct fs_error *err)
     run->group->ctx->groups->noting--;
     if (err && fs_error_is_set(err)) {
         finish(run, NULL, true, err);
-    } else if (has_lost_source(run)) {
+    } else if (fs_error_is_set(&run->left) || has_lost_source(run)) {
         finish_bring_up(run);
     } else if (!start_bring(run, json_object_get(document, "objects"))) {
         (void)fs_error_set(&own, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
@@ -359,17 +379,43 @@ static int load(struct run *run)
     return rc;
 }
 
-bool fs_workload_bring_up(struct fs_group *group, fs_workload_fn *done, void *arg)
+bool fs_workload_bring_up(struct fs_group *group, bool again, fs_workload_fn *done, void *arg)
 {
     struct run *run = fs_workload_is_managed(group) ? new_run(group, done, arg) : NULL;
 
     if (!run) {
         return false;
     }
+    run->brings = true;
+    run->again = again;
     int rc = load(run);
     if (rc == 0 || (rc > 0 && start_bring(run, NULL))) {
         return true;
     }
     free_run(run);
     return false;
+}
+
+/* What is being read has the run until it is there. */
+void fs_workload_cancel(struct fs_group *group, const char *reason)
+{
+    struct run *run = group->ctx->workloads ? group->ctx->workloads->list : NULL;
+
+    while (run && (run->group != group || !run->brings)) {
+        run = run->next;
+    }
+    if (!run) {
+        return;
+    }
+    bool loading = !run->bring && !run->stop;
+    fs_kube_bring_free(run->bring);
+    fs_kube_stop_free(run->stop);
+    run->bring = NULL;
+    run->stop = NULL;
+    run->left = FS_ERROR_INIT;
+    (void)fs_error_set(&run->left, FS_ERR_CANCELLED, ECANCELED, "%s", reason);
+    run->pending = true;
+    if (!loading) {
+        finish_bring_up(run);
+    }
 }

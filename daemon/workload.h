@@ -32,7 +32,10 @@ typedef void fs_workload_fn(void *arg, const json_t *report, bool pending,
 /* False: there is nothing to do, nobody is called. True: done is called exactly once, later. */
 bool fs_workload_stop(struct fs_group *group, fs_workload_fn *done, void *arg);
 bool fs_workload_undo(struct fs_group *group, fs_workload_fn *done, void *arg);
-bool fs_workload_bring_up(struct fs_group *group, fs_workload_fn *done, void *arg);
+/* again: nobody asked for it, it goes on with what an earlier one left over. */
+bool fs_workload_bring_up(struct fs_group *group, bool again, fs_workload_fn *done, void *arg);
+/* Bringing up ends, pending, for that reason; done may be called from inside. */
+void fs_workload_cancel(struct fs_group *group, const char *reason);
 
 /* What runs for the group, for people; NULL where nothing does. */
 const char *fs_workload_text(const struct fs_group *group);

@@ -19,14 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/kube/allow.h"
 #include "daemon/kube/bring_private.h"
 #include "daemon/kube/manifest.h"
 #include "daemon/kube/run.h"
 #include "farshore/clock.h"
-
-#define POLL_NS (1 * FS_SEC)
-
-static void step(struct fs_kube_bring *bring);
 
 static int64_t now_boot(void)
 {
@@ -44,7 +41,7 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    step(arg);
+    fs_bring_step(arg);
 }
 
 struct item *fs_bring_current(const struct fs_kube_bring *bring)
@@ -55,7 +52,7 @@ struct item *fs_bring_current(const struct fs_kube_bring *bring)
 void fs_bring_enter(struct fs_kube_bring *bring, enum phase phase)
 {
     bring->phase = phase;
-    step(bring);
+    fs_bring_step(bring);
 }
 
 /* The first item that has no outcome yet, from at on. */
@@ -66,7 +63,7 @@ static void skip_done(struct fs_kube_bring *bring)
     }
 }
 
-static bool is_bad(const struct item *item)
+bool fs_bring_is_bad(const struct item *item)
 {
     static const char *const good[] = {"applied", "unchanged", "kept",
                                        "started", "halted",    "left_out"};
@@ -79,7 +76,7 @@ static bool is_bad(const struct item *item)
     return true;
 }
 
-static void set_outcome(struct item *item, const char *outcome, const char *message)
+void fs_bring_set_outcome(struct item *item, const char *outcome, const char *message)
 {
     item->outcome = outcome;
     (void)snprintf(item->message, sizeof(item->message), "%.*s", (int)sizeof(item->message) - 1,
@@ -97,12 +94,26 @@ void fs_bring_say(struct fs_kube_bring *bring, const char *before, const char *a
 /* The item at hand is over; the next one is read. */
 void fs_bring_next(struct fs_kube_bring *bring, const char *outcome, const char *message)
 {
-    set_outcome(fs_bring_current(bring), outcome, message);
+    fs_bring_set_outcome(fs_bring_current(bring), outcome, message);
     fs_bring_enter(bring, READ);
 }
 
-/* True: the API is away, and there is patience left. */
-static bool waits(struct fs_kube_bring *bring, const struct fs_error *err)
+/* The API has been silent for too long: each call more would only take its time. */
+static void fail_rest(struct fs_kube_bring *bring, const struct fs_error *err)
+{
+    bool starts = bring->phase == START;
+
+    for (size_t i = starts ? bring->at : 0; i < bring->n_items; i++) {
+        struct item *item = &bring->items[i];
+        if (starts ? fs_bring_is_to_start(bring, item) : !item->outcome) {
+            item->again = true;
+            fs_bring_set_outcome(item, starts ? "not_started" : "failed", err->message);
+        }
+    }
+    fs_bring_enter(bring, OVER);
+}
+
+bool fs_bring_waits(struct fs_kube_bring *bring, int status, const struct fs_error *err)
 {
     int64_t now = now_boot();
 
@@ -113,14 +124,18 @@ static bool waits(struct fs_kube_bring *bring, const struct fs_error *err)
     if (bring->trouble_ns == 0) {
         bring->trouble_ns = now;
     }
-    if (now - bring->trouble_ns >= bring->options.patience_ns) {
-        return false;
+    if (now - bring->trouble_ns < bring->options.patience_ns) {
+        fs_bring_later(bring, FS_BRING_RETRY_NS);
+        return true;
     }
-    fs_bring_later(bring, FS_BRING_RETRY_NS);
-    return true;
+    if (status == 0) {
+        fail_rest(bring, err);
+        return true;
+    }
+    return false;
 }
 
-static const char *outcome_of(int status, const struct fs_error *err)
+const char *fs_bring_outcome_of(int status, const struct fs_error *err)
 {
     return status == 409                                    ? "conflict"
            : status >= 400 && status < 500 && status != 429 ? "refused"
@@ -130,9 +145,9 @@ static const char *outcome_of(int status, const struct fs_error *err)
 
 void fs_bring_give_up(struct fs_kube_bring *bring, int status, const struct fs_error *err)
 {
-    if (!waits(bring, err)) {
+    if (!fs_bring_waits(bring, status, err)) {
         fs_bring_current(bring)->again = true;
-        fs_bring_next(bring, outcome_of(status, err), err->message);
+        fs_bring_next(bring, fs_bring_outcome_of(status, err), err->message);
     }
 }
 
@@ -246,23 +261,44 @@ static void discovered(void *arg, int status, json_t *answer, const struct fs_er
 
     bring->call = NULL;
     if (err && status != 404) {
-        if (!waits(bring, err)) {
+        if (!fs_bring_waits(bring, status, err)) {
             item->again = true;
-            set_outcome(item, "failed", err->message);
-            step(bring);
+            fs_bring_set_outcome(item, "failed", err->message);
+            fs_bring_step(bring);
         }
         return;
     }
     bring->trouble_ns = 0;
     (void)json_object_set_new(bring->served, fs_kube_text(item->object, "apiVersion"),
                               kinds_of(answer));
-    step(bring);
+    fs_bring_step(bring);
+}
+
+static void judge_kind(struct fs_kube_bring *bring, struct item *item)
+{
+    const struct fs_kube_allowed allowed = {
+        .volumes = bring->volumes, .kinds = bring->kinds, .secrets = bring->options.secrets};
+    const json_t *served = kind_of(bring, item->object);
+    char message[300];
+
+    if (!served) {
+        (void)snprintf(message, sizeof(message),
+                       "this cluster serves no kind %.80s of %.120s: install what defines it",
+                       fs_kube_text(item->object, "kind"),
+                       fs_kube_text(item->object, "apiVersion"));
+        item->again = true;
+        fs_bring_set_outcome(item, "not_served", message);
+        return;
+    }
+    const char *why = item->own ? NULL : fs_kube_why_left_out(item->object, served, &allowed);
+    if (why) {
+        fs_bring_set_outcome(item, "left_out", why);
+    }
 }
 
 static void find_kind(struct fs_kube_bring *bring)
 {
     struct item *item;
-    char message[300];
 
     for (skip_done(bring); (item = fs_bring_current(bring)) != NULL; bring->at++) {
         const char *version = fs_kube_text(item->object, "apiVersion");
@@ -274,12 +310,8 @@ static void find_kind(struct fs_kube_bring *bring)
             fs_buf_fini(&path);
             return;
         }
-        if (!item->outcome && !kind_of(bring, item->object)) {
-            (void)snprintf(message, sizeof(message),
-                           "this cluster serves no kind %.80s of %.120s: install what defines it",
-                           fs_kube_text(item->object, "kind"), version);
-            item->again = true;
-            set_outcome(item, "not_served", message);
+        if (!item->outcome) {
+            judge_kind(bring, item);
         }
     }
     bring->at = 0;
@@ -387,133 +419,6 @@ static void read_object(struct fs_kube_bring *bring)
                         was_read);
 }
 
-/* --- starting -------------------------------------------------------------------------------- */
-
-/* A PVC of the group that the workload uses and that is not as it must be. */
-static const struct item *missing_claim(const struct fs_kube_bring *bring, const struct item *of)
-{
-    const char *ns = fs_kube_text(json_object_get(of->object, "metadata"), "namespace");
-
-    for (size_t i = 0; i < bring->n_items; i++) {
-        const struct item *item = &bring->items[i];
-        const char *claim = fs_kube_text(item->volume, "claim");
-        if (item->volume && is_bad(item) &&
-            strcmp(fs_kube_text(item->volume, "namespace"), ns) == 0 &&
-            fs_kube_uses_claim(of->object, claim)) {
-            return item;
-        }
-    }
-    return NULL;
-}
-
-static void started(void *arg, int status, json_t *answer, const struct fs_error *err)
-{
-    struct fs_kube_bring *bring = arg;
-    struct item *item = fs_bring_current(bring);
-
-    (void)answer;
-    bring->call = NULL;
-    if (err) {
-        if (waits(bring, err)) {
-            return;
-        }
-        item->again = true;
-        set_outcome(item, outcome_of(status, err), err->message);
-    } else {
-        bring->trouble_ns = 0;
-        set_outcome(item, "started", "");
-    }
-    bring->at++;
-    step(bring);
-}
-
-/* True: it is asked for. */
-static bool start_one(struct fs_kube_bring *bring, struct item *item, const json_t *run)
-{
-    const struct item *missing = missing_claim(bring, item);
-    char message[400], title[FS_KUBE_TITLE_SIZE];
-    json_t *now = fs_kube_run_now(item->live);
-    bool runs = json_equal(now, run);
-
-    json_decref(now);
-    if (missing) {
-        (void)snprintf(message, sizeof(message), "its %.300s is not bound",
-                       fs_kube_title(missing->object, title));
-        item->again = true;
-        set_outcome(item, "not_started", message);
-        return false;
-    }
-    if (fs_kube_run_is_halted(run) || runs) {
-        set_outcome(item, runs && !fs_kube_run_is_halted(run) ? "started" : "halted", "");
-        return false;
-    }
-    json_t *patch = fs_kube_start_patch(run);
-    fs_bring_say(bring, "starting ", "");
-    fs_bring_ask_object(bring, "PATCH", item->object, NULL, "?fieldManager=" FS_KUBE_MANAGER, patch,
-                        FS_KUBE_MERGE_PATCH, started);
-    json_decref(patch);
-    return true;
-}
-
-static void start_workloads(struct fs_kube_bring *bring)
-{
-    struct item *item;
-
-    for (; (item = fs_bring_current(bring)) != NULL; bring->at++) {
-        json_t *run = is_bad(item) ? NULL : fs_kube_run(item->object);
-        bool asked = run && start_one(bring, item, run);
-        json_decref(run);
-        if (asked) {
-            return;
-        }
-    }
-    bring->at = 0;
-    bring->come_ns = now_boot() + bring->options.start_ns;
-    fs_bring_enter(bring, COME);
-}
-
-static void came(void *arg, int status, json_t *answer, const struct fs_error *err)
-{
-    struct fs_kube_bring *bring = arg;
-    struct item *item = fs_bring_current(bring);
-    const char *phase = fs_kube_text(json_object_get(answer, "status"), "phase");
-    char message[400];
-
-    (void)status;
-    bring->call = NULL;
-    if (!err && strcmp(phase, "Running") == 0) {
-        bring->at++;
-        step(bring);
-    } else if (now_boot() < bring->come_ns) {
-        fs_bring_say(bring, "waiting for ", " to run");
-        fs_bring_later(bring, POLL_NS);
-    } else {
-        (void)snprintf(message, sizeof(message), "it was started, and does not run yet: %.300s",
-                       err      ? err->message
-                       : *phase ? phase
-                                : "its instance has no phase yet");
-        set_outcome(item, "not_running", message);
-        bring->at++;
-        step(bring);
-    }
-}
-
-static void await_machines(struct fs_kube_bring *bring)
-{
-    const struct item *item;
-
-    while ((item = fs_bring_current(bring)) != NULL &&
-           !(fs_kube_is_vm(item->object) && strcmp(item->outcome, "started") == 0)) {
-        bring->at++;
-    }
-    if (!item) {
-        fs_bring_enter(bring, OVER);
-        return;
-    }
-    fs_bring_ask_object(bring, "GET", item->object, "virtualmachineinstances", "", NULL, NULL,
-                        came);
-}
-
 /* --- the end --------------------------------------------------------------------------------- */
 
 static void finish(struct fs_kube_bring *bring)
@@ -526,11 +431,11 @@ static void finish(struct fs_kube_bring *bring)
 
     for (size_t i = 0; i < bring->n_items; i++) {
         const struct item *item = &bring->items[i];
-        if (!item->outcome) {
+        if (!item->outcome || (bring->check && !fs_bring_is_bad(item))) {
             continue; /* it was only looked at */
         }
-        left += is_bad(item);
-        pending += is_bad(item) && item->again;
+        left += fs_bring_is_bad(item);
+        pending += fs_bring_is_bad(item) && item->again;
         (void)json_array_append_new(report, json_pack("{s:s, s:s, s:s}", "object",
                                                       fs_kube_title(item->object, title), "outcome",
                                                       item->outcome, "message", item->message));
@@ -540,7 +445,7 @@ static void finish(struct fs_kube_bring *bring)
     json_decref(report);
 }
 
-static void step(struct fs_kube_bring *bring)
+void fs_bring_step(struct fs_kube_bring *bring)
 {
     static void (*const run[])(struct fs_kube_bring *) = {
         [KINDS] = find_kind,
@@ -550,8 +455,8 @@ static void step(struct fs_kube_bring *bring)
         [TRY] = try_object,
         [VOLUME] = fs_bring_write_volume,
         [RELEASE] = fs_bring_release,
-        [START] = start_workloads,
-        [COME] = await_machines,
+        [START] = fs_bring_start_workloads,
+        [COME] = fs_bring_await_machines,
         [OVER] = finish,
     };
 
@@ -607,8 +512,9 @@ static void add_namespace(struct fs_kube_bring *bring, const char *ns)
             return;
         }
     }
-    (void)add(bring, json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Namespace",
-                               "metadata", "name", ns));
+    add(bring, json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Namespace", "metadata",
+                         "name", ns))
+        ->own = true;
 }
 
 static void add_volume(struct fs_kube_bring *bring, json_t *volume)
@@ -622,6 +528,7 @@ static void add_volume(struct fs_kube_bring *bring, json_t *volume)
                                         "PersistentVolumeClaim", "metadata", "namespace", ns,
                                         "name", claim));
 
+    item->own = true;
     item->volume = json_incref(volume);
     item->captured = json_incref(find(bring, "PersistentVolume", "", name));
     add_namespace(bring, ns);
@@ -629,14 +536,10 @@ static void add_volume(struct fs_kube_bring *bring, json_t *volume)
 
 static void add_object(struct fs_kube_bring *bring, json_t *object)
 {
-    const char *ns = fs_kube_text(json_object_get(object, "metadata"), "namespace");
     const char *kind = fs_kube_text(object, "kind");
 
     if (strcmp(kind, "PersistentVolume") == 0 || strcmp(kind, "PersistentVolumeClaim") == 0) {
         return; /* the group's own are made for the images here; of others there is no image */
-    }
-    if (*ns) {
-        add_namespace(bring, ns);
     }
     (void)add(bring, json_incref(object));
 }
@@ -685,6 +588,7 @@ static struct fs_kube_bring *start(const struct fs_kube_bring_options *options, 
     bring->volumes = json_incref((json_t *)options->volumes);
     bring->objects = json_incref((json_t *)options->objects);
     bring->classes = json_incref((json_t *)options->classes);
+    bring->kinds = json_incref((json_t *)options->kinds);
     bring->served = json_object();
     bring->timer = evtimer_new(options->base, timer_cb, bring);
     if (!bring->served || !bring->timer || make_items(bring) < 0) {
@@ -724,6 +628,7 @@ void fs_kube_bring_free(struct fs_kube_bring *bring)
     json_decref(bring->volumes);
     json_decref(bring->objects);
     json_decref(bring->classes);
+    json_decref(bring->kinds);
     json_decref(bring->served);
     json_decref(bring->class);
     json_decref(bring->pending);

@@ -15,7 +15,7 @@ struct fs_kube_bring;
 /*
  * report: [{"object", "outcome", "message"}], borrowed. Outcomes:
  *   applied; unchanged; kept (a PVC that is bound to the image already); started; halted (as it was
- *   when it was captured); left_out: good
+ *   when it was captured); left_out (this site does not make it, message says why): good
  *   conflict, refused, failed, not_served, not_started, not_running: left over, message says why
  * left: how many of the latter; pending: of those, how many a run later may do, not counting a
  * machine that was started and has not come up.
@@ -28,6 +28,11 @@ struct fs_kube_bring_options {
     /* References are taken. volumes: [VOLUME of daemon/kube/manifest.h, ...]; objects: those that
      * were captured, or NULL: only volumes are bound; classes: {THERE: HERE, ...} or NULL. */
     const json_t *volumes, *objects, *classes;
+    /* objects.kinds (a reference is taken) and objects.secrets of this site. */
+    const json_t *kinds;
+    bool secrets;
+    /* Nobody asked for this one: only what was not started yet is started, and not waited for. */
+    bool again;
     int64_t patience_ns; /* with an API that does not answer */
     int64_t start_ns;    /* for machines to run, once all were started */
     fs_kube_bring_fn *done;

@@ -19,13 +19,15 @@ struct item {
     json_t *live;        /* as the API said last; owned, or NULL: not there */
     const char *outcome; /* static; NULL: not yet */
     char message[400];
-    bool again; /* a later run may do it */
+    bool again;  /* a later run may do it */
+    bool own;    /* made for the group here, and not carried by the point */
+    bool called; /* KubeVirt was told to start it */
 };
 
 struct fs_kube_bring {
     struct fs_kube_bring_options options;
     bool check;
-    json_t *volumes, *objects, *classes;
+    json_t *volumes, *objects, *classes, *kinds;
     struct item *items; /* in the order of their ranks */
     size_t n_items, at;
     json_t *served;  /* {APIVERSION: {KIND: {"plural", "namespaced"}}} */
@@ -45,6 +47,13 @@ void fs_bring_enter(struct fs_kube_bring *bring, enum phase phase);
 void fs_bring_next(struct fs_kube_bring *bring, const char *outcome, const char *message);
 /* The item could not be asked about: it is over, unless the API is away and there is patience. */
 void fs_bring_give_up(struct fs_kube_bring *bring, int status, const struct fs_error *err);
+void fs_bring_set_outcome(struct item *item, const char *outcome, const char *message);
+bool fs_bring_is_bad(const struct item *item); /* it is left over */
+/* Of a call that failed; static. */
+const char *fs_bring_outcome_of(int status, const struct fs_error *err);
+/* True: the API is away, and the step is done once more; or its patience is over, and all is. */
+bool fs_bring_waits(struct fs_kube_bring *bring, int status, const struct fs_error *err);
+void fs_bring_step(struct fs_kube_bring *bring);
 /* The step at hand once more, after so long. */
 void fs_bring_later(struct fs_kube_bring *bring, int64_t ns);
 /* What is told of the item at hand: before, its title, after. */
@@ -69,5 +78,10 @@ void fs_bring_read_class(struct fs_kube_bring *bring);
 void fs_bring_write_volume(struct fs_kube_bring *bring);
 void fs_bring_release(struct fs_kube_bring *bring);
 void fs_bring_write_claim(struct fs_kube_bring *bring);
+
+/* Of workloads (bring_start.c). */
+bool fs_bring_is_to_start(const struct fs_kube_bring *bring, const struct item *item);
+void fs_bring_start_workloads(struct fs_kube_bring *bring);
+void fs_bring_await_machines(struct fs_kube_bring *bring);
 
 #endif

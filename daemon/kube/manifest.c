@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/kube/run.h"
@@ -178,7 +179,9 @@ bool fs_kube_leads_to(const json_t *persistent_volume, const json_t *volume)
     const char *image =
         is_static ? fs_kube_text(csi, "volumeHandle") : fs_kube_text(attributes, "imageName");
 
-    return strcmp(image, fs_kube_text(volume, "image")) == 0 &&
+    return strstr(fs_kube_text(csi, "driver"), "rbd.csi.ceph.com") &&
+           strcmp(fs_kube_text(attributes, "clusterID"), fs_kube_text(volume, "cluster_id")) == 0 &&
+           strcmp(image, fs_kube_text(volume, "image")) == 0 &&
            strcmp(fs_kube_text(attributes, "pool"), fs_kube_text(volume, "pool")) == 0 &&
            strcmp(fs_kube_text(attributes, "radosNamespace"),
                   fs_kube_text(volume, "rados_namespace")) == 0;
@@ -232,6 +235,22 @@ static void prepare_run(json_t *object, const json_t *live)
     }
 }
 
+/* Until it is started the object says itself what it is to run like. */
+static void annotate_run(json_t *metadata, const json_t *captured, const json_t *live)
+{
+    json_t *run = fs_kube_run(captured);
+    char *text = fs_kube_run_is_halted(run) ? NULL : json_dumps(run, JSON_COMPACT);
+    const char *kept =
+        fs_kube_text(json_object_get(metadata_of(live), "annotations"), FS_KUBE_RUN_ANNOTATION);
+    const char *is = live ? kept : text;
+
+    if (is && *is) {
+        set_text(member(metadata, "annotations"), FS_KUBE_RUN_ANNOTATION, is);
+    }
+    free(text);
+    json_decref(run);
+}
+
 json_t *fs_kube_prepare(const json_t *captured, const json_t *live)
 {
     static const char *const given[] = {"uid",        "resourceVersion",   "generation",
@@ -247,6 +266,7 @@ json_t *fs_kube_prepare(const json_t *captured, const json_t *live)
     (void)json_object_del(json_object_get(metadata, "annotations"), FS_KUBE_RUN_ANNOTATION);
     if (run) {
         prepare_run(object, live);
+        annotate_run(metadata, captured, live);
     } else if (is_kind(object, "DataVolume")) {
         tell_populated(object);
     } else if (is_kind(object, "Service")) {

@@ -15,7 +15,7 @@
 
 /*
  * A volume of the group at this site:
- *   {"uuid", "namespace", "claim", "pool", "rados_namespace", "image", "size_bytes"}
+ *   {"uuid", "namespace", "claim", "cluster_id", "pool", "rados_namespace", "image", "size_bytes"}
  * claim and captured: the PVC and the PV that were captured, or NULL.
  */
 
@@ -35,8 +35,8 @@ bool fs_kube_leads_to(const json_t *persistent_volume, const json_t *volume);
 
 /*
  * What is applied for a captured object: without what only its own cluster gives, a DataVolume (and
- * a VirtualMachine's templates of such) told that it is populated, a workload halted or, where live
- * is the one that is there, as it runs now. live: or NULL.
+ * a VirtualMachine's templates of such) told that it is populated, a workload halted and annotated
+ * or, where live is the one that is there, as it runs now. live: or NULL.
  */
 json_t *fs_kube_prepare(const json_t *captured, const json_t *live);
 

@@ -44,7 +44,8 @@ static void note(const struct fs_kube_rights *rights, bool allowed)
     char text[128];
 
     if (allowed == right->needless) {
-        (void)snprintf(text, sizeof(text), "%s %s%s%s", right->verb, right->resource,
+        (void)snprintf(text, sizeof(text), "%s %s%s%s%s%s", right->verb, right->resource,
+                       right->subresource ? "/" : "", right->subresource ? right->subresource : "",
                        *right->group ? "." : "", right->group);
         (void)json_array_append_new(
             json_object_get(rights->asking, right->needless ? "needless" : "missing"),
@@ -79,9 +80,10 @@ static void ask(struct fs_kube_rights *rights)
 {
     const struct fs_kube_right *right = &rights->rights[rights->at];
     json_t *body =
-        json_pack("{s:s, s:s, s:{s:{s:s, s:s, s:s}}}", "apiVersion", "authorization.k8s.io/v1",
+        json_pack("{s:s, s:s, s:{s:{s:s, s:s, s:s, s:s}}}", "apiVersion", "authorization.k8s.io/v1",
                   "kind", "SelfSubjectAccessReview", "spec", "resourceAttributes", "verb",
-                  right->verb, "group", right->group, "resource", right->resource);
+                  right->verb, "group", right->group, "resource", right->resource, "subresource",
+                  right->subresource ? right->subresource : "");
     const struct fs_kube_api_request request = {
         .method = "POST", .path = PATH, .body = body, .done = answered, .arg = rights};
 

@@ -11,6 +11,7 @@
 /* Texts are static. */
 struct fs_kube_right {
     const char *verb, *group, *resource; /* "list", "", "persistentvolumes" */
+    const char *subresource;             /* or NULL */
     bool needless;                       /* it is better not to have it */
 };
 

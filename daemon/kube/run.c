@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of a run that is Manual: somebody had started the machine. */
+#define INSTANCE "instance"
+
 const char *fs_kube_text(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -63,6 +66,20 @@ json_t *fs_kube_run_now(const json_t *object)
     return NULL;
 }
 
+static bool says_halted(const json_t *run)
+{
+    const json_t *running = json_object_get(run, "running");
+    const json_t *replicas = json_object_get(run, "replicas");
+
+    return strcmp(fs_kube_text(run, "runStrategy"), "Halted") == 0 ||
+           (running && !json_is_true(running)) || (replicas && json_integer_value(replicas) <= 0);
+}
+
+static bool is_manual(const json_t *run)
+{
+    return strcmp(fs_kube_text(run, "runStrategy"), "Manual") == 0;
+}
+
 /* What the annotation holds counts only where it is of the same kind as what is there. */
 json_t *fs_kube_run(const json_t *object)
 {
@@ -72,7 +89,7 @@ json_t *fs_kube_run(const json_t *object)
     json_t *kept = json_loads(fs_kube_text(annotations, FS_KUBE_RUN_ANNOTATION), 0, NULL);
     const char *key = json_object_iter_key(json_object_iter(now));
     const json_t *value = key ? json_object_get(kept, key) : NULL;
-    bool good = fs_kube_run_is_halted(now) && value &&
+    bool good = says_halted(now) && value &&
                 (strcmp(key, "runStrategy") == 0 ? json_is_string(value)
                  : strcmp(key, "running") == 0   ? json_is_boolean(value)
                                                  : json_is_integer(value));
@@ -80,21 +97,28 @@ json_t *fs_kube_run(const json_t *object)
     if (good) {
         (void)json_object_set(now, key, (json_t *)value);
     }
+    if (good && is_manual(now) && json_is_true(json_object_get(kept, INSTANCE))) {
+        (void)json_object_set_new(now, INSTANCE, json_true());
+    }
     json_decref(kept);
     return now;
 }
 
 bool fs_kube_run_is_halted(const json_t *run)
 {
-    const json_t *running = json_object_get(run, "running");
-    const json_t *replicas = json_object_get(run, "replicas");
+    return says_halted(run) || (is_manual(run) && !fs_kube_run_is_by_hand(run));
+}
 
-    return strcmp(fs_kube_text(run, "runStrategy"), "Halted") == 0 ||
-           (running && !json_is_true(running)) || (replicas && json_integer_value(replicas) <= 0);
+bool fs_kube_run_is_by_hand(const json_t *run)
+{
+    return is_manual(run) && json_is_true(json_object_get(run, INSTANCE));
 }
 
 json_t *fs_kube_run_halted(const json_t *run)
 {
+    if (fs_kube_run_is_halted(run)) {
+        return json_deep_copy(run);
+    }
     if (json_object_get(run, "runStrategy")) {
         return json_pack("{s:s}", "runStrategy", "Halted");
     }
@@ -104,11 +128,14 @@ json_t *fs_kube_run_halted(const json_t *run)
     return json_pack("{s:i}", "replicas", 0);
 }
 
-json_t *fs_kube_stop_patch(const json_t *object)
+json_t *fs_kube_stop_patch(const json_t *object, bool instance)
 {
     const json_t *metadata = json_object_get(object, "metadata");
     json_t *run = fs_kube_run_now(object), *patch = NULL;
 
+    if (instance && is_manual(run)) {
+        (void)json_object_set_new(run, INSTANCE, json_true());
+    }
     if (run && !fs_kube_run_is_halted(run)) {
         char text[200];
         size_t length = json_dumpb(run, text, sizeof(text) - 1, JSON_COMPACT);
@@ -123,8 +150,11 @@ json_t *fs_kube_stop_patch(const json_t *object)
 
 json_t *fs_kube_start_patch(const json_t *run)
 {
-    return json_pack("{s:{s:{s:n}}, s:O}", "metadata", "annotations", FS_KUBE_RUN_ANNOTATION,
-                     "spec", (json_t *)run);
+    json_t *spec = json_deep_copy(run);
+
+    (void)json_object_del(spec, INSTANCE);
+    return json_pack("{s:{s:{s:n}}, s:o}", "metadata", "annotations", FS_KUBE_RUN_ANNOTATION,
+                     "spec", spec);
 }
 
 bool fs_kube_is_migrating(const json_t *vmi)

@@ -21,18 +21,23 @@ bool fs_kube_is_vm(const json_t *object);
 
 /*
  * The run of a workload: {"runStrategy": TEXT} or {"running": BOOL} of a VirtualMachine, whichever
- * it has, {"replicas": N} of the others; of one that Farshore stopped, what it was before. NULL:
- * the object is no workload.
+ * it has, {"replicas": N} of the others; of one that Farshore stopped, what it was before, and
+ * {"runStrategy": "Manual", "instance": true} where it had been started. NULL: no workload.
  */
 json_t *fs_kube_run(const json_t *object);
 /* The same as the object says it now, whoever stopped it. */
 json_t *fs_kube_run_now(const json_t *object);
+/* Also a Manual one that nobody is known to have started. */
 bool fs_kube_run_is_halted(const json_t *run);
+/* A Manual one that runs: KubeVirt is to be told to start it, once it is patched. */
+bool fs_kube_run_is_by_hand(const json_t *run);
+#define FS_KUBE_SUBRESOURCES "/apis/subresources.kubevirt.io/v1"
 /* The run that halts what has this one. */
 json_t *fs_kube_run_halted(const json_t *run);
 
-/* A merge patch, guarded by the object's resourceVersion; NULL where it is stopped already. */
-json_t *fs_kube_stop_patch(const json_t *object);
+/* A merge patch, guarded by the object's resourceVersion; NULL where it is stopped already.
+ * instance: the machine has one. */
+json_t *fs_kube_stop_patch(const json_t *object, bool instance);
 /* A merge patch to this run, which takes the annotation off; not guarded. */
 json_t *fs_kube_start_patch(const json_t *run);
 

@@ -39,6 +39,7 @@ struct fs_kube_stop {
     json_t *claims;
     json_t *namespaces; /* [NAME, ...], each once */
     json_t *workloads;  /* the objects as they were read last */
+    json_t *running;    /* [BOOL, ...]: a machine of those has an instance */
     json_t *report;
     enum phase phase;
     size_t at, kind; /* in namespaces and kinds; at alone: in workloads */
@@ -82,6 +83,7 @@ void fs_kube_stop_free(struct fs_kube_stop *stop)
     json_decref(stop->claims);
     json_decref(stop->namespaces);
     json_decref(stop->workloads);
+    json_decref(stop->running);
     json_decref(stop->report);
     free(stop);
 }
@@ -324,6 +326,7 @@ static void looked(void *arg, int status, json_t *answer, const struct fs_error 
         finish(stop, &own);
         return;
     }
+    (void)json_array_append_new(stop->running, json_boolean(!err));
     go_on(stop);
 }
 
@@ -334,6 +337,7 @@ static void look(struct fs_kube_stop *stop)
     } else if (fs_kube_is_vm(current(stop))) {
         ask_instance(stop, looked);
     } else {
+        (void)json_array_append_new(stop->running, json_false());
         go_on(stop);
     }
 }
@@ -358,6 +362,34 @@ static void reread(void *arg, int status, json_t *answer, const struct fs_error 
     step(stop);
 }
 
+static void called(void *arg, int status, json_t *answer, const struct fs_error *err)
+{
+    struct fs_kube_stop *stop = arg;
+
+    (void)answer;
+    stop->call = NULL;
+    if (err && status != 404 && status != 409) { /* 409: it runs already */
+        failed(stop, err);
+        return;
+    }
+    note(stop, "started");
+    go_on(stop);
+}
+
+/* A machine that KubeVirt starts only when it is told. True: it was. */
+static bool call_start(struct fs_kube_stop *stop)
+{
+    json_t *run = fs_kube_run(current(stop)), *body = json_object();
+    bool by_hand = stop->undo && fs_kube_run_is_by_hand(run);
+
+    if (by_hand) {
+        ask_of(stop, "PUT", FS_KUBE_SUBRESOURCES, "virtualmachines", "/start", body, called);
+    }
+    json_decref(run);
+    json_decref(body);
+    return by_hand;
+}
+
 static void patched(void *arg, int status, json_t *answer, const struct fs_error *err)
 {
     struct fs_kube_stop *stop = arg;
@@ -370,6 +402,9 @@ static void patched(void *arg, int status, json_t *answer, const struct fs_error
     }
     if (err && status != 404) {
         failed(stop, err);
+        return;
+    }
+    if (!err && call_start(stop)) {
         return;
     }
     if (!err) {
@@ -386,7 +421,7 @@ static json_t *patch_of(const struct fs_kube_stop *stop)
     const json_t *annotations = json_object_get(json_object_get(object, "metadata"), "annotations");
 
     if (!stop->undo) {
-        return fs_kube_stop_patch(object);
+        return fs_kube_stop_patch(object, json_is_true(json_array_get(stop->running, stop->at)));
     }
     if (!json_object_get(annotations, FS_KUBE_RUN_ANNOTATION)) {
         return NULL;
@@ -451,8 +486,7 @@ static void still_there(struct fs_kube_stop *stop)
         json_t *body = json_pack("{s:i}", "gracePeriod", 0);
         stop->switched_off = true;
         stop->gone_ns = now_boot() + FORCED_NS;
-        ask_of(stop, "PUT", "/apis/subresources.kubevirt.io/v1", "virtualmachines", "/stop", body,
-               switched_off);
+        ask_of(stop, "PUT", FS_KUBE_SUBRESOURCES, "virtualmachines", "/stop", body, switched_off);
         json_decref(body);
         return;
     }
@@ -549,9 +583,10 @@ static struct fs_kube_stop *start(const struct fs_kube_stop_options *options, bo
     stop->claims = json_incref((json_t *)options->claims);
     stop->namespaces = namespaces_of(options->claims);
     stop->workloads = json_array();
+    stop->running = json_array();
     stop->report = json_array();
     stop->timer = evtimer_new(options->base, timer_cb, stop);
-    if (!stop->namespaces || !stop->workloads || !stop->report || !stop->timer) {
+    if (!stop->namespaces || !stop->workloads || !stop->running || !stop->report || !stop->timer) {
         fs_kube_stop_free(stop);
         return NULL;
     }

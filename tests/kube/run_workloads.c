@@ -3,7 +3,8 @@
  * Stopping and bringing up, alone, for tests: one thing that standard input says in JSON,
  *
  *   {"do": "stop"|"undo", "claims": [], "timeout_s", "force"}
- *   {"do": "bring"|"check", "volumes": [], "objects": [], "classes": {}, "patience_s", "start_s"}
+ *   {"do": "bring"|"check", "volumes": [], "objects": [], "classes": {}, "kinds": [], "secrets",
+ * "again", "patience_s", "start_s"}
  *
  * and what came of it as a line of JSON.
  *
@@ -66,6 +67,9 @@ static bool start_bring(struct fs_kube_api *api, const json_t *order, bool check
         .volumes = json_object_get(order, "volumes"),
         .objects = json_object_get(order, "objects"),
         .classes = json_object_get(order, "classes"),
+        .kinds = json_object_get(order, "kinds"),
+        .secrets = json_is_true(json_object_get(order, "secrets")),
+        .again = json_is_true(json_object_get(order, "again")),
         .patience_ns = seconds(order, "patience_s"),
         .start_ns = seconds(order, "start_s"),
         .done = bring_done,

@@ -192,7 +192,7 @@ def test_api_that_goes_away_while_it_stops(api, ns, rights, controllers):
 # --- bringing up --------------------------------------------------------------------------------
 
 def volume(ns, claim, uuid):
-    return {"uuid": uuid, "namespace": ns, "claim": claim, "pool": "rbd", "rados_namespace": "",
+    return {"uuid": uuid, "namespace": ns, "claim": claim, "cluster_id": FSID, "pool": "rbd", "rados_namespace": "",
             "image": f"copy-{claim}", "size_bytes": 16 << 20}
 
 
@@ -235,8 +235,8 @@ def captured(ns):
 def order(ns, storage):
     return {"volumes": [volume(ns, "root", "11111111-0000-4000-8000-000000000001"),
                         volume(ns, "data", "11111111-0000-4000-8000-000000000002")],
-            "objects": captured(ns), "classes": {"rbd-there": storage}, "patience_s": 10,
-            "start_s": 20}
+            "objects": captured(ns), "classes": {"rbd-there": storage}, "secrets": True,
+            "patience_s": 10, "start_s": 20}
 
 
 def is_whole(api, ns):
@@ -408,3 +408,62 @@ def test_machine_goes_and_comes_back_home(api, ns, rights, controllers, order):
     web = api.get(vm_path(ns, "web"))
     assert web["spec"]["template"]["spec"]["hostname"] == "shop"
     is_whole(api, ns)
+
+
+def test_objects_of_others_are_not_made(api, ns, rights, controllers, order):
+    """What the other site's document says that is not the group's, or not for this site to make."""
+    binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+               "metadata": {"name": f"{ns}-admin"}, "subjects": [], "roleRef": {
+                   "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}}
+    other = {"apiVersion": "v1", "kind": "ConfigMap",
+             "metadata": {"name": "other", "namespace": f"{ns}-other"}, "data": {}}
+    stranger = copy.deepcopy(order["objects"][0])
+    stranger["metadata"].update(name="stranger", namespace=f"{ns}-other")
+    order["objects"] += [binding, other, stranger]
+    order["secrets"] = False
+    came = run(rights, do="bring", **order)
+    assert came["left"] == 0, json.dumps(came)
+    seen = outcomes(came)
+    assert {k for k in seen if seen[k] == "left_out"} == {
+        "Secret key", f"ClusterRoleBinding {ns}-admin", "ConfigMap other", "VirtualMachine stranger"}
+    assert f"Namespace {ns}-other" not in seen and seen["VirtualMachine web"] == "started"
+
+
+def test_machine_that_was_halted_at_the_other_site_stays_so(api, ns, rights, controllers, order):
+    assert run(rights, do="bring", **order)["left"] == 0
+    claims = [f"{ns}/data", f"{ns}/root"]
+    assert run(rights, do="stop", claims=claims, timeout_s=20)["error"] is None
+    del order["objects"][0]["metadata"]["annotations"]
+    came = run(rights, do="bring", **order)
+    assert came["left"] == 0 and outcomes(came)["VirtualMachine web"] == "halted"
+    assert "annotations" not in api.get(vm_path(ns, "web"))["metadata"]
+    assert not run(rights, do="undo", claims=claims, timeout_s=20)["report"]
+    assert api.get(vm_path(ns, "web"))["spec"]["runStrategy"] == "Halted"
+
+
+def test_run_that_nobody_asked_for_starts_only_what_was_not(api, ns, rights, controllers, order):
+    api.pvc(ns, "data", GOLD)
+    api.bind(ns, "data", "another-image", FSID)
+    assert outcomes(run(rights, do="bring", **order))["VirtualMachine web"] == "not_started"
+    api.remove(ns, "data")
+    order["again"] = True
+    came = run(rights, do="bring", **order)
+    assert came["left"] == 0 and outcomes(came)["VirtualMachine web"] == "started"
+    wait_for(lambda: instance(api, ns, "web"), 20, "it runs")
+    is_whole(api, ns)
+    api.patch(vm_path(ns, "web"), {"spec": {"runStrategy": "Halted"}})  # by its owner
+    came = run(rights, do="bring", **order)
+    assert came["left"] == 0 and outcomes(came)["VirtualMachine web"] == "unchanged"
+    assert api.get(vm_path(ns, "web"))["spec"]["runStrategy"] == "Halted"
+
+
+def test_api_that_is_silent_is_not_asked_for_each(api, ns, rights, order, tmp_path, account):
+    proxy = Proxy(api.port)
+    behind = api.kubeconfig(tmp_path / "behind", {"tokenFile": str(account[1])}, proxy.port)
+    proxy.refuse()
+    order["patience_s"] = 1
+    begun = time.time()
+    came = run(behind, do="bring", **order)
+    assert came["left"] == came["pending"] == len(came["report"]) == 10
+    print(f"{time.time() - begun:.1f} s")
+    proxy.close()

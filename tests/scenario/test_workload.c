@@ -11,6 +11,7 @@
 
 #include "daemon/failover.h"
 #include "daemon/follow.h"
+#include "daemon/terms.h"
 #include "daemon/workload.h"
 #include "tests/scenario/pair.h"
 
@@ -87,6 +88,27 @@ static void test_source_that_is_removed_meanwhile(void **state)
     end(pair);
 }
 
+/* The other site was promoted, too, by somebody who could not wait: nothing is started here. */
+static void test_higher_term_ends_it(void **state)
+{
+    uint64_t serial;
+    struct pair *pair = begin(&serial);
+    struct fs_group *group = pair_find(&pair->west, "a");
+    const struct fs_term higher = {.number = group->record->term.number + 1,
+                                   .site = pair->east.ctx.site_uuid};
+
+    (void)state;
+    fs_terms_learn(group, &higher, false);
+    mem_store_release(pair->west.store, MEM_OP_OBJECTS);
+    const struct fs_operation_result *result = finished(pair, serial);
+    assert_true(result->workload.failed);
+    assert_non_null(strstr(result->workload.message, "was promoted meanwhile"));
+    pair_advance(pair, FS_SEC);
+    assert_int_equal(group->record->role, FS_ROLE_SUPERSEDED);
+    assert_null(fs_workload_text(group));
+    end(pair);
+}
+
 /* Later points come and go; its objects are still to be read. */
 static void test_point_stays_until_its_objects_are_brought_up(void **state)
 {
@@ -116,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_source_that_is_removed_meanwhile),
+        cmocka_unit_test(test_higher_term_ends_it),
         cmocka_unit_test(test_point_stays_until_its_objects_are_brought_up),
     };
 
