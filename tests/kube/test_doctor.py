@@ -41,7 +41,7 @@ def test_rights_that_are_missing_or_too_many(api, start):
     pair = start()
     wait_for(lambda: levels(pair.east, "rights") == ["error", "warning"], 20, lambda: findings(pair.east, "rights"))
     missing, needless = findings(pair.east, "rights")
-    assert "may not watch persistentvolumes" in missing[1] and "rbac.yaml" in missing[2]
+    assert "may not watch persistentvolumes" in missing[1] and "kubectl apply" in missing[2]
     assert "get secrets" in needless[1]
     # The other site's daemon asks for itself, and mending it is all that it takes.
     api.patch(ROLE, {"rules": role["rules"]})
