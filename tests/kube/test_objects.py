@@ -167,6 +167,8 @@ def test_crash_at_each_step_heals(api, ns, east, protect):
         colour = api.get(settings)["data"]
 
         def there(colour=colour):
+            if not pair.west.group(group):  # it has just been started
+                return False
             newest = carried(look(pair.west, group))
             return newest["ConfigMap", "settings"]["object"]["data"] == colour
         wait_for(there, 60, f"a point with the change, after {step}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two real sites, each with a real Kubernetes API: what uses the volumes is stopped at one and comes up at
 the other, in relocations and failovers."""
+import contextlib
 import json
 import shutil
 import subprocess
@@ -103,8 +104,12 @@ def relocate(daemon, to, group):
 
 
 def bound(place, ns, west):
+    """Once the site has brought them up, which nobody waits for."""
+    def there(name):
+        with contextlib.suppress(ApiError):
+            return place.api.get(place.api.pvc_path(ns, name))
     for name in ("root", "data"):
-        claim = place.api.get(place.api.pvc_path(ns, name))
+        claim = wait_for(lambda n=name: there(n), 60, f"PVC {name}")
         pv = place.api.get(f"{CORE}/persistentvolumes/{claim['spec']['volumeName']}")["spec"]
         assert pv["csi"]["volumeAttributes"]["clusterID"] == west.fsid
         assert pv["csi"]["volumeHandle"] in west.names()
