@@ -497,6 +497,8 @@ static void still_there(struct fs_kube_stop *stop)
     finish(stop, &err);
 }
 
+/* An API server that has just come back refuses everybody until it has read its roles: asked again like one that is away.
+ * Whoever really may not read was told so before anything was stopped. */
 static void watched(void *arg, int status, json_t *answer, const struct fs_error *err)
 {
     struct fs_kube_stop *stop = arg;
@@ -505,7 +507,11 @@ static void watched(void *arg, int status, json_t *answer, const struct fs_error
 
     stop->call = NULL;
     if (err && status != 404) {
-        failed(stop, err);
+        struct fs_error told = *err;
+        if (status == 403) {
+            told.class = FS_ERR_TRANSIENT;
+        }
+        failed(stop, &told);
     } else if (status == 404 || (!is_vm && json_integer_value(replicas) == 0)) {
         stop->switched_off = false;
         go_on(stop);
