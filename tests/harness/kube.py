@@ -7,9 +7,11 @@ import json
 import pathlib
 import ssl
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 
+import pytest
 import yaml
 
 from . import SOURCE, wait_for
@@ -19,6 +21,7 @@ CORE = "/api/v1"
 PVC = "persistentvolumeclaims"
 VM_API = "/apis/kubevirt.io/v1"
 MERGE = "application/merge-patch+json"
+IMPOSSIBLE = 77
 
 
 def any_kind(plural, kind, group="kubevirt.io", version="v1"):
@@ -38,6 +41,22 @@ VM_KINDS = [any_kind("virtualmachines", "VirtualMachine"),
             any_kind("datavolumes", "DataVolume", "cdi.kubevirt.io", "v1beta1"),
             any_kind("virtualmachineinstancetypes", "VirtualMachineInstancetype",
                      "instancetype.kubevirt.io", "v1beta1")]
+
+
+@contextlib.contextmanager
+def server():
+    """The directory of an API server that ends with it. Where none can be built the test is skipped."""
+    with tempfile.TemporaryDirectory(prefix="farshore-kube-") as made:
+        directory = f"{made}/lab"
+        code = subprocess.run([LAB, "up", "--dir", directory], check=False,
+                              stdin=subprocess.DEVNULL).returncode
+        assert code in (0, IMPOSSIBLE)
+        if code == IMPOSSIBLE:
+            pytest.skip("there is no API server: tests/lab/kube up says why")
+        try:
+            yield directory
+        finally:
+            subprocess.run([LAB, "down", "--dir", directory], check=True, stdin=subprocess.DEVNULL)
 
 
 class ApiError(Exception):
@@ -115,11 +134,11 @@ class Api:
     def pvc_path(ns, name=None):
         return f"{CORE}/namespaces/{ns}/{PVC}" + (f"/{name}" if name else "")
 
-    def pvc(self, ns, name, labels=None):
+    def pvc(self, ns, name, labels=None, size="16Mi"):
         return self.create(self.pvc_path(ns), {
             "metadata": {"name": name, "labels": labels or {}},
             "spec": {"accessModes": ["ReadWriteOnce"], "volumeMode": "Block",
-                     "resources": {"requests": {"storage": "16Mi"}}}})
+                     "resources": {"requests": {"storage": size}}}})
 
     def label(self, ns, name, labels):
         """A value of None takes the label off."""
@@ -149,7 +168,8 @@ class Api:
         attributes = {"pool": pool, "imageName": image, "clusterID": cluster_id, **more}
         self.create(f"{CORE}/persistentvolumes", {
             "metadata": {"name": volume},
-            "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "16Mi"},
+            "spec": {"accessModes": ["ReadWriteOnce"],
+                     "capacity": claim["spec"]["resources"]["requests"],
                      "volumeMode": "Block", "persistentVolumeReclaimPolicy": "Retain",
                      "claimRef": {"namespace": ns, "name": name, "kind": "PersistentVolumeClaim",
                                   "apiVersion": "v1", "uid": claim["metadata"]["uid"]},

@@ -3,9 +3,7 @@
 import itertools
 import os
 import pathlib
-import subprocess
 import sys
-import tempfile
 
 import pytest
 
@@ -13,26 +11,19 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from cluster.conftest import *  # noqa: E402,F403
 from harness import SOURCE  # noqa: E402
-from harness.kube import LAB, Api  # noqa: E402
+from harness.kube import Api, server  # noqa: E402
 
-IMPOSSIBLE = 77
 namespaces = (f"ns{i}" for i in itertools.count(os.getpid() * 1000))
 
 
 @pytest.fixture(scope="session")
 def kube_dir():
     """The API server that CTest brought up, or one of our own."""
-    given = os.environ.get("FARSHORE_KUBE_DIR")
-    directory = given or f"{tempfile.mkdtemp(prefix='farshore-kube-')}/lab"
-    if not given:
-        code = subprocess.run([LAB, "up", "--dir", directory], check=False,
-                              stdin=subprocess.DEVNULL).returncode
-        assert code in (0, IMPOSSIBLE)
-    if not pathlib.Path(directory, "kube.json").exists():
-        pytest.skip("there is no API server: tests/lab/kube up says why")
-    yield directory
-    if not given:
-        subprocess.run([LAB, "down", "--dir", directory], check=True, stdin=subprocess.DEVNULL)
+    if given := os.environ.get("FARSHORE_KUBE_DIR"):
+        yield given
+        return
+    with server() as directory:
+        yield directory
 
 
 @pytest.fixture

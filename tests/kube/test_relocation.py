@@ -3,30 +3,22 @@
 the other, in relocations and failovers."""
 import contextlib
 import json
-import shutil
-import subprocess
-import tempfile
 
 import pytest
 from harness import MIB, SOURCE, wait_for
-from harness.kube import CORE, LAB, VM_API, Api, ApiError
-from harness.kubevirt import Controllers
+from harness.kube import CORE, VM_API, Api, ApiError, server
+from harness.kubevirt import Place
 from harness.tool import farshore
 
 GOLD = {"farshore.io/policy": "gold"}
-CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 
 
 @pytest.fixture(scope="module")
 def far_dir(kube_dir):
     """West's API server; the other one is east's."""
     assert kube_dir
-    directory = tempfile.mkdtemp(prefix="farshore-kube-")
-    subprocess.run([LAB, "up", "--dir", f"{directory}/lab"], check=True, stdin=subprocess.DEVNULL)
-    yield f"{directory}/lab"
-    subprocess.run([LAB, "down", "--dir", f"{directory}/lab"], check=True,
-                   stdin=subprocess.DEVNULL)
-    shutil.rmtree(directory, ignore_errors=True)
+    with server() as directory:
+        yield directory
 
 
 @pytest.fixture
@@ -37,37 +29,9 @@ def far(far_dir, ns):
     api.clear(ns)
 
 
-class Place:
-    """One site's Kubernetes: its API, the account of the daemon, the controllers."""
-
-    def __init__(self, api, directory, fsid):
-        self.api = api
-        for name in ("rbac", "rbac-workloads"):
-            api.apply(SOURCE / f"docs/kubernetes/{name}.yaml")
-        directory.mkdir()
-        (directory / "token").write_text(api.token("farshore", "farshore"))
-        self.kubeconfig = api.kubeconfig(directory / "kubeconfig",
-                                         {"tokenFile": str(directory / "token")})
-        api.define_vms()
-        api.delete(f"{CLASSES}/rbd")
-        api.create(CLASSES, {"metadata": {"name": "rbd"}, "provisioner": "rbd.csi.ceph.com",
-                             "parameters": {"clusterID": fsid, "pool": "rbd"}})
-        self.controllers = Controllers(api)
-
-    def vm(self, ns, name):
-        return self.api.get(f"{VM_API}/namespaces/{ns}/virtualmachines/{name}")
-
-    def runs(self, ns, name):
-        try:
-            self.api.get(f"{VM_API}/namespaces/{ns}/virtualmachineinstances/{name}")
-            return True
-        except ApiError:
-            return False
-
-
 @pytest.fixture
 def places(api, far, tmp_path, east, west):
-    made = [Place(api, tmp_path / "east", east.fsid), Place(far, tmp_path / "west", west.fsid)]
+    made = [Place(api, tmp_path / "east", east), Place(far, tmp_path / "west", west)]
     yield made
     for place in made:
         place.controllers.close()
@@ -84,7 +48,7 @@ def shop(ns, places, east, daemons):
         here.pvc(ns, name, {**GOLD, "app": "shop"})
         here.bind(ns, name, image, east.fsid)
     here.vm(ns, "web", "root", "data")
-    here.patch(f"{VM_API}/namespaces/{ns}/virtualmachines/web", {"spec": {"runStrategy": "Always"}})
+    places[0].set_run(ns, "web", "Always")
     wait_for(lambda: places[0].runs(ns, "web"), 20, "it runs")
     pair = daemons(start=False, policies={"gold": {"group_by": "app", "workload": {
         "stop_timeout": "60s", "start_timeout": "60s"}}})
