@@ -497,8 +497,8 @@ static void still_there(struct fs_kube_stop *stop)
     finish(stop, &err);
 }
 
-/* An API server that has just come back refuses everybody until it has read its roles: asked again like one that is away.
- * Whoever really may not read was told so before anything was stopped. */
+/* An API server that has just come back refuses everybody until it has read its roles: asked again
+ * like one that is away. Whoever really may not read was told so before anything was stopped. */
 static void watched(void *arg, int status, json_t *answer, const struct fs_error *err)
 {
     struct fs_kube_stop *stop = arg;
