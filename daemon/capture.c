@@ -81,7 +81,8 @@ static bool is_wanted(const struct fs_group *group)
 {
     const struct fs_config_policy *policy = fs_group_policy(group);
 
-    return group->ctx->capturer && policy && !policy->no_objects;
+    return group->ctx->capturer && policy && !policy->no_objects &&
+           fs_uuid_is_zero(&group->record->joins);
 }
 
 /* To one that does not, a point with other objects would be offered again and again as news. */

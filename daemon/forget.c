@@ -7,6 +7,7 @@
 
 #include "daemon/drill.h"
 #include "daemon/fence.h"
+#include "daemon/join.h"
 #include "daemon/operation_question.h"
 #include "daemon/peer.h"
 #include "daemon/status.h"
@@ -103,8 +104,14 @@ static void forgotten(void *arg, struct fs_record *record, const struct fs_error
         group->operation->result.refused = true;
         fs_operation_finish(group, true, err->message);
     } else if (fs_operation_take_back(group, record, err)) {
+        const struct fs_group *into = fs_join_of(group);
+        char text[FS_NAME_SIZE + 32] = "forgotten; its images are nobody's now";
+
+        if (into) {
+            (void)snprintf(text, sizeof(text), "it has joined %s", into->record->name);
+        }
         fs_group_forget(group);
-        fs_operation_finish(group, false, "forgotten; its images are nobody's now");
+        fs_operation_finish(group, false, text);
     }
 }
 

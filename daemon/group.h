@@ -117,6 +117,12 @@ struct fs_group {
         int64_t since_ns; /* boot: images are known to have left; 0: none */
         int64_t next_ns;  /* boot */
     } release;
+    struct fs_group_join { /* of one that joins another, see join.h */
+        bool ready;        /* little is left to copy */
+        int64_t took_ns;   /* of its newest point, from the take to the commit */
+        int64_t forget_ns; /* boot: not tried again before */
+        bool lent;         /* at a target: to a transfer of the group that it joins */
+    } join;
     struct fs_sender *sender;
     bool cancelled; /* the sender was told to stop */
     /* The moment until which the group is known unchanged: here, and as sent. Boot. */

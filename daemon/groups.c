@@ -9,6 +9,7 @@
 #include "daemon/fence.h"
 #include "daemon/fence_look.h"
 #include "daemon/fence_peer.h"
+#include "daemon/join.h"
 #include "daemon/operation.h"
 #include "daemon/peer.h"
 #include "daemon/primary.h"
@@ -188,7 +189,7 @@ static struct fs_group *match(const struct fs_groups *groups, const struct fs_fo
 }
 
 /* A group that this site has no record of: stamped volumes without one mean that it was lost. */
-static struct fs_group *new_group(struct fs_groups *groups, const struct fs_found_group *found)
+struct fs_group *fs_groups_make(struct fs_groups *groups, const struct fs_found_group *found)
 {
     const struct fs_context *ctx = groups->ctx;
     const struct fs_config_policy *policy = fs_config_find_policy(ctx->config, found->policy);
@@ -220,6 +221,65 @@ static void report_found(const struct fs_group *group, const struct fs_found_gro
            FS_U("volumes", found->n_volumes), FS_S("role", fs_role_name(group->record->role)));
 }
 
+/* Disks that are new to a group with points are copied beside it at first. */
+static int take_found(struct fs_groups *groups, struct fs_group *group,
+                      const struct fs_found_group *found)
+{
+    struct fs_found_group rest = *found;
+    int rc = 0;
+
+    rest.n_volumes = 0;
+    rest.volumes = calloc(found->n_volumes + 1, sizeof(*rest.volumes));
+    if (!rest.volumes) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; rc == 0 && i < found->n_volumes; i++) {
+        struct fs_volume *volume = &found->volumes[i];
+        struct fs_group *beside = NULL;
+
+        if (!found->problem[0] && fs_join_is_beside(group, volume)) {
+            beside = fs_join_group_beside(groups, group, found, volume);
+            rc = beside ? 0 : -ENOMEM;
+        }
+        if (beside) {
+            struct fs_found_group own = *found;
+
+            memcpy(own.name, beside->record->name, sizeof(own.name));
+            own.volumes = volume;
+            own.n_volumes = 1;
+            if (!beside->was_seen) {
+                report_found(beside, &own);
+            }
+            rc = fs_primary_found(beside, &own);
+        } else {
+            rest.volumes[rest.n_volumes++] = *volume; /* borrowed */
+        }
+    }
+    if (rc == 0) {
+        rc = fs_primary_found(group, &rest);
+    }
+    free(rest.volumes);
+    return rc;
+}
+
+/* Volumes that have become members of a group and are not stamped as its own yet. */
+static int hand_over_joined(struct fs_groups *groups, const struct fs_discovery *discovery)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < discovery->n_groups; i++) {
+        const struct fs_found_group *found = &discovery->groups[i];
+        struct fs_group *group = fs_groups_find_uuid(groups, &found->group);
+
+        if (group && fs_join_is_over(group)) {
+            for (size_t k = 0; rc == 0 && k < found->n_volumes; k++) {
+                rc = fs_primary_found_too(fs_join_of(group), &found->volumes[k]);
+            }
+        }
+    }
+    return rc;
+}
+
 /* A discovery that looked while the role was another one, or is about to be, says nothing of it:
  * the images of a secondary are not found. */
 static bool is_role_settled(const struct fs_group *group, int64_t began_ns)
@@ -235,7 +295,7 @@ static void let_go_unseen(struct fs_groups *groups, int64_t began_ns)
         bool ours =
             group->record->role == FS_ROLE_PRIMARY || group->record->role == FS_ROLE_RECORD_LOST;
         if (!ours || group->seen || group->let_go || fs_group_is_kept(group) ||
-            !is_role_settled(group, began_ns)) {
+            !is_role_settled(group, began_ns) || fs_join_is_over(group)) {
             continue;
         }
         group->let_go = true;
@@ -292,14 +352,20 @@ int fs_groups_discovered(struct fs_groups *groups, const struct fs_discovery *di
         struct fs_group *group = match(groups, found);
         bool report = !group || group->let_go;
         if (!group) {
-            group = new_group(groups, found);
+            group = fs_groups_make(groups, found);
         }
-        if (!group || fs_primary_found(group, found) < 0) {
+        if (group && fs_join_is_over(group)) {
+            continue; /* its image is still stamped as it was */
+        }
+        if (!group || take_found(groups, group, found) < 0) {
             return -ENOMEM;
         }
         if (report) {
             report_found(group, found);
         }
+    }
+    if (hand_over_joined(groups, discovery) < 0) {
+        return -ENOMEM;
     }
     let_go_unseen(groups, began_ns);
     note_skipped(groups, discovery);
@@ -527,6 +593,7 @@ int64_t fs_groups_run(struct fs_groups *groups)
             }
         }
         fs_terms_run(groups);
+        fs_join_run(groups);
         fs_drills_run(groups->drills);
         fs_fences_run(groups->fences);
         fs_fence_peer_run(groups);

@@ -40,6 +40,8 @@ void fs_groups_free(struct fs_groups *groups);
 /* Records as the site loaded them; moved in, the array is the caller's. Groups that are in the
  * table keep their counters. Nothing may be under way. 0 or -ENOMEM. */
 int fs_groups_load(struct fs_groups *groups, struct fs_record **records, size_t count);
+/* A new group of what was found, shown from now on; NULL when out of memory. */
+struct fs_group *fs_groups_make(struct fs_groups *groups, const struct fs_found_group *found);
 /* What the discovery found that began at began_ns (boot clock); borrowed. 0 or -ENOMEM (and the
  * rest is found next time). */
 int fs_groups_discovered(struct fs_groups *groups, const struct fs_discovery *discovery,

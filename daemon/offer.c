@@ -47,6 +47,10 @@ static int add_volumes(const struct fs_record *record, const struct fs_record_po
         if (fs_volume_copy(&volume->volume, &out->volume) < 0) {
             return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
         }
+        const struct fs_record_point *seed = fs_record_find_seed(record, &content->volume);
+        if (seed) {
+            out->seed = seed->point.id;
+        }
         const struct fs_image_ref *image = &volume->volume.image;
         (void)snprintf(out->identity, sizeof(out->identity), "%.40s/%" PRId64 "/%.120s/%.60s", fsid,
                        image->pool_id, image->ns, image->image_id);
@@ -97,6 +101,7 @@ int fs_offer_build(const struct fs_record *record, const struct fs_uuid *id, con
     ret_offer->record_version = record->version;
     ret_offer->peer_version = record->peer_version;
     ret_offer->objects = point->objects;
+    ret_offer->joins = record->joins;
     int rc = add_volumes(record, point, fsid, ret_offer, err);
     if (rc == 0) {
         rc = add_held(record, point, ret_offer, err);
@@ -106,4 +111,27 @@ int fs_offer_build(const struct fs_record *record, const struct fs_uuid *id, con
         *ret_offer = (struct fs_offer){0};
     }
     return rc;
+}
+
+int fs_offer_fit(struct fs_offer *offer, uint64_t features, struct fs_error *err)
+{
+    if (!(features & FS_FEATURE_OBJECTS)) {
+        offer->objects = (struct fs_captured){0};
+    }
+    if (!(features & FS_FEATURE_APPLICATION)) {
+        offer->flags &= ~FS_POINT_APPLICATION;
+    }
+    if (features & FS_FEATURE_JOIN) {
+        return 0;
+    }
+    offer->joins = (struct fs_uuid){0};
+    for (size_t i = 0; i < offer->n_volumes; i++) {
+        if (!fs_uuid_is_zero(&offer->volumes[i].seed)) {
+            return fs_error_set(err, FS_ERR_CONFIG, EPROTONOSUPPORT,
+                                "volume %.200s has just joined group %.200s, and the other site's "
+                                "Farshore is too old to know what it has of it: upgrade it",
+                                offer->volumes[i].volume.image.name, offer->name);
+        }
+    }
+    return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "farshore/clock.h"
 #include "farshore/sink.h"
+#include "farshore/wire.h"
 
 /*
  * Fill an offer of the record's point with that id: volumes in the order of its contents, and the
@@ -14,5 +15,9 @@
 int fs_offer_build(const struct fs_record *record, const struct fs_uuid *id, const char *fsid,
                    int64_t taken_age_ns, int64_t interval_ns, struct fs_offer *ret_offer,
                    struct fs_error *err);
+
+/* Leave out what a peer with those features does not know. -EPROTONOSUPPORT (configuration): it
+ * would take the point for something else. */
+int fs_offer_fit(struct fs_offer *offer, uint64_t features, struct fs_error *err);
 
 #endif

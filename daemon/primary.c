@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "daemon/groups.h"
+#include "daemon/join.h"
 #include "daemon/offer.h"
 #include "daemon/peer.h"
 #include "daemon/weather.h"
@@ -97,6 +98,21 @@ int fs_primary_found(struct fs_group *group, const struct fs_found_group *found)
     (void)snprintf(group->found_name, sizeof(group->found_name), "%s", found->name);
     (void)snprintf(group->found_policy, sizeof(group->found_policy), "%s", found->policy);
     group->merge_pending = true;
+    return 0;
+}
+
+int fs_primary_found_too(struct fs_group *group, const struct fs_volume *volume)
+{
+    struct fs_volume *more = reallocarray(group->found, group->n_found + 1, sizeof(*group->found));
+
+    if (!more) {
+        return -ENOMEM;
+    }
+    group->found = more;
+    if (fs_volume_copy(volume, &more[group->n_found]) < 0) {
+        return -ENOMEM;
+    }
+    group->n_found++;
     return 0;
 }
 
@@ -230,14 +246,15 @@ bool fs_primary_store_pending(struct fs_group *group)
     int64_t now = fs_context_boot(ctx);
 
     if (group->phase != FS_PHASE_IDLE || !ctx->source || group->problem[0] || group->operation ||
-        group->heard_pending || now < group->retry_ns) {
+        group->heard_pending || now < group->retry_ns || fs_join_is_over(group)) {
         return false;
     }
     const struct fs_config_policy *policy = fs_group_policy(group);
     bool config_changed =
         policy && ((policy->interval_ns > 0 && group->record->interval_ns != policy->interval_ns) ||
                    !same_text(group->record->peer, policy->peer));
-    if (!group->merge_pending && !group->pause_pending && !config_changed) {
+    const struct fs_group *joining = fs_join_ready(group);
+    if (!group->merge_pending && !group->pause_pending && !config_changed && !joining) {
         return false;
     }
     struct fs_record *record = copy_record(group);
@@ -245,6 +262,10 @@ bool fs_primary_store_pending(struct fs_group *group)
         return false;
     }
     int changed = group->merge_pending ? merge_found(group, record) : 0;
+    if (changed >= 0 && joining) {
+        int rc = fs_record_join(record, joining->record);
+        changed = rc < 0 ? rc : 1;
+    }
     if (changed < 0) {
         fs_record_free(record);
         return false;
@@ -297,7 +318,8 @@ static bool is_ready(const struct fs_group *group)
            !group->let_go && !group->problem[0] && ctx->source && group->record->version > 0 &&
            !group->record->paused && !group->pause_pending && !group->operation &&
            !group->heard_pending && !fs_quiesce_is_busy(group) && !fs_group_is_split(group) &&
-           fs_group_policy(group) && fs_peers_session_with_terms(ctx->peers, group->record->peer);
+           !fs_join_is_over(group) && fs_group_policy(group) &&
+           fs_peers_session_with_terms(ctx->peers, group->record->peer);
 }
 
 int64_t fs_primary_next_ns(const struct fs_group *group)
@@ -354,6 +376,7 @@ static void settle_done(void *arg, struct fs_record *record, const struct fs_err
     } else {
         int64_t took = fs_context_boot(ctx) - group->sync_began_ns;
         fs_group_succeeded(group);
+        fs_join_shipped(group, took);
         group->stats.committed++;
         fs_histogram_observe_ns(&group->stats.sync_duration, took);
         fs_change_add(&group->stats.change, settling->covered_ns, took,
@@ -474,11 +497,11 @@ static void ship(struct fs_group *group, const struct fs_record_point *point)
         return;
     }
     struct fs_session *session = fs_peers_session(ctx->peers, group->record->peer);
-    if (!(fs_session_peer(session)->features & FS_FEATURE_OBJECTS)) {
-        offer.objects = (struct fs_captured){0};
-    }
-    if (!(fs_session_peer(session)->features & FS_FEATURE_APPLICATION)) {
-        offer.flags &= ~FS_POINT_APPLICATION;
+    if (fs_offer_fit(&offer, fs_session_peer(session)->features, &err) < 0) {
+        fs_offer_fini(&offer);
+        report_error(group, FS_EV_SYNC_FAILED, &err);
+        enter(group, FS_PHASE_IDLE);
+        return;
     }
     const struct fs_sender_options options = {
         .source = ctx->source,
@@ -571,6 +594,7 @@ static void take_done(void *arg, struct fs_take_result *result)
         group->stats.unchanged++;
         group->unchanged_until_ns = group->take_began_ns; /* a moment before the check began */
         fs_group_succeeded(group);
+        fs_join_shipped(group, 0);
         fs_log(FS_EV_POINT_UNCHANGED, FS_S("group", group->record->name));
         break;
     default:
@@ -588,6 +612,7 @@ static struct fs_take_request make_request(const struct fs_group *group, struct 
         .refuse_not_one_instant = policy && policy->refuse_not_one_instant,
         .refuse_unquiesced = policy && policy->quiesce_or_skip,
         .skip_hooks = group->skip_hooks,
+        .volume_missing = fs_join_any(group),
         .bound_ns = policy ? policy->snapshot_timeout_ns : 5 * FS_SEC,
     };
 }

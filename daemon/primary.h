@@ -10,6 +10,8 @@
 
 /* What discovery says of it; copies. 0 or -ENOMEM. */
 int fs_primary_found(struct fs_group *group, const struct fs_found_group *found);
+/* One volume more, after that; copies. 0 or -ENOMEM. */
+int fs_primary_found_too(struct fs_group *group, const struct fs_volume *volume);
 /* Store what is pending, where nothing else is under way. True where it started something. */
 bool fs_primary_store_pending(struct fs_group *group);
 /* Does it want a sync now? Fills the candidate's deadline. */

@@ -33,7 +33,7 @@ unsigned fs_quiesce_wanted(const struct fs_group *group)
     const struct fs_config_policy *policy = fs_group_policy(group);
     unsigned kinds = 0;
 
-    if (policy && group->ctx->quiescer) {
+    if (policy && group->ctx->quiescer && fs_uuid_is_zero(&group->record->joins)) {
         kinds |= policy->on[FS_HOOK_QUIESCE] ? FS_QUIESCE_COMMAND : 0;
         kinds |= policy->quiesce_guest && has_vm(group->record) ? FS_QUIESCE_GUEST : 0;
     }

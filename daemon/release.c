@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/release.h"
 
+#include "daemon/join.h"
 #include "farshore/log.h"
 
 #define GRACE_NS (600 * FS_SEC) /* the longest that an image which left keeps its snapshots */
@@ -25,10 +26,12 @@ static bool any_left(const struct fs_group *group)
     return false;
 }
 
-/* Of a site that does not know whether its record is the newest, nothing is removed. */
+/* Of a site that does not know whether its record is the newest, nothing is removed; nor of one
+ * whose points are another group's by now. */
 static bool applies(const struct fs_group *group)
 {
-    return group->record->role == FS_ROLE_PRIMARY && !group->merge_pending && any_left(group);
+    return group->record->role == FS_ROLE_PRIMARY && !group->merge_pending && any_left(group) &&
+           !fs_join_is_over(group);
 }
 
 int64_t fs_release_next_ns(const struct fs_group *group)

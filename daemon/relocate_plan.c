@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "daemon/join.h"
 #include "daemon/peer.h"
 #include "daemon/relocate.h"
 
@@ -71,6 +72,18 @@ const char *fs_relocate_refusal(const struct fs_group *group, const char *to, ch
     if (!(fs_session_peer(session)->features & FS_FEATURE_MOVE)) {
         (void)snprintf(text, size, "the Farshore of %s does not know relocations: upgrade it",
                        record->peer);
+        return text;
+    }
+    if (fs_join_of(group)) {
+        (void)snprintf(text, size, "%.250s joins %.250s by itself, and goes where that goes",
+                       record->name, fs_join_of(group)->record->name);
+        return text;
+    }
+    if (fs_join_any(group)) {
+        (void)snprintf(text, size,
+                       "%.250s has another disk, which is still copied beside its points as group "
+                       "%.250s: wait until that has joined it",
+                       record->name, fs_join_any(group)->record->name);
         return text;
     }
     if (!fs_record_newest_committed(record)) {

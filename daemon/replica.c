@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/join.h"
 #include "daemon/peer.h"
 #include "daemon/terms.h"
 #include "daemon/weather.h"
@@ -123,6 +124,10 @@ static bool admit(const struct fs_groups *groups, const char *peer, const struct
         return refuse(refusal, FS_REFUSE_BUSY, "%s has limits.open_images (%u) volumes open",
                       ctx->config->site, ctx->config->open_images);
     }
+    if (fs_join_refusal(groups, offer, refusal->message, sizeof(refusal->message))) {
+        refusal->reason = FS_REFUSE_BUSY;
+        return false;
+    }
     refusal->reason =
         fs_weather_admit(ctx, group, policy, offer, refusal->message, sizeof(refusal->message));
     return refusal->reason == FS_REFUSE_NONE;
@@ -143,6 +148,7 @@ static struct fs_group *new_group(struct fs_groups *groups, const char *peer,
     (void)snprintf(record->peer, sizeof(record->peer), "%s", peer);
     record->role = FS_ROLE_SECONDARY;
     record->term = offer->term;
+    record->joins = offer->joins;
     record->interval_ns = (int64_t)offer->interval_ns;
     struct fs_group *group = fs_group_new(groups->ctx, record);
     if (fs_groups_add(groups, group) < 0) {
@@ -176,6 +182,7 @@ static void received(void *arg, struct fs_receiver_result *result)
     group->receiver = NULL;
     group->cancelled = false;
     group->phase = FS_PHASE_IDLE;
+    fs_join_give_back(group);
     group->rate = (struct fs_rate){0};
     fs_group_set_record(group, result->record);
     result->record = NULL;
@@ -240,6 +247,9 @@ static bool receive(struct fs_groups *groups, struct fs_group *group, const char
     };
     struct fs_record *record = NULL;
 
+    if (!fs_uuid_is_zero(&offer->joins)) {
+        admission.retain = (struct fs_retention){.latest = 1}; /* nobody goes back to it */
+    }
     if (group->record->version > 0) {
         record = fs_record_copy(group->record);
         if (!record) {
@@ -254,10 +264,12 @@ static bool receive(struct fs_groups *groups, struct fs_group *group, const char
     group->incoming_volumes = offer->n_volumes;
     group->phase = FS_PHASE_RECEIVING;
     group->phase_since_ns = fs_context_boot(ctx);
+    fs_join_lend(groups, offer, &admission);
     group->receiver =
         fs_receiver_start(&options, stream, record, offer, &admission, received, group);
     if (!group->receiver) {
         group->phase = FS_PHASE_IDLE;
+        fs_join_give_back(group);
     }
     return group->receiver != NULL;
 }

@@ -6,6 +6,7 @@
 #include "daemon/daemon.h"
 #include "daemon/drill.h"
 #include "daemon/fence.h"
+#include "daemon/join.h"
 #include "daemon/kube_source.h"
 #include "daemon/primary.h"
 
@@ -154,6 +155,9 @@ json_t *fs_status_points(const struct fs_group *group)
     }
     for (size_t i = 0; i < group->record->n_points; i++) {
         const struct fs_record_point *point = &group->record->points[i];
+        if (point->state == FS_POINT_SEED) {
+            continue; /* none of the group's */
+        }
         json_t *object = fs_status_point(point);
         if (retains) {
             set(object, "kept_by", kept_by_json(keep[i]));
@@ -400,6 +404,10 @@ json_t *fs_status_group(const struct fs_group *group)
     set(object, "reason", fs_status_text(verdict.reason));
     set(object, "hint", fs_status_text(verdict.hint));
     set(object, "paused", json_boolean(record->paused));
+    if (!fs_uuid_is_zero(&record->joins)) {
+        const struct fs_group *into = fs_join_of(group);
+        set(object, "joins", into ? fs_status_text(into->record->name) : uuid_json(&record->joins));
+    }
     set(object, "known_timestamp", json_real(seconds(group->known_ns)));
     set_objectives(group, object);
     int64_t next = fs_group_is_primary(group) ? fs_primary_next_ns(group) : INT64_MAX;

@@ -16,6 +16,9 @@
 /* Of the message alone: the point's Kubernetes objects are named at its end. */
 #define OFFER_OBJECTS       (1u << 8)
 #define OFFER_OBJECTS_STALE (1u << 9)
+/* Of the message alone: behind those, the group that it joins, and the seed of each volume. */
+#define OFFER_JOIN (1u << 10)
+#define OFFER_BITS (OFFER_OBJECTS | OFFER_OBJECTS_STALE | OFFER_JOIN)
 
 static void term_encode(const struct fs_term *term, struct fs_buf *buf)
 {
@@ -106,6 +109,16 @@ static void volume_decode(struct fs_cursor *cursor, struct fs_offer_volume *offe
     }
 }
 
+static bool has_join(const struct fs_offer *offer)
+{
+    bool has = !fs_uuid_is_zero(&offer->joins);
+
+    for (size_t i = 0; i < offer->n_volumes; i++) {
+        has = has || !fs_uuid_is_zero(&offer->volumes[i].seed);
+    }
+    return has;
+}
+
 void fs_offer_encode(const struct fs_offer *message, struct fs_buf *buf)
 {
     assert(message->n_held <= FS_POINTS_MAX);
@@ -119,7 +132,8 @@ void fs_offer_encode(const struct fs_offer *message, struct fs_buf *buf)
     fs_buf_put_u64(buf, message->point.seq);
     uint32_t flags =
         message->flags | (message->objects.size > 0 ? OFFER_OBJECTS : 0) |
-        (message->objects.size > 0 && message->objects.stale ? OFFER_OBJECTS_STALE : 0);
+        (message->objects.size > 0 && message->objects.stale ? OFFER_OBJECTS_STALE : 0) |
+        (has_join(message) ? OFFER_JOIN : 0);
     fs_buf_put_u32(buf, flags);
     fs_buf_put_u64(buf, message->taken_age_ns);
     fs_buf_put_u64(buf, message->interval_ns);
@@ -137,9 +151,18 @@ void fs_offer_encode(const struct fs_offer *message, struct fs_buf *buf)
         fs_codec_put_digest(buf, &message->objects.digest);
         fs_buf_put_u32(buf, message->objects.size);
     }
+    if (has_join(message)) {
+        fs_buf_put_uuid(buf, &message->joins);
+        for (size_t i = 0; i < message->n_volumes; i++) {
+            const struct fs_offer_volume *offered = &message->volumes[i];
+            fs_buf_put_uuid(buf, &offered->seed);
+        }
+    }
 }
 
-static int head_decode(struct fs_cursor *cursor, struct fs_offer *offer, struct fs_error *err)
+/* *ret_join: what is at the end says what joins. */
+static int head_decode(struct fs_cursor *cursor, struct fs_offer *offer, bool *ret_join,
+                       struct fs_error *err)
 {
     offer->group = fs_cursor_get_uuid(cursor);
     fs_codec_get_text(cursor, offer->name, sizeof(offer->name), FS_TEXT_NOT_EMPTY);
@@ -152,7 +175,8 @@ static int head_decode(struct fs_cursor *cursor, struct fs_offer *offer, struct 
     /* What is at the end says the size; until then it only says that there is something. */
     offer->objects.size = (flags & OFFER_OBJECTS) != 0;
     offer->objects.stale = (flags & OFFER_OBJECTS_STALE) != 0;
-    offer->flags = flags & ~(OFFER_OBJECTS | OFFER_OBJECTS_STALE);
+    *ret_join = (flags & OFFER_JOIN) != 0;
+    offer->flags = flags & ~OFFER_BITS;
     offer->taken_age_ns = fs_cursor_get_u64(cursor);
     offer->interval_ns = fs_cursor_get_u64(cursor);
     offer->record_version = fs_cursor_get_u64(cursor);
@@ -242,12 +266,28 @@ static int objects_decode(struct fs_cursor *cursor, struct fs_offer *offer, stru
     return 0;
 }
 
+static int join_decode(struct fs_cursor *cursor, struct fs_offer *offer, struct fs_error *err)
+{
+    offer->joins = fs_cursor_get_uuid(cursor);
+    for (size_t i = 0; i < offer->n_volumes; i++) {
+        offer->volumes[i].seed = fs_cursor_get_uuid(cursor);
+    }
+    if (cursor->failed || !has_join(offer)) {
+        return fs_codec_fail(err, "OFFER", "it joins nothing and has no seed, and says it does");
+    }
+    if (fs_uuid_equal(&offer->joins, &offer->group)) {
+        return fs_codec_fail(err, "OFFER", "the group joins itself");
+    }
+    return 0;
+}
+
 int fs_offer_decode(const uint8_t *payload, size_t length, struct fs_offer *ret_message,
                     struct fs_error *err)
 {
     struct fs_cursor cursor = fs_cursor_of(payload, length);
     struct fs_offer offer = {0};
-    int r = head_decode(&cursor, &offer, err);
+    bool join = false;
+    int r = head_decode(&cursor, &offer, &join, err);
     if (r == 0) {
         r = held_decode(&cursor, &offer, err);
     }
@@ -256,6 +296,9 @@ int fs_offer_decode(const uint8_t *payload, size_t length, struct fs_offer *ret_
     }
     if (r == 0) {
         r = objects_decode(&cursor, &offer, err);
+    }
+    if (r == 0 && join) {
+        r = join_decode(&cursor, &offer, err);
     }
     if (r == 0 && !fs_cursor_finished(&cursor)) {
         r = fs_codec_fail(err, "OFFER", "%zu bytes too many", fs_cursor_left(&cursor));

@@ -268,6 +268,7 @@ static int finish(struct fs_site *site, struct fs_record *record, const struct f
         return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory for the record");
     }
     point->state = FS_POINT_COMMITTED;
+    fs_record_end_seeds(record, point);
     fs_record_clear_incoming(record);
     if (retain) {
         fs_retention_let_go(retain, record, base);

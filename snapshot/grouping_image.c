@@ -344,24 +344,29 @@ static int add_member(struct fs_grouping *grouping, const struct subject *subjec
                       const struct fs_member *like, size_t at)
 {
     struct fs_member *member = new_member(grouping);
+    char beside[FS_NAME_SIZE];
     int rc;
 
     if (member == NULL) {
         return -ENOMEM;
     }
     *member = *like;
-    if (!set_name(subject, member)) {
+    set_pvc(subject, &member->volume);
+    if (!set_name(subject, member) ||
+        (member->beside && fs_group_name_beside(member->name, &member->volume, beside) < 0)) {
         return fs_grouping_skip(
             grouping, &member->volume.image, member->policy->name,
             "the name of its group would be longer than %d bytes or not UTF-8 text: change "
             "its label %.64s",
             FS_NAME_SIZE - 1, member->policy->group_by != NULL ? member->policy->group_by : "");
     }
-    rc = set_labels(subject, member);
+    rc = set_labels(subject, member); /* with the name of the group that it joins */
     if (rc < 0) {
         return rc;
     }
-    set_pvc(subject, &member->volume);
+    if (member->beside) {
+        memcpy(member->name, beside, sizeof(beside));
+    }
     check_policies(grouping, subject, at, member);
     grouping->n_members++;
     return 0;
@@ -409,6 +414,7 @@ static int add_image(struct fs_grouping *grouping, const struct fs_grouping_imag
         .volume = {.image = ref, .uuid = stamp.volume},
         .stamped = stamp.group,
         .joins = side == SIDE_RIGHT && fs_uuid_is_zero(&stamp.group),
+        .beside = !fs_uuid_is_zero(&stamp.joins),
     };
     return add_member(grouping, &subject, &member, at);
 }

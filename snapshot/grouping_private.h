@@ -22,6 +22,7 @@ struct fs_member {
     const struct fs_discovery_policy *policy;
     struct fs_uuid stamped; /* the group's; zero: not stamped */
     bool joins;             /* it may join a stamped group, and makes none */
+    bool beside;            /* by its stamp it is copied beside the group that its labels name */
     char problem[256];
 };
 

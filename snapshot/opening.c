@@ -38,6 +38,7 @@
 #include "farshore/fault.h"
 #include "snapshot/admit.h"
 #include "snapshot/captured_keep.h"
+#include "snapshot/opening_join.h"
 #include "snapshot/tamper.h"
 
 void fs_targets_free(struct fs_site *site, struct fs_target *targets, size_t n_targets)
@@ -48,7 +49,7 @@ void fs_targets_free(struct fs_site *site, struct fs_target *targets, size_t n_t
     free(targets);
 }
 
-static int no_memory(struct fs_opening *opening)
+int fs_opening_no_memory(struct fs_opening *opening)
 {
     return fs_error_set(&opening->err, FS_ERR_TRANSIENT, ENOMEM, "no memory to open a transfer");
 }
@@ -69,6 +70,7 @@ static struct fs_record *make_work(const struct fs_opening *opening)
     work->term = offer->term;
     work->peer_term = offer->term;
     work->peer_version = offer->record_version;
+    work->joins = offer->joins;
     work->interval_ns = (int64_t)offer->interval_ns;
     snprintf(work->name, sizeof(work->name), "%s", offer->name);
     snprintf(work->policy, sizeof(work->policy), "%s", offer->policy);
@@ -76,8 +78,7 @@ static struct fs_record *make_work(const struct fs_opening *opening)
     return work;
 }
 
-/* Store work; what is stored becomes the opening's record. */
-static int store(struct fs_opening *opening, struct fs_record *work)
+int fs_opening_store(struct fs_opening *opening, struct fs_record *work)
 {
     int rc = fs_state_store(opening->site->state, work, &opening->err);
 
@@ -85,7 +86,7 @@ static int store(struct fs_opening *opening, struct fs_record *work)
         struct fs_record *stored = fs_record_copy(work);
 
         if (!stored) {
-            return no_memory(opening);
+            return fs_opening_no_memory(opening);
         }
         fs_record_free(opening->record);
         opening->record = stored;
@@ -144,7 +145,7 @@ static int describe_volumes(struct fs_opening *opening, struct fs_record *work)
                  offered->volume.pvc_namespace);
         snprintf(volume->volume.vm, sizeof(volume->volume.vm), "%s", offered->volume.vm);
         if (set_text(&volume->volume.labels, offered->volume.labels) < 0) {
-            return no_memory(opening);
+            return fs_opening_no_memory(opening);
         }
     }
     return 0;
@@ -186,7 +187,7 @@ static int place_volume(struct fs_opening *opening, struct fs_record *work,
     snprintf(fresh.image.ns, sizeof(fresh.image.ns), "%s", ns);
     snprintf(fresh.image.name, sizeof(fresh.image.name), "%s", source->name);
     *ret_volume = fs_record_add_volume(work, &fresh);
-    return *ret_volume ? 0 : no_memory(opening);
+    return *ret_volume ? 0 : fs_opening_no_memory(opening);
 }
 
 /* Two source volumes with one name, from two pools that are mapped to one. */
@@ -288,7 +289,7 @@ static bool may_overlay(const struct fs_record *record, const struct fs_opening 
     const struct fs_record_incoming *incoming = &record->incoming;
 
     if (!base || base != fs_record_newest_committed(record) ||
-        !fs_record_find_content(base, &target->volume)) {
+        !fs_record_base_content(record, base, &target->volume, NULL)) {
         return false;
     }
     return !incoming->present || (fs_uuid_equal(&incoming->base, &base->point.id) &&
@@ -344,7 +345,7 @@ static int choose_start(struct fs_opening *opening, const struct fs_record *reco
         bool restorable = true;
 
         if (restore[i]) {
-            rc = fs_target_restorable(opening->site->cluster, target, base, &restorable,
+            rc = fs_target_restorable(opening->site->cluster, record, target, base, &restorable,
                                       &opening->err);
         }
         if (rc < 0) {
@@ -363,7 +364,7 @@ static uint64_t expected_size(const struct fs_opening *opening, const struct fs_
 {
     const struct fs_record_point *newest = fs_record_newest_committed(record);
     const struct fs_record_content *content =
-        newest ? fs_record_find_content(newest, &target->volume) : NULL;
+        fs_record_base_content(record, newest, &target->volume, NULL);
 
     if (record->incoming.present) {
         return stored_position(&record->incoming, opening, target) ? target->geometry.size : 0;
@@ -420,7 +421,7 @@ static int set_incoming(struct fs_opening *opening, const struct fs_record *befo
     fs_record_clear_incoming(work);
     work->incoming.positions = calloc(count + 1, sizeof(*work->incoming.positions));
     if (!work->incoming.positions) {
-        return no_memory(opening);
+        return fs_opening_no_memory(opening);
     }
     work->incoming.present = true;
     work->incoming.point = opening->offer->point;
@@ -457,7 +458,7 @@ static int prepare_targets(struct fs_opening *opening, const struct fs_record *b
             }
         }
         if (restore[i]) {
-            rc = fs_target_restore(opening->site->cluster, target, base, &opening->err);
+            rc = fs_target_restore(opening->site->cluster, before, target, base, &opening->err);
             fs_fault("open.restored");
         }
         if (rc == 0) {
@@ -519,14 +520,14 @@ static int apply_offer(struct fs_opening *opening, struct fs_record *work)
     }
     if (rc == 0) {
         before = fs_record_copy(opening->record ? opening->record : work);
-        rc = before ? 0 : no_memory(opening);
+        rc = before ? 0 : fs_opening_no_memory(opening);
     }
     if (rc == 0 && create) {
-        rc = store(opening, work);
+        rc = fs_opening_store(opening, work);
         fs_fault("open.recorded");
     }
     if (rc == 0 && !same_term(&work->term, &before->term)) {
-        rc = store(opening, work); /* before any stamp says so */
+        rc = fs_opening_store(opening, work); /* before any stamp says so */
     }
     if (rc == 0) {
         rc = make_targets(opening, work);
@@ -548,7 +549,7 @@ static int apply_offer(struct fs_opening *opening, struct fs_record *work)
         rc = set_incoming(opening, before, restore, work);
     }
     if (rc == 0) {
-        rc = store(opening, work);
+        rc = fs_opening_store(opening, work);
         fs_fault("open.stored");
     }
     if (rc == 0) {
@@ -681,13 +682,19 @@ static int run(struct fs_opening *opening)
         rc = check_offer(opening);
     }
     if (rc == 0) {
+        rc = fs_opening_join(opening);
+    }
+    if (rc == 0) {
+        rc = fs_opening_check_seeds(opening);
+    }
+    if (rc == 0) {
         rc = look_for_objects(opening);
     }
     if (rc == 0) {
         work = make_work(opening);
         opening->targets = calloc(offer->n_volumes, sizeof(*opening->targets));
         opening->positions = calloc(offer->n_volumes, sizeof(*opening->positions));
-        rc = work && opening->targets && opening->positions ? 0 : no_memory(opening);
+        rc = work && opening->targets && opening->positions ? 0 : fs_opening_no_memory(opening);
     }
     if (rc == 0) {
         rc = apply_offer(opening, work);

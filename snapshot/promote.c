@@ -140,7 +140,9 @@ static int restore_target(const struct promotion *promotion, struct fs_target *t
     if (!target->hold.proven) {
         rc = keep_target(promotion, target);
     }
-    return rc < 0 ? rc : fs_target_restore(cluster, target, promotion->point, promotion->err);
+    return rc < 0 ? rc
+                  : fs_target_restore(cluster, promotion->record, target, promotion->point,
+                                      promotion->err);
 }
 
 /* --- the steps ---------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ static int fill_volumes(struct reading *reading, const struct fs_record *record,
         const struct fs_record_content *content = &point->contents[i];
         const struct fs_record_volume *known = fs_record_find_volume(lookup, &content->volume);
         const struct fs_record_content *from =
-            base ? fs_record_find_content(base, &content->volume) : NULL;
+            fs_record_base_content(record, base, &content->volume, NULL);
         struct volume *volume = &reading->volumes[i];
 
         if (!known) {

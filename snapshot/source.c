@@ -133,6 +133,7 @@ static void submit_take(struct fs_source *base, const struct fs_take_request *re
                              .prepare = request->prepare,
                              .refuse_unquiesced = request->refuse_unquiesced,
                              .skip_hooks = request->skip_hooks,
+                             .volume_missing = request->volume_missing,
                              .application_until_ns = request->application_until_ns};
     operation->prepared = prepared;
     if (request->packed) {

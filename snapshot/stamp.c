@@ -44,6 +44,9 @@ static int read_fields(const json_t *object, struct fs_stamp *stamp)
     if (role == NULL || fs_role_parse(role, &stamp->role) < 0 || stamp->role == FS_ROLE_NONE) {
         return -EINVAL;
     }
+    if (json_object_get(object, "joins") != NULL) {
+        return get_uuid(object, "joins", &stamp->joins);
+    }
     return 0;
 }
 
@@ -110,6 +113,15 @@ char *fs_stamp_encode(const char *image_id, const struct fs_stamp *stamp)
     object = json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s}", "format", FORMAT, "group", group,
                        "volume", volume, "site", site, "term", (json_int_t)stamp->term.number,
                        "role", fs_role_name(stamp->role), "image_id", image_id);
+    if (object != NULL && !fs_uuid_is_zero(&stamp->joins)) {
+        char joins[FS_UUID_TEXT];
+
+        fs_uuid_format(&stamp->joins, joins);
+        if (json_object_set_new(object, "joins", json_string(joins)) < 0) {
+            json_decref(object);
+            return NULL;
+        }
+    }
     if (object != NULL) {
         text = json_dumps(object, JSON_COMPACT);
     }

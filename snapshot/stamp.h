@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The stamp: image metadata "farshore.stamp" (JSON: format, group, volume, site, term, role,
- * image_id) that says what an image is to Farshore. A stamp whose image_id is not the image's own
- * is a copy's (clone, cp and deep cp carry metadata along) and counts as none. WORKER.
+ * image_id, joins) that says what an image is to Farshore. A stamp whose image_id is not the
+ * image's own is a copy's (clone, cp and deep cp carry metadata along) and counts as none. WORKER.
  */
 #ifndef FARSHORE_SNAPSHOT_STAMP_H
 #define FARSHORE_SNAPSHOT_STAMP_H
@@ -14,6 +14,7 @@ struct fs_stamp {
     struct fs_uuid group, volume;
     struct fs_term term;
     enum fs_role role;
+    struct fs_uuid joins; /* the group that its group is to join; zero: none */
 };
 
 #define FS_STAMP_KEY "farshore.stamp"

@@ -327,7 +327,8 @@ static int stamp_volume(const struct take *take, struct volume *volume)
     struct fs_stamp wanted = {.group = record->group,
                               .volume = volume->known->volume.uuid,
                               .term = record->term,
-                              .role = FS_ROLE_PRIMARY};
+                              .role = FS_ROLE_PRIMARY,
+                              .joins = record->joins};
     struct fs_error read_err = FS_ERROR_INIT;
     struct fs_stamp found;
     struct fs_image image;
@@ -338,15 +339,19 @@ static int stamp_volume(const struct take *take, struct volume *volume)
         return rc;
     }
     if (rc == 0) {
-        if (!fs_uuid_equal(&found.group, &wanted.group) || found.role != FS_ROLE_PRIMARY) {
+        bool joined = !fs_uuid_equal(&found.group, &wanted.group) &&
+                      fs_uuid_equal(&found.volume, &wanted.volume) &&
+                      fs_record_find_seed(record, &wanted.volume);
+
+        if ((!joined && !fs_uuid_equal(&found.group, &wanted.group)) ||
+            found.role != FS_ROLE_PRIMARY) {
             return fs_error_set(take->err, FS_ERR_CONFIG, EPERM,
                                 "it is stamped as %s of another group or role; a point of it is "
                                 "not taken",
                                 fs_role_name(found.role));
         }
-        if (found.term.number > wanted.term.number ||
-            (found.term.number == wanted.term.number &&
-             !fs_uuid_equal(&found.term.site, &wanted.term.site))) {
+        if (!joined && (found.term.number > wanted.term.number ||
+                        fs_term_clashes(&found.term, &wanted.term))) {
             take->result->reason = FS_TAKE_RECORD_LOST;
             return fs_error_set(take->err, FS_ERR_DATA, EBADFD,
                                 "it is stamped with term %" PRIu64
@@ -355,9 +360,8 @@ static int stamp_volume(const struct take *take, struct volume *volume)
                                 "an older state; no point is taken",
                                 found.term.number, wanted.term.number);
         }
-        if (fs_uuid_equal(&found.volume, &wanted.volume) &&
-            found.term.number == wanted.term.number &&
-            fs_uuid_equal(&found.term.site, &wanted.term.site)) {
+        if (!joined && fs_uuid_equal(&found.volume, &wanted.volume) &&
+            fs_term_same(&found.term, &wanted.term)) {
             volume->was_ours = true;
             return 0;
         }
@@ -437,6 +441,7 @@ static int begin_point(struct take *take, struct fs_uuid *ret_id)
     point->point.seq = record->next_seq++;
     point->state = FS_POINT_TAKING;
     point->objects = take->job->objects;
+    point->flags = take->job->volume_missing ? FS_POINT_VOLUME_MISSING : 0;
     *ret_id = point->point.id;
     for (size_t i = 0; i < take->n_volumes; i++) {
         const struct volume *volume = &take->volumes[i];
@@ -515,7 +520,7 @@ static int read_answer(struct take *take, const json_t *answer, struct fs_record
     if (!group_snapshot) {
         point->group_pool[0] = point->group_ns[0] = '\0';
     }
-    point->flags = not_one_instant ? FS_POINT_NOT_ONE_INSTANT : 0;
+    point->flags |= not_one_instant ? FS_POINT_NOT_ONE_INSTANT : 0;
     if (!hooks_failed && !take->job->skip_hooks &&
         fs_clock_boot(take->job->site->options.clock) < take->job->application_until_ns) {
         point->flags |= FS_POINT_APPLICATION;
@@ -700,8 +705,9 @@ static bool prune_older(struct fs_site *site, struct fs_helpers *helpers, struct
         int rc;
 
         /* One that is being digested goes the next time. */
-        if (record->points[i].point.seq >= seq || fs_record_needs_point(record, &id) ||
-            fs_holds_has(&site->holds, &id) || fs_holds_has(&site->drills, &id)) {
+        if (record->points[i].point.seq >= seq || record->points[i].state == FS_POINT_SEED ||
+            fs_record_needs_point(record, &id) || fs_holds_has(&site->holds, &id) ||
+            fs_holds_has(&site->drills, &id)) {
             i++;
             continue;
         }
@@ -736,6 +742,7 @@ int fs_settle_run(struct fs_site *site, struct fs_helpers *helpers, struct fs_re
         return fs_error_set(err, FS_ERR_BUG, EINVAL, "a point was settled that was not taken");
     }
     point->state = FS_POINT_COMMITTED;
+    fs_record_end_seeds(record, point);
     for (size_t i = 0; i < n_agreed; i++) {
         point->contents[i].chain = agreed[i];
     }

@@ -19,7 +19,7 @@ struct fs_take_job {
     int64_t bound_ns;
     struct fs_captured objects;
     struct fs_buf packed; /* owned by the caller; empty: they are there */
-    bool prepare, refuse_unquiesced, skip_hooks;
+    bool prepare, refuse_unquiesced, skip_hooks, volume_missing;
     int64_t application_until_ns;
 };
 

@@ -298,7 +298,7 @@ static int keep_once(struct fs_cluster *cluster, const struct fs_record *record,
     return rc == 0 && fs_tampering_any(&since) ? keep_head(record, target, term, what, err) : rc;
 }
 
-/* The newest committed point that has the volume, or NULL. */
+/* The newest committed point that has the volume, or its seed, or NULL. */
 static const struct fs_record_point *newest_with(const struct fs_record *record,
                                                  const struct fs_uuid *volume)
 {
@@ -309,7 +309,7 @@ static const struct fs_record_point *newest_with(const struct fs_record *record,
             return point;
         }
     }
-    return NULL;
+    return fs_record_find_seed(record, volume);
 }
 
 int fs_tamper_check(struct fs_cluster *cluster, const struct fs_record *record,

@@ -80,6 +80,11 @@ static int check_stamp(const struct fs_record *record, struct fs_target *target,
         *err = stamp_err;
         return rc;
     }
+    if (!fs_uuid_equal(&ret_stamp->group, &record->group) &&
+        fs_record_find_seed(record, &target->volume) && ret_stamp->role == FS_ROLE_SECONDARY &&
+        fs_uuid_equal(&ret_stamp->volume, &target->volume)) {
+        return 0; /* it has joined, and is stamped anew once it is held */
+    }
     if (!fs_uuid_equal(&ret_stamp->group, &record->group)) {
         char group[FS_UUID_TEXT], why[128];
 
@@ -445,8 +450,8 @@ int fs_target_hold(struct fs_cluster *cluster, const struct fs_record *record,
             return write_stamp(record, target, err);
         }
     }
-    if (rc == 0 && (stamp.term.number != record->term.number ||
-                    !fs_uuid_equal(&stamp.term.site, &record->term.site))) {
+    if (rc == 0 && (!fs_term_same(&stamp.term, &record->term) ||
+                    !fs_uuid_equal(&stamp.group, &record->group))) {
         rc = write_stamp(record, target, err);
     }
     if (rc < 0 && *refusal == FS_REFUSE_NONE) {
@@ -493,6 +498,7 @@ int fs_target_stamp(const struct fs_record *record, const struct fs_target *targ
         .volume = target->volume,
         .term = record->term,
         .role = role,
+        .joins = record->joins,
     };
 
     return fs_stamp_write(target->image.handle, target->ref.image_id, &stamp, err);
@@ -537,17 +543,19 @@ static int roll_back(struct fs_cluster *cluster, struct fs_target *target,
     return rc < 0 ? fs_cluster_error(err, rc, "cannot roll back to snapshot %s", name) : 0;
 }
 
-int fs_target_restore(struct fs_cluster *cluster, struct fs_target *target,
-                      const struct fs_record_point *base, struct fs_error *err)
+int fs_target_restore(struct fs_cluster *cluster, const struct fs_record *record,
+                      struct fs_target *target, const struct fs_record_point *base,
+                      struct fs_error *err)
 {
+    const struct fs_record_point *from;
     const struct fs_record_content *content =
-        base ? fs_record_find_content(base, &target->volume) : NULL;
+        fs_record_base_content(record, base, &target->volume, &from);
     struct fs_snap_list snaps = {0};
     bool differs = true;
     int rc = fs_snap_list_load(&target->image, &snaps, err);
 
     if (rc == 0 && content) {
-        rc = roll_back(cluster, target, base, &snaps, content, err);
+        rc = roll_back(cluster, target, from, &snaps, content, err);
     } else if (rc == 0) {
         rc = head_differs(cluster, target, &snaps, NULL, &differs, err);
         if (rc == 0 && differs) {
@@ -561,12 +569,12 @@ int fs_target_restore(struct fs_cluster *cluster, struct fs_target *target,
     return rc;
 }
 
-int fs_target_restorable(struct fs_cluster *cluster, const struct fs_target *target,
-                         const struct fs_record_point *base, bool *ret_restorable,
-                         struct fs_error *err)
+int fs_target_restorable(struct fs_cluster *cluster, const struct fs_record *record,
+                         const struct fs_target *target, const struct fs_record_point *base,
+                         bool *ret_restorable, struct fs_error *err)
 {
     const struct fs_record_content *content =
-        base ? fs_record_find_content(base, &target->volume) : NULL;
+        fs_record_base_content(record, base, &target->volume, NULL);
     struct fs_snap_list snaps = {0};
     bool differs = true;
     int rc = fs_snap_list_load(&target->image, &snaps, err);

@@ -40,15 +40,16 @@ int fs_target_hold(struct fs_cluster *cluster, const struct fs_record *record,
                    struct fs_target *target, enum fs_refusal *refusal, struct fs_error *err);
 
 /*
- * Back to the content of the base (NULL: to nothing). Costs little where nothing differs. -ENODATA
- * where the base's snapshot is gone from the image.
+ * Back to the content of the base, or of the volume's seed in the record (NULL: to nothing). Costs
+ * little where nothing differs. -ENODATA where the base's snapshot is gone from the image.
  */
-int fs_target_restore(struct fs_cluster *cluster, struct fs_target *target,
-                      const struct fs_record_point *base, struct fs_error *err);
+int fs_target_restore(struct fs_cluster *cluster, const struct fs_record *record,
+                      struct fs_target *target, const struct fs_record_point *base,
+                      struct fs_error *err);
 /* Whether that is possible, and would not empty an image that holds something. */
-int fs_target_restorable(struct fs_cluster *cluster, const struct fs_target *target,
-                         const struct fs_record_point *base, bool *ret_restorable,
-                         struct fs_error *err);
+int fs_target_restorable(struct fs_cluster *cluster, const struct fs_record *record,
+                         const struct fs_target *target, const struct fs_record_point *base,
+                         bool *ret_restorable, struct fs_error *err);
 int fs_target_resize(struct fs_target *target, struct fs_error *err); /* to geometry.size */
 
 /* Write the labels that travel as image metadata, those that changed; and ceph-csi's PVC keys. */

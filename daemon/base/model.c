@@ -51,6 +51,15 @@ char *fs_image_spec(const struct fs_image_ref *ref, char ret_text[FS_IMAGE_SPEC_
     return ret_text;
 }
 
+int fs_group_name_beside(const char *group, const struct fs_volume *volume,
+                         char ret_name[FS_NAME_SIZE])
+{
+    int length = snprintf(ret_name, FS_NAME_SIZE, "%s+%s", group,
+                          volume->pvc[0] ? volume->pvc : volume->image.name);
+
+    return length < FS_NAME_SIZE ? 0 : -ENAMETOOLONG;
+}
+
 void fs_volume_fini(struct fs_volume *volume)
 {
     free(volume->labels);

@@ -165,6 +165,36 @@ const struct fs_record_content *fs_record_find_content(const struct fs_record_po
     return NULL;
 }
 
+const struct fs_record_point *fs_record_find_seed(const struct fs_record *record,
+                                                  const struct fs_uuid *volume)
+{
+    for (size_t i = record ? record->n_points : 0; i-- > 0;) {
+        const struct fs_record_point *point = &record->points[i];
+
+        if (point->state == FS_POINT_SEED && fs_record_find_content(point, volume)) {
+            return point;
+        }
+    }
+    return NULL;
+}
+
+const struct fs_record_content *fs_record_base_content(const struct fs_record *record,
+                                                       const struct fs_record_point *base,
+                                                       const struct fs_uuid *volume,
+                                                       const struct fs_record_point **ret_point)
+{
+    const struct fs_record_content *content = base ? fs_record_find_content(base, volume) : NULL;
+
+    if (base && !content) {
+        base = fs_record_find_seed(record, volume);
+        content = base ? fs_record_find_content(base, volume) : NULL;
+    }
+    if (ret_point) {
+        *ret_point = content ? base : NULL;
+    }
+    return content;
+}
+
 const struct fs_record_point *fs_record_newest_committed(const struct fs_record *record)
 {
     for (size_t i = record->n_points; i-- > 0;) {

@@ -23,6 +23,7 @@ const char *const fs_record_point_states[RECORD_N_POINT_STATES] = {
     [FS_POINT_COMPLETE] = "complete",
     [FS_POINT_COMMITTING] = "committing",
     [FS_POINT_COMMITTED] = "committed",
+    [FS_POINT_SEED] = "seed",
 };
 
 /* First failure wins; later reads give zeroes. */
@@ -405,6 +406,9 @@ static void read_roles(struct reader *reader, const json_t *root, struct fs_reco
         record->grant.present = true;
         get_term(reader, grant, "term", &record->grant.term);
         get_uuid(reader, grant, "point", &record->grant.point);
+    }
+    if (json_object_get(root, "joins")) {
+        get_uuid(reader, root, "joins", &record->joins);
     }
     if (json_object_get(root, "bring_up")) {
         record->bring_up.present = true;

@@ -285,6 +285,9 @@ static void put_arrays(json_t *object, const struct fs_record *record, bool *ok)
     if (record->fence) {
         put(object, "fence", json_true(), ok);
     }
+    if (!fs_uuid_is_zero(&record->joins)) {
+        put(object, "joins", from_uuid(&record->joins), ok);
+    }
     if (record->bring_up.present) {
         put(object, "bring_up", from_bring_up(&record->bring_up), ok);
     }

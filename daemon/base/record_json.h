@@ -9,7 +9,7 @@
 #define RECORD_HEX_KEY "hex"
 
 /* Names of enum fs_point_state, by value. */
-#define RECORD_N_POINT_STATES 4
+#define RECORD_N_POINT_STATES 5
 extern const char *const fs_record_point_states[RECORD_N_POINT_STATES];
 
 #endif

@@ -41,11 +41,23 @@ static void raise_seq(struct fs_record *record)
     }
 }
 
+/* Of volumes that are in no point of the group: their images stay what they are, its replicas. */
+static void drop_seeds(struct fs_record *record)
+{
+    for (size_t i = record->n_points; i-- > 0;) {
+        if (record->points[i].state == FS_POINT_SEED) {
+            const struct fs_uuid id = record->points[i].point.id;
+            fs_record_remove_point(record, &id);
+        }
+    }
+}
+
 void fs_record_become_primary(struct fs_record *record)
 {
+    raise_seq(record);
+    drop_seeds(record);
     const struct fs_record_point *point = fs_record_find_point(record, &record->promotion.point);
 
-    raise_seq(record);
     record->role = FS_ROLE_PRIMARY;
     record->following = (struct fs_record_following){0};
     record->grant = (struct fs_record_grant){0};

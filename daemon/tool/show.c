@@ -148,6 +148,12 @@ static void show_reason(const json_t *group, FILE *out)
     if (*reason) {
         fprintf(out, "%s: %s%s%s\n", string_of(group, "name"), reason, *hint ? "; " : "", hint);
     }
+    if (*string_of(group, "joins")) {
+        fprintf(out,
+                "%s: a new disk of %s, copied beside the points of that; joins them once little is "
+                "left to copy\n",
+                string_of(group, "name"), string_of(group, "joins"));
+    }
     size_t i;
     json_t *drill;
     json_array_foreach(json_object_get(group, "drills"), i, drill)

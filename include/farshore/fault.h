@@ -59,6 +59,8 @@
     X("take.complete", SOURCE, "the point is stored as complete")                                  \
     X("offer.sent", SOURCE, "the offer is queued for the peer")                                    \
     X("offer.received", TARGET, "an offer arrived, nothing was done about it")                     \
+    X("join.taken_over", TARGET,                                                                   \
+      "stored: the volume of a group that joins, stamped as that one's")                           \
     X("open.recorded", TARGET, "stored: the images that are to be made")                           \
     X("open.created", TARGET, "one image was made; it has no lock and no stamp")                   \
     X("open.lifted", TARGET, "a parked image's lock was lifted, librbd's is not taken")            \

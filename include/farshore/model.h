@@ -76,6 +76,11 @@ struct fs_volume {
     char *labels; /* owned; JSON object text of the labels that travel, or NULL */
 };
 
+/* What a volume of that group is called while it is copied beside it: GROUP+PVC, or GROUP+IMAGE
+ * where no PVC is known. 0, or -ENAMETOOLONG. */
+int fs_group_name_beside(const char *group, const struct fs_volume *volume,
+                         char ret_name[FS_NAME_SIZE]);
+
 void fs_volume_fini(struct fs_volume *volume);
 /* 0 or -ENOMEM; ret_copy needs fs_volume_fini. */
 int fs_volume_copy(const struct fs_volume *volume, struct fs_volume *ret_copy);

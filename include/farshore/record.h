@@ -37,6 +37,8 @@ enum fs_point_state {
     FS_POINT_COMPLETE,   /* every snapshot exists (at the source) */
     FS_POINT_COMMITTING, /* the target takes its snapshots now */
     FS_POINT_COMMITTED,  /* both sites agreed: a recovery point */
+    FS_POINT_SEED, /* of a volume that was a group of its own until it joined: no point of this
+                      group, only where the volume's first diff in it starts */
 };
 
 struct fs_record_point {
@@ -131,6 +133,9 @@ struct fs_record {
     struct fs_record_following following;
     struct fs_record_grant grant;
     struct fs_record_bring_up bring_up;
+    /* Of a disk that was added to that group: it is copied beside the group's points, and joins
+     * them when little is left. Zero: none. */
+    struct fs_uuid joins;
     bool fence; /* the promotion to our own term was told to fence: the peer is to hear of it */
     unsigned quiesced; /* FS_QUIESCE_*: may be frozen for a point: a restart thaws it first */
     bool fence_users;  /* superseded by one that was: who uses our volumes is still to be fenced */
@@ -160,6 +165,15 @@ struct fs_record_volume *fs_record_find_image(struct fs_record *record,
                                               const struct fs_image_ref *ref);
 const struct fs_record_content *fs_record_find_content(const struct fs_record_point *point,
                                                        const struct fs_uuid *volume);
+/* The newest FS_POINT_SEED one that has the volume, or NULL. record: NULL has none. */
+const struct fs_record_point *fs_record_find_seed(const struct fs_record *record,
+                                                  const struct fs_uuid *volume);
+/* Where a diff of the volume from base starts, and what it is laid over: its content in base (may
+ * be NULL: a first copy), or its seed, with *ret_point (may be NULL) the point that it is of. */
+const struct fs_record_content *fs_record_base_content(const struct fs_record *record,
+                                                       const struct fs_record_point *base,
+                                                       const struct fs_uuid *volume,
+                                                       const struct fs_record_point **ret_point);
 /* The newest FS_POINT_COMMITTED one. */
 const struct fs_record_point *fs_record_newest_committed(const struct fs_record *record);
 /* How far the image of a volume may hold what incoming transfers wrote, in bytes; 0: nowhere. */
@@ -174,6 +188,17 @@ struct fs_record_volume *fs_record_add_volume(struct fs_record *record,
                                               const struct fs_volume *volume);
 /* Forget the incoming transfer. */
 void fs_record_clear_incoming(struct fs_record *record);
+
+/* --- a volume that joins (record_join.c) ------------------------------------------------------ */
+
+/*
+ * The one volume of joining, a group of its own so far, becomes the record's, with its committed
+ * points as seeds: the newest as FS_POINT_SEED, those before it as FS_POINT_TAKING, to be removed.
+ * Again, it changes nothing. -errno: ENOMEM, E2BIG, or EINVAL where joining is not such a group.
+ */
+int fs_record_join(struct fs_record *record, const struct fs_record *joining);
+/* A committed point has its volumes: their seeds are needed no more and become FS_POINT_TAKING. */
+void fs_record_end_seeds(struct fs_record *record, const struct fs_record_point *point);
 
 /* --- roles (record_roles.c) ------------------------------------------------------------------ */
 

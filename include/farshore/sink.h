@@ -21,6 +21,9 @@ struct fs_offer_volume {
     struct fs_volume volume;     /* uuid, image (at the source), PVC, labels */
     char identity[FS_NAME_SIZE]; /* "fsid/pool id/ns/image id" at the source */
     struct fs_geometry geometry; /* at the point */
+    /* The point of the group that the volume was before it joined, from which the source diffs
+     * where the base does not have the volume; zero: none. */
+    struct fs_uuid seed;
 };
 
 /* A point that a source wants to ship: the OFFER message, validated. */
@@ -36,6 +39,7 @@ struct fs_offer {
     uint64_t record_version; /* of the source's record */
     uint64_t peer_version;   /* the highest of the target's record that the source has seen */
     struct fs_captured objects;
+    struct fs_uuid joins; /* the group that this one's volume is to join; zero: none */
     size_t n_held;
     struct fs_uuid *held; /* owned; ids of points that the source can diff from */
     size_t n_volumes;
@@ -52,8 +56,14 @@ struct fs_pool_map {
     char target_ns[FS_POOL_SIZE];
 };
 
+#define FS_JOINING_MAX 16
+
 struct fs_admission {
     char peer[FS_NAME_SIZE];
+    /* Records of groups here whose volume is one of the offer's by now: it is taken over from
+     * them. Borrowed until done, and nothing else works on those groups so long. */
+    const struct fs_record *joining[FS_JOINING_MAX];
+    size_t n_joining;
     const struct fs_pool_map *pools; /* borrowed until done */
     size_t n_pools;
     struct fs_retention retain; /* committed points to keep */

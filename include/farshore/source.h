@@ -50,6 +50,8 @@ struct fs_take_request {
      * is taken (refuse_unquiesced), or one without FS_POINT_APPLICATION. */
     bool refuse_unquiesced;
     bool skip_hooks; /* they are not asked */
+    /* The group has another volume, which is still copied beside its points. */
+    bool volume_missing;
     /* Boot clock: snapshots that are there before then are FS_POINT_APPLICATION; 0: none are. */
     int64_t application_until_ns;
 };

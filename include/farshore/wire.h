@@ -117,6 +117,7 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
 #define FS_FEATURE_APPLICATION (UINT64_C(1) << 5) /* knows FS_POINT_APPLICATION in an offer */
 
 #define FS_FEATURE_FENCE_LOOK (UINT64_C(1) << 7) /* knows FENCE_LOOK */
+#define FS_FEATURE_JOIN       (UINT64_C(1) << 8) /* an OFFER may name what joins, and seeds */
 
 struct fs_hello {
     uint16_t version_min, version_max;

@@ -112,7 +112,7 @@ class KillAtStep(Fault):
 
 
 # Steps of operations on groups, and of what is not configured here.
-OPERATIONS = ("demote.", "drill.", "fence.", "follow.", "forget.", "grant.", "left.", "objects.", "promote.",
+OPERATIONS = ("demote.", "drill.", "fence.", "follow.", "forget.", "grant.", "join.", "left.", "objects.", "promote.",
               "quiesce.", "supersede.", "undo.", "unfence.")
 
 

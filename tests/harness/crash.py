@@ -10,8 +10,8 @@ from .end import check_end
 # The steps of operations (test_crash_operations.py); the others are of a point's life.
 OPERATIONS = ("promote.", "supersede.", "drill.", "follow.", "demote.", "grant.", "undo.", "fence.",
               "unfence.")
-# Those of test_quiesce.py, test_forget.py and tests/kube/test_objects.py.
-ELSEWHERE = ("quiesce.", "forget.", "objects.")
+# Those of test_quiesce.py, test_forget.py, test_join.py and tests/kube/test_objects.py.
+ELSEWHERE = ("quiesce.", "forget.", "join.", "objects.")
 
 
 def catalogue():

@@ -52,6 +52,7 @@ struct mem_image {
     bool volatile_head;         /* head and durable may differ */
     uint64_t generation;        /* one more with each change */
     struct fs_uuid owner;       /* the stamp: group; zero: not ours */
+    struct fs_uuid beside;      /* a source's stamp: of its group, which joins another; or zero */
     bool released;              /* the stamp: primary, and nobody holds it */
     bool in_use;                /* by a client of its users */
     bool believed;              /* held or parked, and it holds what the record says */
@@ -156,6 +157,13 @@ void mem_captured_sweep(struct mem_store *store, const struct fs_record *record)
 void mem_record_remove(struct mem_store *store, const struct fs_uuid *group);
 int mem_record_store(struct mem_store *store, struct fs_record *record, struct fs_error *err);
 struct fs_record **mem_record_slot(const struct mem_store *store, const struct fs_uuid *group);
+
+/* The volumes of admission->joining become the record's, stored. False where the process died. */
+bool mem_join(struct mem_store *store, const struct fs_admission *admission,
+              struct fs_record *record, struct fs_error *err);
+/* Do both sites start a volume that the base does not have from the same content? */
+bool mem_same_seeds(struct fs_record *record, const struct fs_offer *offer,
+                    const struct fs_uuid *base_id);
 
 /* Of the sink's table. */
 void mem_sink_note_current(struct fs_sink *sink, const struct fs_current *entries, size_t count,

@@ -115,6 +115,7 @@ static struct fs_record *new_record(const struct fs_offer *offer,
     record->group = offer->group;
     record->role = FS_ROLE_SECONDARY;
     record->term = offer->term;
+    record->joins = offer->joins;
     snprintf(record->peer, sizeof(record->peer), "%s", admission->peer);
     return record;
 }
@@ -221,7 +222,7 @@ static bool is_restorable(struct incoming *in, const struct fs_uuid *base_id)
     const struct fs_record_point *base = fs_record_find_point(in->record, base_id);
     for (size_t v = 0; v < in->n_volumes; v++) {
         const struct fs_record_content *content =
-            base ? fs_record_find_content(base, &in->uuids[v]) : NULL;
+            fs_record_base_content(in->record, base, &in->uuids[v], NULL);
         if (content ? !mem_image_snap(in->images[v], content->snap_id)
                     : holds_anything(in->images[v])) {
             return false;
@@ -249,7 +250,7 @@ static bool can_resume(const struct fs_record_incoming *was, const struct fs_off
 static void roll_back(struct incoming *in, size_t v, const struct fs_record_point *base)
 {
     const struct fs_record_content *content =
-        base ? fs_record_find_content(base, &in->uuids[v]) : NULL;
+        fs_record_base_content(in->record, base, &in->uuids[v], NULL);
     struct mem_image *image = in->images[v];
     mem_content_fini(&image->head);
     if (content) {
@@ -332,6 +333,9 @@ static enum fs_refusal accept_offer(struct sink_open *op, struct fs_sink_open_re
         fs_error_set(&op->action.err, FS_ERR_CONFIG, ENOENT, "no point in common");
         return FS_REFUSE_NO_BASE;
     }
+    if (!mem_join(op->action.store, op->admission, record, &op->action.err)) {
+        return FS_REFUSE_UNAVAILABLE;
+    }
     for (size_t v = 0; v < offer->n_volumes; v++) {
         in->uuids[v] = offer->volumes[v].volume.uuid;
         refusal = claim_image(op, record, &offer->volumes[v], &in->images[v]);
@@ -343,7 +347,8 @@ static enum fs_refusal accept_offer(struct sink_open *op, struct fs_sink_open_re
         }
     }
     if (!can_resume(&record->incoming, offer, &result->base) && op->admission->compare &&
-        (gone || !is_restorable(in, &result->base))) {
+        (gone || !mem_same_seeds(record, offer, &result->base) ||
+         !is_restorable(in, &result->base))) {
         result->base = offer->point.id;
     }
     if (!can_resume(&record->incoming, offer, &result->base)) {
@@ -667,6 +672,7 @@ static void commit_steps(struct positions_op *op, uint64_t stop)
         return;
     }
     point->state = FS_POINT_COMMITTED;
+    fs_record_end_seeds(in->record, point);
     in->record->current_until_ns = in->taken_ns;
     const struct fs_uuid base = in->record->incoming.base;
     fs_record_clear_incoming(in->record);

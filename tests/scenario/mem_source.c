@@ -13,7 +13,7 @@ struct take {
     struct mem_action action;
     struct fs_record *record;
     struct fs_uuid base;
-    bool has_base, force, prepare, prepared;
+    bool has_base, force, prepare, prepared, volume_missing;
     int64_t application_until_ns;
     struct fs_captured objects;
     struct fs_buf packed;
@@ -146,6 +146,12 @@ static int take_point(struct take *take, uint64_t stop, struct fs_error *err)
             return stopped(err);
         }
     }
+    for (size_t i = 0; i < record->n_volumes; i++) {
+        if (!record->volumes[i].gone) {
+            mem_store_find_ref(store, &record->volumes[i].volume.image)->beside =
+                fs_uuid_is_zero(&record->joins) ? record->joins : record->group;
+        }
+    }
     struct fs_record_point *point = fs_record_add_point(record, members);
     if (!point) {
         abort();
@@ -155,6 +161,7 @@ static int take_point(struct take *take, uint64_t stop, struct fs_error *err)
     point->point.seq = record->next_seq++;
     point->state = FS_POINT_TAKING;
     point->objects = take->objects;
+    point->flags = take->volume_missing ? FS_POINT_VOLUME_MISSING : 0;
     for (size_t i = 0; i < record->n_volumes; i++) {
         if (!record->volumes[i].gone) {
             point->contents[n++].volume = record->volumes[i].volume.uuid;
@@ -205,6 +212,7 @@ static void start_take(struct fs_source *source, const struct fs_take_request *r
         fs_buf_put(&take->packed, request->packed->data, request->packed->length);
     }
     take->prepare = request->prepare;
+    take->volume_missing = request->volume_missing;
     take->prepared = prepared;
     take->application_until_ns = request->application_until_ns;
     take->done = done;
@@ -248,6 +256,7 @@ static void settle_record(struct keep *keep)
         return;
     }
     point->state = FS_POINT_COMMITTED;
+    fs_record_end_seeds(record, point);
     for (size_t i = 0; i < point->n_contents; i++) {
         point->contents[i].chain = keep->agreed[i];
     }
@@ -260,6 +269,7 @@ static void settle_record(struct keep *keep)
     }
     for (size_t i = record->n_points; i-- > 0;) {
         if (record->points[i].point.seq < point->point.seq &&
+            record->points[i].state != FS_POINT_SEED &&
             !fs_record_needs_point(record, &record->points[i].point.id)) {
             if (!drop_point(store, record, &record->points[i], "settle.gone")) {
                 return;
@@ -489,7 +499,7 @@ static void source_open(struct fs_source *source, const struct fs_record *record
     for (size_t i = 0; i < reading->n_volumes; i++) {
         const struct fs_record_content *content = &point->contents[i];
         const struct fs_record_content *old =
-            base ? fs_record_find_content(base, &content->volume) : NULL;
+            fs_record_base_content(record, base, &content->volume, NULL);
         struct mem_image *image = image_of(store, copy, &content->volume);
         struct mem_snap *snap = image ? mem_image_snap(image, content->snap_id) : NULL;
         struct mem_snap *old_snap = image && old ? mem_image_snap(image, old->snap_id) : NULL;

@@ -231,6 +231,11 @@ uint64_t mem_image_allocated(const struct mem_image *image)
     return bytes;
 }
 
+struct fs_uuid mem_image_beside(const struct mem_image *image)
+{
+    return image->beside;
+}
+
 size_t mem_image_snapshots(const struct mem_image *image)
 {
     return image->n_snaps;

@@ -76,6 +76,8 @@ void mem_image_read_left(struct mem_image *image, uint64_t offset, void *data, u
 bool mem_image_is_at(struct mem_image *image, uint64_t snap_id);
 /* Bytes that the head really holds, in blocks of 4 KiB: what a hole saves. */
 uint64_t mem_image_allocated(const struct mem_image *image);
+/* By a source's stamp: its group, which is copied beside the one that it joins; zero: none. */
+struct fs_uuid mem_image_beside(const struct mem_image *image);
 size_t mem_image_snapshots(const struct mem_image *image);
 /* Somebody removes a point's snapshot from the image, whoever names it. */
 void mem_image_drop_point(struct mem_image *image, const struct fs_uuid *point);

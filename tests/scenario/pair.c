@@ -260,28 +260,52 @@ static void note_stamps(struct pair_site *site, struct fs_found_group *found)
     for (size_t i = 0; i < site->ctx.groups->count; i++) {
         struct fs_record *record = site->ctx.groups->list[i]->record;
         for (size_t v = 0; v < found->n_volumes; v++) {
-            if (fs_record_find_image(record, &found->volumes[v].image)) {
+            if (fs_uuid_is_zero(&record->joins) &&
+                fs_record_find_image(record, &found->volumes[v].image)) {
                 found->group = record->group;
             }
         }
     }
 }
 
+/* Those that are copied beside the group are groups of their own. */
+static void split_beside(struct pair_site *site, struct fs_found_group *from,
+                         struct fs_discovery *discovery)
+{
+    for (size_t v = from->n_volumes; v-- > 0;) {
+        const struct fs_volume volume = from->volumes[v];
+        struct fs_uuid stamp =
+            mem_image_beside(mem_store_find(site->store, volume.image.pool, volume.image.name));
+        if (!fs_uuid_is_zero(&stamp)) {
+            struct fs_found_group *own = &discovery->groups[discovery->n_groups++];
+            *own = *from;
+            own->group = stamp;
+            assert_int_equal(fs_group_name_beside(from->name, &volume, own->name), 0);
+            own->volumes = calloc(1, sizeof(volume));
+            own->volumes[0] = volume;
+            own->n_volumes = 1;
+            from->volumes[v] = from->volumes[--from->n_volumes];
+        }
+    }
+}
+
 static void discover(struct pair_site *site, const char *without, int64_t began_ns)
 {
-    struct fs_found_group found[N_NAMES];
+    struct fs_found_group found[N_NAMES + FS_VOLUMES_MAX];
     struct fs_discovery discovery = {.groups = found};
 
     for (size_t i = 0; i < N_NAMES; i++) {
         if (without && strcmp(without, all_names[i]) == 0) {
             continue;
         }
-        found_group(site, all_names[i], &found[discovery.n_groups]);
-        if (found[discovery.n_groups].n_volumes > 0) {
-            note_stamps(site, &found[discovery.n_groups]);
-            discovery.n_groups++;
+        struct fs_found_group group;
+        found_group(site, all_names[i], &group);
+        split_beside(site, &group, &discovery);
+        if (group.n_volumes > 0) {
+            note_stamps(site, &group);
+            found[discovery.n_groups++] = group;
         } else {
-            free(found[discovery.n_groups].volumes);
+            free(group.volumes);
         }
     }
     assert_int_equal(fs_groups_discovered(site->ctx.groups, &discovery, began_ns), 0);

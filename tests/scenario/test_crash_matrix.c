@@ -40,9 +40,9 @@ static const char *const not_here[] = {
 };
 
 /* Another test's: see test_failover.c. */
-static const char *const operations[] = {"promote.", "supersede.", "drill.", "follow.",
-                                         "demote.",  "grant.",     "undo.",  "fence.",
-                                         "unfence.", "quiesce.",   "forget."};
+static const char *const operations[] = {"promote.", "supersede.", "drill.",  "follow.",
+                                         "demote.",  "grant.",     "undo.",   "fence.",
+                                         "unfence.", "quiesce.",   "forget.", "join."};
 
 struct crash { /* one case of the matrix */
     char name[64];

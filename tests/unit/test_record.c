@@ -24,7 +24,7 @@ static void add_point(struct fs_record *record, uint8_t number, size_t n_content
     assert_non_null(point);
     assert_int_equal(point->state, FS_POINT_TAKING);
     point->point = (struct fs_point_id){uuid_of(number), {3, uuid_of(200)}, number};
-    point->state = (enum fs_point_state)(number % 4);
+    point->state = (enum fs_point_state)(number % 5);
     point->flags = FS_POINT_NOT_ONE_INSTANT | FS_POINT_VOLUME_MISSING | FS_POINT_APPLICATION;
     point->taken_ns = -5;
     point->group_snapshot = true;
@@ -103,6 +103,7 @@ static struct fs_record *full_record(void)
         .present = true, .term = {.number = 4, .site = uuid_of(201)}, .point = uuid_of(4)};
     record->fence = true;
     record->bring_up = (struct fs_record_bring_up){.present = true, .point = uuid_of(77)};
+    record->joins = uuid_of(78);
     return record;
 }
 
@@ -638,7 +639,7 @@ static void test_become_secondary_lets_go_of_what_the_peer_may_not_have(void **s
     assert_false(record->grant.present || record->incoming.present || record->paused ||
                  record->promotion.present);
     for (size_t i = 0; i < record->n_points; i++) {
-        bool committed = record->points[i].point.seq % 4 == FS_POINT_COMMITTED;
+        bool committed = record->points[i].point.seq % 5 == FS_POINT_COMMITTED;
         assert_int_equal(record->points[i].state, committed ? FS_POINT_COMMITTED : FS_POINT_TAKING);
     }
     assert_false(fs_record_is_resync(record));
@@ -658,9 +659,88 @@ static void test_become_secondary_lets_go_of_what_the_peer_may_not_have(void **s
     fs_record_free(record);
 }
 
+/* A group of one volume with a point before its newest, as another group would take it over. */
+static struct fs_record *joining_record(void)
+{
+    struct fs_record *joining = fs_record_new();
+    const struct fs_volume volume = {.uuid = uuid_of(150), .image = {.image_id = "abc"}};
+
+    assert_non_null(joining);
+    assert_non_null(fs_record_add_volume(joining, &volume));
+    for (uint8_t i = 40; i <= 41; i++) {
+        add_point(joining, i, 1);
+        joining->points[i - 40].state = FS_POINT_COMMITTED;
+        joining->points[i - 40].contents[0].volume = volume.uuid;
+        joining->points[i - 40].contents[0].snap_id = i;
+    }
+    joining->next_seq = 42;
+    return joining;
+}
+
+static void test_join_brings_the_volume_with_its_newest_point_as_seed(void **state)
+{
+    (void)state;
+    struct fs_record *record = fs_record_new(), *joining = joining_record();
+    const struct fs_uuid volume = uuid_of(150), newest = uuid_of(41), older = uuid_of(40);
+    const struct fs_record_point *from;
+
+    add_point(record, 3, 1);
+    record->points[0].state = FS_POINT_COMMITTED;
+    record->next_seq = 4;
+    assert_int_equal(fs_record_join(record, joining), 0);
+    assert_int_equal(fs_record_join(record, joining), 0);
+    assert_int_equal(record->n_volumes, 1);
+    assert_int_equal(record->n_points, 3);
+    assert_int_equal(record->next_seq, 42); /* numbers are not given out twice */
+    assert_int_equal(fs_record_find_point(record, &newest)->state, FS_POINT_SEED);
+    assert_int_equal(fs_record_find_point(record, &older)->state, FS_POINT_TAKING);
+
+    /* It is no point of the group's, and a diff of the volume starts there. */
+    const struct fs_record_point *base = fs_record_newest_committed(record);
+    assert_int_equal(base->point.seq, 3);
+    assert_int_equal(fs_record_base_content(record, base, &volume, &from)->snap_id, 41);
+    assert_true(fs_uuid_equal(&from->point.id, &newest));
+    assert_null(fs_record_base_content(record, NULL, &volume, &from));
+    assert_null(from);
+
+    add_point(record, 43, 1);
+    fs_record_end_seeds(record, &record->points[3]); /* has another volume */
+    assert_non_null(fs_record_find_seed(record, &volume));
+    record->points[3].contents[0].volume = volume;
+    fs_record_end_seeds(record, &record->points[3]);
+    assert_null(fs_record_find_seed(record, &volume));
+    assert_int_equal(fs_record_find_point(record, &newest)->state, FS_POINT_TAKING);
+
+    joining->n_points--;
+    joining->points[0].state = FS_POINT_COMPLETE;
+    assert_int_equal(fs_record_join(record, joining), -EINVAL); /* nothing to start from */
+    joining->n_points++;
+    fs_record_free(record);
+    fs_record_free(joining);
+}
+
+static void test_promotion_leaves_seeds_behind(void **state)
+{
+    (void)state;
+    struct fs_record *record = fs_record_new(), *joining = joining_record();
+    const struct fs_uuid volume = uuid_of(150);
+
+    add_point(record, 3, 1);
+    record->points[0].state = FS_POINT_COMMITTED;
+    assert_int_equal(fs_record_join(record, joining), 0);
+    record->promotion = (struct fs_record_promotion){.present = true, .point = uuid_of(3)};
+    fs_record_become_primary(record);
+    assert_null(fs_record_find_seed(record, &volume));
+    assert_true(fs_record_find_volume(record, &volume)->gone);
+    fs_record_free(record);
+    fs_record_free(joining);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_join_brings_the_volume_with_its_newest_point_as_seed),
+        cmocka_unit_test(test_promotion_leaves_seeds_behind),
         cmocka_unit_test(test_become_secondary_lets_go_of_what_the_peer_may_not_have),
         cmocka_unit_test(test_decode_gives_what_was_encoded),
         cmocka_unit_test(test_decode_gives_an_empty_record_back),

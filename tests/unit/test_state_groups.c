@@ -185,6 +185,22 @@ static void test_relabelled_group_is_renamed(void **state)
     expect_group(f, 0, "rbd/new", 7, 2);
 }
 
+static void test_disk_that_joins_is_beside_the_group_of_its_name(void **state)
+{
+    struct fixture *f = *state;
+    struct fs_stamp stamp = {
+        .group = {{9}}, .volume = {{9, 1}}, .role = FS_ROLE_PRIMARY, .joins = {{7}}};
+    char *text = fs_stamp_encode("2", &stamp);
+
+    add(f, "1", "a", GOLD, "app", "shop", STAMP("1", 7, PRIMARY));
+    add(f, "2", "b", GOLD, "app", "shop", "farshore.stamp", text);
+    free(text);
+    add(f, "3", "c", GOLD, "app", "shop");
+    finish(f, 2, 0);
+    expect_group(f, 0, "rbd/shop", 7, 2);
+    expect_group(f, 1, "rbd/shop+b", 9, 1);
+}
+
 static void test_two_stamped_groups_of_one_name_are_a_problem(void **state)
 {
     struct fixture *f = *state;
@@ -351,6 +367,7 @@ int main(void)
         each(test_replicas_are_left_out_and_copies_are_not_stamped),
         each(test_stamped_image_stays_in_its_group),
         each(test_relabelled_group_is_renamed),
+        each(test_disk_that_joins_is_beside_the_group_of_its_name),
         each(test_two_stamped_groups_of_one_name_are_a_problem),
         each(test_name_that_no_peer_would_take_is_skipped),
         each(test_two_policies_are_a_problem),

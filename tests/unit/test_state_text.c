@@ -113,6 +113,7 @@ static void test_stamp_round_trip_and_copies(void **state)
     fs_uuid_random(&stamp.group);
     fs_uuid_random(&stamp.volume);
     fs_uuid_random(&stamp.term.site);
+    fs_uuid_random(&stamp.joins);
     text = fs_stamp_encode("abc", &stamp);
     assert_non_null(text);
     assert_int_equal(parse_stamp(text, "abc", &again), 0);

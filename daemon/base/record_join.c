@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A volume that was a group of its own while it was copied becomes a member of another one. */
+#include <errno.h>
+
+#include "farshore/record.h"
+
+/* Before the points of the group's own, which keep their order. */
+static int add_seed(struct fs_record *record, const struct fs_record_point *from,
+                    enum fs_point_state state)
+{
+    struct fs_record_point *point = fs_record_add_point(record, from->n_contents);
+
+    if (!point) {
+        return -errno;
+    }
+    struct fs_record_content *contents = point->contents;
+    *point = *from;
+    point->state = state;
+    point->objects = (struct fs_captured){0};
+    point->contents = contents;
+    memcpy(contents, from->contents, from->n_contents * sizeof(*contents));
+
+    struct fs_record_point seed = *point;
+    memmove(record->points + 1, record->points, (record->n_points - 1) * sizeof(seed));
+    record->points[0] = seed;
+    return 0;
+}
+
+/* New points have numbers above those of the seeds, by which their snapshots are told apart. */
+static void raise_seq(struct fs_record *record, const struct fs_record *joining)
+{
+    if (record->next_seq < joining->next_seq) {
+        record->next_seq = joining->next_seq;
+    }
+    for (size_t i = 0; i < joining->n_points; i++) {
+        if (record->next_seq <= joining->points[i].point.seq) {
+            record->next_seq = joining->points[i].point.seq + 1;
+        }
+    }
+}
+
+int fs_record_join(struct fs_record *record, const struct fs_record *joining)
+{
+    const struct fs_record_point *newest = fs_record_newest_committed(joining);
+
+    if (joining->n_volumes != 1 || !newest) {
+        return -EINVAL;
+    }
+    if (fs_record_find_volume(record, &joining->volumes[0].volume.uuid)) {
+        return 0;
+    }
+    struct fs_record_volume *volume = fs_record_add_volume(record, &joining->volumes[0].volume);
+    if (!volume) {
+        return -errno;
+    }
+    memcpy(volume->peer_identity, joining->volumes[0].peer_identity, sizeof(volume->peer_identity));
+    raise_seq(record, joining);
+    for (size_t i = 0; i < joining->n_points; i++) {
+        const struct fs_record_point *point = &joining->points[i];
+        if (fs_record_find_point(record, &point->point.id)) {
+            continue;
+        }
+        int rc = add_seed(record, point, point == newest ? FS_POINT_SEED : FS_POINT_TAKING);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+void fs_record_end_seeds(struct fs_record *record, const struct fs_record_point *point)
+{
+    for (size_t i = 0; i < record->n_points; i++) {
+        struct fs_record_point *seed = &record->points[i];
+
+        for (size_t k = 0; seed->state == FS_POINT_SEED && k < seed->n_contents; k++) {
+            if (fs_record_find_content(point, &seed->contents[k].volume)) {
+                seed->state = FS_POINT_TAKING;
+            }
+        }
+    }
+}

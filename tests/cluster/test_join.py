@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A disk that is added to a group with points: copied beside them, and then one of the group's."""
+import json
+
+import pytest
+from harness import MIB, crash, wait_for
+from harness.tool import farshore
+from harness.writer import Writer
+
+GOLD = {"farshore.io/policy": "gold", "app": "vm"}
+POLICY = {"gold": {"select": {"labels": "farshore.io/policy=gold"}, "group_by": "app", "interval": "1s"}}
+GROUP, BESIDE = "rbd/vm", "rbd/vm+added"
+SIZE = 64 * MIB
+STEPS = [step for step, _ in crash.catalogue() if step.startswith("join.")]
+
+
+def disk(site, name):
+    site.create(name, SIZE, labels=GOLD)
+    site.fill(name, ranges=((0, 16 * MIB),))
+
+
+@pytest.fixture(name="pair")
+def _pair(east, daemons):
+    for name in ("root", "data"):
+        disk(east, name)
+    pair = daemons(policies=POLICY)
+    pair.ready(GROUP)
+    return pair
+
+
+def disks(daemon, group=GROUP):
+    points = daemon.committed(group)
+    return sorted(v["image"] for v in points[-1]["volumes"]) if points else []
+
+
+def joined(pair):
+    def done():
+        return all(disks(daemon) == ["added", "data", "root"] and not daemon.group(BESIDE) for daemon in pair)
+    wait_for(done, 60, lambda: f"the disk joins: {[d.status()['groups'] for d in pair]}\n"
+                               f"{pair.east.log(30)}\n{pair.west.log(30)}")
+
+
+def test_disk_is_copied_beside_the_points_and_joins_them(east, west, pair, same):
+    writer = Writer(east, ["rbd/root", "rbd/data"])
+    # A slow line: its first copy takes some seconds, and the others' points go on.
+    pair.east.config["peers"]["west"]["bandwidth"] = "3 MB/s"
+    pair.east.reload()
+    disk(east, "added")
+    wait_for(lambda: pair.west.group(BESIDE), 30, lambda: f"it is copied\n{pair.east.log(20)}")
+    wait_for(lambda: "volume_missing" in pair.west.committed(GROUP)[-1]["flags"], 30,
+             lambda: f"points without it say so: {pair.west.points(GROUP)}")
+    assert disks(pair.west) == ["data", "root"]
+    refused = farshore(pair.east, "relocate", "--yes", GROUP, "--to", "west")
+    assert refused.returncode == 3 and BESIDE in refused.stderr, refused.stderr
+    pair.east.config["peers"]["west"].pop("bandwidth")
+    pair.east.reload()
+    joined(pair)
+    writer.stop()
+    assert pair.east.group(GROUP)["counters"]["sync_bytes"]["wire"] < 44 * MIB, "its content went once"
+    pair.east.config["policies"]["gold"]["interval"] = "1h"
+    pair.east.reload()
+    pair.east.sync(GROUP)
+    same(pair, GROUP)
+    point = pair.west.committed(GROUP)[-1]
+    assert point["flags"] == []
+    for site in (east, west):
+        assert len(site.farshore_snapshots("added")) <= 4, site.farshore_snapshots("added")
+    # What it was is gone, after a restart too, and its stamp says the group.
+    pair.east.stop()
+    pair.east.start()
+    pair.east.sync(GROUP)
+    assert pair.east.group(BESIDE) is None and len(pair.east.status()["groups"]) == 1
+    with east.image("added", read_only=True) as image:
+        stamp = json.loads(image.metadata_get("farshore.stamp"))
+    assert stamp["group"] == pair.east.group(GROUP)["uuid"] and "joins" not in stamp
+    verified = farshore(pair.west, "verify", GROUP)
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_site_dies_before_the_disk_joins(east, pair):
+    pair.east.config["peers"]["west"]["bandwidth"] = "3 MB/s"
+    pair.east.reload()
+    disk(east, "added")
+    wait_for(lambda: pair.west.group(BESIDE), 30, "it is copied")
+    pair.east.request("pause", group=GROUP)
+    wait_for(lambda: disks(pair.west, BESIDE) == ["added"], 60, "its first copy is there")
+    pair.east.kill()
+    done = farshore(pair.west, "failover", "--yes", "--all", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert {g["group"] for g in json.loads(done.stdout)["groups"]} == {GROUP, BESIDE}
+    for group in (GROUP, BESIDE):
+        assert pair.west.group(group)["role"] == "primary"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_while_it_joins(east, pair, same, step):
+    pair.west.fault = pair.west.dir / "fault"
+    pair.west.environment["FARSHORE_FAULT"] = f"@{pair.west.fault}"
+    pair.west.stop()
+    pair.west.start()
+    crash.arm(pair.west, step)
+    disk(east, "added")
+    crash.killed(pair.west, step)
+    pair.west.start()
+    joined(pair)
+    pair.east.config["policies"]["gold"]["interval"] = "1h"
+    pair.east.reload()
+    pair.east.sync(GROUP)
+    same(pair, GROUP)
