@@ -39,6 +39,16 @@ static void raise_seq(struct fs_record *record, const struct fs_record *joining)
     }
 }
 
+static void end_seeds_of(struct fs_record *record, const struct fs_uuid *volume)
+{
+    for (size_t i = 0; i < record->n_points; i++) {
+        if (record->points[i].state == FS_POINT_SEED &&
+            fs_record_find_content(&record->points[i], volume)) {
+            record->points[i].state = FS_POINT_TAKING;
+        }
+    }
+}
+
 int fs_record_join(struct fs_record *record, const struct fs_record *joining)
 {
     const struct fs_record_point *newest = fs_record_newest_committed(joining);
@@ -46,10 +56,17 @@ int fs_record_join(struct fs_record *record, const struct fs_record *joining)
     if (joining->n_volumes != 1 || !newest) {
         return -EINVAL;
     }
-    if (fs_record_find_volume(record, &joining->volumes[0].volume.uuid)) {
+    const struct fs_volume *joins = &joining->volumes[0].volume;
+    struct fs_record_volume *volume = fs_record_find_volume(record, &joins->uuid);
+    if (volume && !volume->gone) {
         return 0;
     }
-    struct fs_record_volume *volume = fs_record_add_volume(record, &joining->volumes[0].volume);
+    if (volume) { /* it left before a point had it, and what it was went on */
+        volume->gone = false;
+        end_seeds_of(record, &joins->uuid);
+    } else {
+        volume = fs_record_add_volume(record, joins);
+    }
     if (!volume) {
         return -errno;
     }
@@ -57,7 +74,9 @@ int fs_record_join(struct fs_record *record, const struct fs_record *joining)
     raise_seq(record, joining);
     for (size_t i = 0; i < joining->n_points; i++) {
         const struct fs_record_point *point = &joining->points[i];
-        if (fs_record_find_point(record, &point->point.id)) {
+        struct fs_record_point *known = fs_record_find_point(record, &point->point.id);
+        if (known) { /* the same content */
+            known->state = point == newest ? FS_POINT_SEED : known->state;
             continue;
         }
         int rc = add_seed(record, point, point == newest ? FS_POINT_SEED : FS_POINT_TAKING);
@@ -70,13 +89,7 @@ int fs_record_join(struct fs_record *record, const struct fs_record *joining)
 
 void fs_record_end_seeds(struct fs_record *record, const struct fs_record_point *point)
 {
-    for (size_t i = 0; i < record->n_points; i++) {
-        struct fs_record_point *seed = &record->points[i];
-
-        for (size_t k = 0; seed->state == FS_POINT_SEED && k < seed->n_contents; k++) {
-            if (fs_record_find_content(point, &seed->contents[k].volume)) {
-                seed->state = FS_POINT_TAKING;
-            }
-        }
+    for (size_t i = 0; i < point->n_contents; i++) {
+        end_seeds_of(record, &point->contents[i].volume);
     }
 }

@@ -711,10 +711,21 @@ static void test_join_brings_the_volume_with_its_newest_point_as_seed(void **sta
     assert_null(fs_record_find_seed(record, &volume));
     assert_int_equal(fs_record_find_point(record, &newest)->state, FS_POINT_TAKING);
 
-    joining->n_points--;
+    /* It leaves before a point has it, and comes back. */
+    record->points[0].state = FS_POINT_SEED;
+    fs_record_find_volume(record, &volume)->gone = true;
+    add_point(joining, 44, 1);
+    joining->points[2].state = FS_POINT_COMMITTED;
+    joining->points[2].contents[0].volume = volume;
+    assert_int_equal(fs_record_join(record, joining), 0);
+    assert_false(fs_record_find_volume(record, &volume)->gone);
+    assert_int_equal(fs_record_find_seed(record, &volume)->point.seq, 44);
+    assert_int_equal(fs_record_find_point(record, &newest)->state, FS_POINT_TAKING);
+
+    joining->n_points -= 2;
     joining->points[0].state = FS_POINT_COMPLETE;
     assert_int_equal(fs_record_join(record, joining), -EINVAL); /* nothing to start from */
-    joining->n_points++;
+    joining->n_points += 2;
     fs_record_free(record);
     fs_record_free(joining);
 }
