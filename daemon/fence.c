@@ -7,6 +7,7 @@
 
 #include "daemon/operation_log.h"
 #include "daemon/status.h"
+#include "daemon/workload.h"
 #include "farshore/fault.h"
 #include "farshore/log.h"
 
@@ -264,7 +265,7 @@ void fs_fence_log_each(struct fs_group *group, const char *step, const struct fs
     }
 }
 
-enum { STOP, FENCE, STORE };
+enum { STOP, FENCE, HALT, STORE };
 
 static void fenced(void *arg, const struct fs_fence *list, size_t count, bool all_seen,
                    const struct fs_error *err)
@@ -275,6 +276,37 @@ static void fenced(void *arg, const struct fs_fence *list, size_t count, bool al
     if (take_back(group, err)) {
         fs_fence_log_each(group, "fenced", list, count);
         group->operation->fenced = count;
+        fs_operation_enter(group, HALT);
+    }
+}
+
+/* Only an API that is away is worth another try: the clients are out in any case. */
+static void halted(void *arg, const json_t *report, bool pending, const struct fs_error *err)
+{
+    struct fs_group *group = arg;
+    struct fs_operation *operation = group->operation;
+
+    (void)pending;
+    operation->working = false;
+    group->ctx->kick(group->ctx->hook_arg);
+    if (err || json_array_size(report) > 0) {
+        fs_operation_log(group, "workload", &operation->id, operation->who,
+                         err ? err->message : "what uses the volumes is stopped");
+    }
+    if (err && err->class == FS_ERR_TRANSIENT) {
+        fs_operation_failed(group, err);
+    } else {
+        fs_operation_enter(group, STORE);
+    }
+}
+
+/* Where a failover of the peer's ordered it: a machine that is wanted would be started again, as
+ * another client. */
+static void halt(struct fs_group *group)
+{
+    if (group->record->fence_users && fs_workload_stop(group, halted, group)) {
+        group->operation->working = true;
+    } else {
         fs_operation_enter(group, STORE);
     }
 }
@@ -370,6 +402,7 @@ static void unfence(struct fs_group *group)
 static const struct fs_operation_step fence_steps[] = {
     [STOP] = {"waiting for what is under way to end", 20 * FS_SEC, fs_operation_run_stop, 0},
     [FENCE] = {"fencing clients", 30 * FS_SEC, fence, FS_STEP_SHOWS_DOING},
+    [HALT] = {"stopping what uses the volumes", 30 * FS_SEC, halt, 0},
     [STORE] = {"storing that they are fenced", 20 * FS_SEC, store, 0},
 };
 

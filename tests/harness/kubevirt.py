@@ -112,6 +112,7 @@ class Place:
                        {"spec": {"runStrategy": strategy}})
 
     def runs(self, ns, name):
+        """Whether it has an instance."""
         try:
             self.api.get(f"{VM_API}/namespaces/{ns}/virtualmachineinstances/{name}")
             return True

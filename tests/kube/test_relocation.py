@@ -148,6 +148,27 @@ def test_restart_in_the_middle_goes_on(shop, ns, west):
     bound(far, ns, west)
 
 
+def test_superseded_site_that_is_to_fence_stops_its_machine(shop, ns):
+    """Its controllers would start it again as another client, whenever they are back."""
+    pair, (near, _far), group = shop
+    pair.east.kill()
+    done = farshore(pair.west, "failover", "--yes", "--fence=best-effort", group, timeout_s=240)
+    assert done.returncode == 0, done.stderr
+    near.api.lab("stop")
+    pair.east.start()
+    wait_for(lambda: (pair.east.group(group) or {}).get("role") == "superseded", 60,
+             lambda: pair.east.log(20))
+    near.api.lab("start")
+    wait_for(lambda: not near.runs(ns, "web"), 60, lambda: pair.east.log(20))
+    vm = near.vm(ns, "web")
+    assert vm["spec"]["runStrategy"] == "Halted"
+    assert json.loads(vm["metadata"]["annotations"]["farshore.io/run"]) == {"runStrategy": "Always"}
+    wait_for(lambda: "nobody is on the volumes" in farshore(pair.east, "history", group).stdout, 60,
+             "it is over")
+    assert "what uses the volumes is stopped" in farshore(pair.east, "history", group).stdout
+    assert farshore(pair.east, "failback", "--yes", group).returncode == 0
+
+
 def test_discovered_machine_travels_with_its_objects(shop, ns, west):
     """What carries the group's label comes along; the point that it comes with was taken after the stop."""
     pair, (near, far), group = shop
