@@ -5,8 +5,8 @@ from harness import content, wait_for
 from harness.guest import SIZE
 from harness.site import lab
 from harness.tool import farshore
-from workload import (GROUP, IMAGES, NAMES, Hook, at_work, becomes, begun, check_survivors, failover, halt,
-                      land, last_records, lose, operate)
+from workload import (GROUP, IMAGES, NAMES, Hook, at_work, becomes, begun, check_survivors, failover, fenced,
+                      halt, land, last_records, lose, operate)
 
 
 def test_failover_of_a_site_that_is_gone(east, west, lab_dir, daemons, guest):
@@ -28,12 +28,6 @@ def test_failover_of_a_site_that_is_gone(east, west, lab_dir, daemons, guest):
     again = guest(west, IMAGES)
     assert last_records(again) == (new.last(), new.last())
     again.halt()
-
-
-def fenced(daemon):
-    """The images whose users are proven to be out."""
-    return {image for fence in daemon.group(GROUP)["fences"] if fence["proven"]
-            for image in fence["images"].split(", ")}
 
 
 def exported(site):

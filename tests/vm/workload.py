@@ -67,18 +67,18 @@ def lose(daemon, lab_dir):
 # --- points ---------------------------------------------------------------------------------------
 
 
-def newest(target):
+def newest(target, group=GROUP):
     """(term, sequence number) of the newest point that came to that daemon's site."""
-    point = (target.group(GROUP) or {}).get("recovery_point")
+    point = (target.group(group) or {}).get("recovery_point")
     return (point["term"], point["seq"]) if point else (0, 0)
 
 
-def land(source, target, count):
+def land(source, target, count, group=GROUP):
     """So many more points come to the target."""
     for _ in range(count):
-        before = newest(target)
-        wait_for(lambda b=before: newest(target) > b, 60,
-                 lambda b=before: f"a point after {b}: {source.group(GROUP)}\n{source.log(30)}\n"
+        before = newest(target, group)
+        wait_for(lambda b=before: newest(target, group) > b, 60,
+                 lambda b=before: f"a point after {b}: {source.group(group)}\n{source.log(30)}\n"
                                   f"{target.log(30)}")
 
 
@@ -93,22 +93,28 @@ def at_work(daemons, guest, east, hooks=None):
     return pair, machine
 
 
+@contextlib.contextmanager
+def no_points(daemon, group=GROUP):
+    """While a guest closes volumes of which that daemon takes points: librbd 16.2 aborts (AsyncOpTracker)
+    where another client asks something of an image that is being closed."""
+    daemon.request("pause", group=group)
+    wait_for(lambda: daemon.group(group)["sync"]["phase"] == "idle", 60,
+             lambda: f"idle: {daemon.group(group)}")
+    yield
+    daemon.request("resume", group=group)
+
+
 def halt(daemon, guest):
-    """A guest on volumes of which that daemon takes points. None is taken meanwhile: librbd 16.2 aborts
-    (AsyncOpTracker) where another client asks something of an image that is being closed."""
-    daemon.request("pause", group=GROUP)
-    wait_for(lambda: daemon.group(GROUP)["sync"]["phase"] == "idle", 60,
-             lambda: f"idle: {daemon.group(GROUP)}")
-    guest.halt()
-    daemon.request("resume", group=GROUP)
+    with no_points(daemon):
+        guest.halt()
 
 
 # --- operations -----------------------------------------------------------------------------------
 
 
-def operate(daemon, *command):
+def operate(daemon, *command, group=GROUP):
     """What the tool says of the group."""
-    done = farshore(daemon, *command, "--yes", "-o", "json", GROUP)
+    done = farshore(daemon, *command, "--yes", "-o", "json", group, timeout_s=300)
     assert done.returncode == 0, done.stderr + daemon.log()
     told, = json.loads(done.stdout)["groups"]
     return told
@@ -121,19 +127,25 @@ def begun(daemon, said, *command):
                                  "--yes", GROUP], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
 
-def failover(daemon, fence="none"):
+def failover(daemon, fence="none", group=GROUP):
     """What it tells, and when it was asked."""
     asked = time.time()
-    told = operate(daemon, "failover", f"--fence={fence}")
+    told = operate(daemon, "failover", f"--fence={fence}", group=group)
     assert told["outcome"] == "promoted"
     # What is lost is what came after the point, at most.
     assert 0 <= told["loss_seconds"] <= time.time() - told["taken_timestamp"]
     return told, asked
 
 
-def becomes(daemon, role):
-    wait_for(lambda: (daemon.group(GROUP) or {}).get("role") == role, 40,
-             lambda: f"{role}: {daemon.group(GROUP)}\n{daemon.log(20)}")
+def becomes(daemon, role, group=GROUP):
+    wait_for(lambda: (daemon.group(group) or {}).get("role") == role, 60,
+             lambda: f"{role}: {daemon.group(group)}\n{daemon.log(20)}")
+
+
+def fenced(daemon, group=GROUP):
+    """The images whose users are proven to be out."""
+    return {image for fence in daemon.group(group)["fences"] if fence["proven"]
+            for image in fence["images"].split(", ")}
 
 
 # --- what is on the disks -------------------------------------------------------------------------
