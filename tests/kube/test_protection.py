@@ -132,6 +132,7 @@ def test_disks_of_a_machine_are_one_group(api, ns, east, protect, same):
     pair.synced(group)
     same(pair, group)
     assert pvcs(pair.west.group(group)) == ["data", "logs", "root"]
+    wait_for(lambda: all(len(daemon.status()["groups"]) == 1 for daemon in pair), 15, "what it was is gone")
     api.label(ns, "data", {"app": "web"})
     renamed = wait_for(lambda: pair.east.group(f"{ns}/web"), 15, "the group is renamed")
     assert renamed["uuid"] == uuid and pvcs(renamed) == ["data", "logs", "root"]
@@ -204,10 +205,11 @@ def test_after_a_failover_labels_make_no_second_group(api, ns, east, west, prote
     wait_for(lambda: pvcs(pair.west.group(group)) == ["data-west"], 15, "the group has the PVC")
     groups = pair.west.status()["groups"]
     assert [(g["name"], g["uuid"], g["role"]) for g in groups] == [(group, uuid, "primary")]
-    # And a volume that is new there joins it.
+    # And a volume that is new there is to join it, once it has been copied.
     west.create("csi-vol-new", 16 * MIB)
     api.pvc(ns, "new", SHOP)
     api.bind(ns, "new", "csi-vol-new", west.fsid)
-    wait_for(lambda: pvcs(pair.west.group(group)) == ["data-west", "new"], 15, "it joins")
-    assert len(pair.west.status()["groups"]) == 1
+    beside = wait_for(lambda: pair.west.group(f"{group}+new"), 15, "it is found")
+    assert beside["joins"] == group and pvcs(beside) == ["new"]
+    assert len(pair.west.status()["groups"]) == 2
     assert not api.get(f"{CORE}/persistentvolumes")["items"] == []
