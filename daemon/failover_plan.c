@@ -9,6 +9,7 @@
 #include "daemon/operation_question.h"
 #include "daemon/peer.h"
 #include "daemon/status.h"
+#include "daemon/workload_check.h"
 
 /* What the other site has to do with it, as far as this one can tell. */
 static json_t *peer_json(const struct fs_group *group)
@@ -74,7 +75,7 @@ enum fs_fence_mode fs_failover_fence_mode(const struct fs_group *group, const ch
     return mode;
 }
 
-/* --- whom the other site would fence ---------------------------------------------------------- */
+/* --- what is asked first ---------------------------------------------------------------------- */
 
 /* For people, beneath what is said of fencing. */
 static void set_fence_note(json_t *plan, const char *format, ...)
@@ -104,37 +105,58 @@ static void set_view(json_t *plan, const struct fs_fence_view *view)
     }
 }
 
-/* It may have changed while it was asked. */
-static void plan_looked(void *arg, const struct fs_fence_view *view)
+/* The plan, once nothing is asked any more. It may have changed while it was. */
+static void answered(struct question *question)
 {
-    struct question *question = arg;
     const struct question asked = *question;
     const struct fs_group *group =
         fs_groups_find_uuid(fs_question_groups(question), &question->group);
     const struct fs_record_point *point;
     char refusal[640] = "";
 
-    fs_question_free(question);
-    if (!asked.call) {
+    if (asked.fence_asked || asked.workload_asked) {
         return;
     }
+    json_t *found = json_incref(question->found);
+    fs_question_free(question);
     const char *why =
         group ? fs_failover_refusal(group, &asked.point, &point, refusal, sizeof(refusal))
               : "the group is gone";
-    if (why) {
+    if (asked.call && why) {
         fs_call_fail(asked.call, FS_EXIT_REFUSED, "%s", why);
-        return;
+    } else if (asked.call) {
+        json_t *plan = plan_of(group, point, asked.fence, NULL);
+        (void)json_object_update(plan, found);
+        fs_call_finish(asked.call, FS_EXIT_OK,
+                       json_pack("{s:i, s:[o]}", "schema_version", 1, "plan", plan));
     }
-    json_t *plan = plan_of(group, point, asked.fence, NULL);
-    set_view(plan, view);
-    fs_call_finish(asked.call, FS_EXIT_OK,
-                   json_pack("{s:i, s:[o]}", "schema_version", 1, "plan", plan));
+    json_decref(found);
 }
 
-/* The plan of one group, with whom the other site would fence. */
-static void look_and_plan(struct fs_operation_commands *commands, struct fs_call *call,
-                          const struct fs_group *group, const struct fs_uuid *wanted,
-                          enum fs_fence_mode fence)
+static void fence_looked(void *arg, const struct fs_fence_view *view)
+{
+    struct question *question = arg;
+
+    question->fence_asked = false;
+    set_view(question->found, view);
+    answered(question);
+}
+
+static void workload_checked(void *arg, const json_t *report, const struct fs_error *err)
+{
+    struct question *question = arg;
+
+    question->workload_asked = false;
+    (void)json_object_set_new(question->found, "workload",
+                              json_pack("{s:O, s:o}", "objects", report, "unknown",
+                                        fs_status_text(err ? err->message : "")));
+    answered(question);
+}
+
+/* The plan of one group, with whom the other site would fence and what would not come up here. */
+static void ask_and_plan(struct fs_operation_commands *commands, struct fs_call *call,
+                         struct fs_group *group, const struct fs_uuid *wanted,
+                         const struct fs_record_point *point, enum fs_fence_mode fence)
 {
     struct question *question = fs_question_new(commands, call, NULL, 0);
     char who[FS_CALL_WHO_SIZE];
@@ -145,20 +167,35 @@ static void look_and_plan(struct fs_operation_commands *commands, struct fs_call
     question->group = group->record->group;
     question->point = *wanted;
     question->fence = fence;
-    if (!fs_fence_look_start(fs_question_groups(question)->looks, group, fs_call_who(call, who),
-                             plan_looked, question)) {
-        fs_question_free(question);
-        fs_call_fail(call, FS_EXIT_FAILURE, "out of memory");
+    question->found = json_object();
+    if (fence != FS_FENCE_NONE) {
+        question->fence_asked = fs_fence_look_start(fs_question_groups(question)->looks, group,
+                                                    fs_call_who(call, who), fence_looked, question);
+        if (!question->fence_asked) {
+            set_fence_note(question->found, "whom cannot be told now: out of memory");
+        }
     }
+    const struct fs_uuid none = {0};
+    question->workload_asked =
+        fs_workload_check(group, point ? &point->point.id : &none, workload_checked, question);
+    answered(question);
 }
 
 static json_t *plan_among_others(const struct fs_group *group, const struct fs_record_point *point,
                                  enum fs_fence_mode fence, const char *refusal)
 {
     json_t *plan = plan_of(group, point, fence, refusal);
+    char text[400];
 
     if (!refusal && fence != FS_FENCE_NONE) {
         set_fence_note(plan, "farshore failover %.300s --dry-run names them", group->record->name);
+    }
+    if (!refusal && fs_workload_is_managed(group)) {
+        (void)snprintf(text, sizeof(text),
+                       "farshore failover %.300s --dry-run names what of it would not come up",
+                       group->record->name);
+        (void)json_object_set_new(
+            plan, "workload", json_pack("{s:[], s:o}", "objects", "unknown", fs_status_text(text)));
     }
     return plan;
 }
@@ -172,14 +209,14 @@ void fs_failover_plan(struct fs_operation_commands *commands, struct fs_call *ca
     size_t possible = 0;
 
     for (size_t i = 0; i < count; i++) {
-        const struct fs_group *group = groups[i];
+        struct fs_group *group = groups[i];
         enum fs_fence_mode mode = fs_failover_fence_mode(group, fence);
         const struct fs_record_point *point;
         const char *why = fs_failover_refusal(group, wanted, &point, refusal, sizeof(refusal));
 
-        if (!why && mode != FS_FENCE_NONE && count == 1) {
+        if (!why && count == 1) {
             json_decref(plans);
-            look_and_plan(commands, call, group, wanted, mode);
+            ask_and_plan(commands, call, group, wanted, point, mode);
             return;
         }
         possible += why == NULL || fs_failover_is_done(group);

@@ -9,8 +9,9 @@
 /* What was said ("required", checked; NULL: nothing), or what the group's policy says. */
 enum fs_fence_mode fs_failover_fence_mode(const struct fs_group *group, const char *said);
 
-/* Ends the call with the plan of these groups, of a single one that is to fence only later: the
- * other site is asked whom. wanted: the point that was asked for, or zero; fence: what was said. */
+/* Ends the call with the plan of these groups, of a single one only later: the other site is asked
+ * whom it would fence, and this site's Kubernetes what would not come up. wanted: the point that
+ * was asked for, or zero; fence: what was said. */
 void fs_failover_plan(struct fs_operation_commands *commands, struct fs_call *call,
                       struct fs_group *const *groups, size_t count, const struct fs_uuid *wanted,
                       const char *fence);

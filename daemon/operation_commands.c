@@ -38,6 +38,7 @@ void fs_question_free(struct question *question)
         at = &(*at)->next;
     }
     *at = question->next;
+    json_decref(question->found);
     free(question->targets);
     free(question);
 }
@@ -506,13 +507,15 @@ static int64_t wait_for_plan(struct question *question, int64_t now)
         fs_groups_find_uuid(fs_question_groups(question), &question->group);
     char text[400];
 
-    if (question->fence == FS_FENCE_NONE || !question->call || !group) {
+    if (!(question->fence_asked || question->workload_asked) || !question->call || !group) {
         return INT64_MAX;
     }
     if (now >= question->progress_ns) {
         question->progress_ns = now + PROGRESS_EVERY_NS;
-        (void)snprintf(text, sizeof(text), "asking %.200s whom it would fence",
-                       group->record->peer);
+        (void)snprintf(text, sizeof(text),
+                       question->fence_asked ? "asking %.200s whom it would fence"
+                                             : "asking %.200s what would not come up",
+                       question->fence_asked ? group->record->peer : "Kubernetes");
         fs_call_progress(question->call,
                          json_pack("{s:s, s:i, s:i, s:o, s:o}", "operation", "failover", "done", 0,
                                    "total", 1, "group", fs_status_text(group->record->name),

@@ -39,7 +39,9 @@ struct question {
     struct fs_call *call;             /* NULL: the client has gone */
     struct fs_uuid group;             /* where kind is NULL */
     struct fs_uuid point;             /* of a failover's plan: that was asked for; zero: newest */
-    enum fs_fence_mode fence;         /* the same; not NONE: whom that concerns is asked */
+    enum fs_fence_mode fence;         /* the same */
+    bool fence_asked, workload_asked; /* of a plan: no answer yet, of whomever */
+    json_t *found;                    /* of a plan: what was answered, for it; owned, or NULL */
     int64_t progress_ns;              /* boot: next */
     size_t n_targets;
     struct target *targets; /* owned */

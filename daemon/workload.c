@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/workload.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/capture.h"
 #include "daemon/groups.h"
 #include "daemon/kube/bring.h"
 #include "daemon/kube/stop.h"
 #include "daemon/kube_source.h"
+#include "daemon/workload_private.h"
 
 #define PATIENCE_NS (60 * FS_SEC) /* with an API that is away */
 
@@ -25,11 +24,6 @@ struct run {
     fs_workload_fn *done;
     void *arg;
     struct run *next;
-};
-
-struct fs_workloads {
-    struct event_base *base;
-    struct run *list; /* owned */
 };
 
 struct fs_workloads *fs_workloads_new(struct event_base *base)
@@ -56,6 +50,9 @@ static void free_run(struct run *run)
 
 void fs_workloads_free(struct fs_workloads *workloads)
 {
+    if (workloads) {
+        fs_workload_checks_free(workloads);
+    }
     while (workloads && workloads->list) {
         fs_kube_stop_free(workloads->list->stop);
         fs_kube_bring_free(workloads->list->bring);
@@ -76,74 +73,6 @@ const char *fs_workload_text(const struct fs_group *group)
         }
     }
     return NULL;
-}
-
-/* --- what a group is to Kubernetes ----------------------------------------------------------- */
-
-static bool has_claim(const struct fs_record_volume *volume)
-{
-    return !volume->gone && volume->volume.pvc_namespace[0] && volume->volume.pvc[0];
-}
-
-bool fs_workload_is_managed(const struct fs_group *group)
-{
-    const struct fs_context *ctx = group->ctx;
-    bool allowed = ctx->workloads && ctx->config->kubernetes && ctx->config->kubernetes->workloads;
-
-    for (size_t i = 0; allowed && i < group->record->n_volumes; i++) {
-        if (has_claim(&group->record->volumes[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* ["NAMESPACE/NAME", ...] */
-static json_t *claims_of(const struct fs_group *group)
-{
-    json_t *claims = json_array();
-    char key[2 * FS_NAME_SIZE + 2];
-
-    for (size_t i = 0; i < group->record->n_volumes; i++) {
-        const struct fs_record_volume *volume = &group->record->volumes[i];
-        if (has_claim(volume)) {
-            (void)snprintf(key, sizeof(key), "%s/%s", volume->volume.pvc_namespace,
-                           volume->volume.pvc);
-            (void)json_array_append_new(claims, json_string(key));
-        }
-    }
-    return claims;
-}
-
-/* As of the newest point, which is what the images hold. */
-static uint64_t size_of(const struct fs_record *record, const struct fs_uuid *volume)
-{
-    const struct fs_record_point *point = fs_record_newest_committed(record);
-    const struct fs_record_content *content = point ? fs_record_find_content(point, volume) : NULL;
-
-    return content ? content->geometry.size : 0;
-}
-
-static json_t *volumes_of(const struct fs_group *group)
-{
-    json_t *list = json_array();
-    char uuid[FS_UUID_TEXT];
-
-    for (size_t i = 0; i < group->record->n_volumes; i++) {
-        const struct fs_record_volume *volume = &group->record->volumes[i];
-        const struct fs_image_ref *image = &volume->volume.image;
-        if (has_claim(volume)) {
-            fs_uuid_format(&volume->volume.uuid, uuid);
-            (void)json_array_append_new(
-                list,
-                json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "uuid", uuid, "namespace",
-                          volume->volume.pvc_namespace, "claim", volume->volume.pvc, "cluster_id",
-                          fs_kube_source_cluster_id(group->ctx), "pool", image->pool,
-                          "rados_namespace", image->ns, "image", image->name, "size_bytes",
-                          (json_int_t)size_of(group->record, &volume->volume.uuid)));
-        }
-    }
-    return list;
 }
 
 /* --- running --------------------------------------------------------------------------------- */
@@ -168,7 +97,7 @@ static struct fs_kube_stop *make_stop(struct run *run, bool undo)
 {
     const struct fs_group *group = run->group;
     const struct fs_config_policy *policy = fs_group_policy(group);
-    json_t *claims = claims_of(group);
+    json_t *claims = fs_workload_claims(group);
     const struct fs_kube_stop_options options = {
         .base = run->workloads->base,
         .api = fs_kube_source_api(group->ctx->kubernetes),
@@ -287,38 +216,22 @@ bool fs_workload_undo(struct fs_group *group, fs_workload_fn *done, void *arg)
     return start_stop(group, true, done, arg);
 }
 
-static json_t *classes_of(const struct fs_config_source *source)
-{
-    return source->storage_classes ? json_loads(source->storage_classes, 0, NULL) : NULL;
-}
-
-/* NULL: those that Farshore knows by name are all. */
-static json_t *kinds_of(const struct fs_config_source *source)
-{
-    json_t *kinds = source->kinds ? json_array() : NULL;
-
-    for (size_t i = 0; i < source->n_kinds; i++) {
-        (void)json_array_append_new(kinds, json_string(source->kinds[i]));
-    }
-    return kinds;
-}
-
 /* objects: or NULL. */
 static bool start_bring(struct run *run, const json_t *objects)
 {
     const struct fs_group *group = run->group;
     const struct fs_config_policy *policy = fs_group_policy(group);
-    json_t *volumes = volumes_of(group);
-    const struct fs_config_source *source = group->ctx->config->kubernetes;
-    json_t *classes = classes_of(source), *kinds = kinds_of(source);
+    struct fs_workload_parts parts;
+
+    fs_workload_parts_of(group, &parts);
     const struct fs_kube_bring_options options = {
         .base = run->workloads->base,
         .api = fs_kube_source_api(group->ctx->kubernetes),
-        .volumes = volumes,
+        .volumes = parts.volumes,
         .objects = objects,
-        .classes = classes,
-        .kinds = kinds,
-        .secrets = source->secrets,
+        .classes = parts.classes,
+        .kinds = parts.kinds,
+        .secrets = group->ctx->config->kubernetes->secrets,
         .again = run->again,
         .patience_ns = PATIENCE_NS,
         .start_ns = policy ? policy->start_timeout_ns : 0,
@@ -327,9 +240,7 @@ static bool start_bring(struct run *run, const json_t *objects)
     };
 
     run->bring = fs_kube_bring_start(&options);
-    json_decref(volumes);
-    json_decref(classes);
-    json_decref(kinds);
+    fs_workload_parts_fini(&parts);
     return run->bring != NULL;
 }
 
@@ -349,36 +260,6 @@ static void loaded(void *arg, json_t *document, const struct fs_error *err)
     }
 }
 
-/* The objects of the point whose content the volumes got, from the state pool. 1: it carries none,
- * or none are wanted, or, with run->left, they are gone. */
-static int load(struct run *run)
-{
-    const struct fs_group *group = run->group;
-    const struct fs_config_policy *policy = fs_group_policy(group);
-    const struct fs_uuid *id = &group->record->bring_up.point;
-    const struct fs_record_point *point = fs_record_find_point(group->record, id);
-    struct fs_error err = FS_ERROR_INIT;
-
-    if (!policy || policy->no_objects || fs_uuid_is_zero(id)) {
-        return 1;
-    }
-    if (!point) {
-        (void)fs_error_set(
-            &run->left, FS_ERR_PERMANENT, ENOENT,
-            "the point that the volumes came from is gone, and its Kubernetes "
-            "objects with it: only the volumes were bound, apply the others by hand");
-        return 1;
-    }
-    if (point->objects.size == 0) {
-        return 1;
-    }
-    int rc = fs_capture_load(group, id, loaded, run, &err);
-    if (rc == 0) {
-        group->ctx->groups->noting++;
-    }
-    return rc;
-}
-
 bool fs_workload_bring_up(struct fs_group *group, bool again, fs_workload_fn *done, void *arg)
 {
     struct run *run = fs_workload_is_managed(group) ? new_run(group, done, arg) : NULL;
@@ -388,7 +269,7 @@ bool fs_workload_bring_up(struct fs_group *group, bool again, fs_workload_fn *do
     }
     run->brings = true;
     run->again = again;
-    int rc = load(run);
+    int rc = fs_workload_load(group, &group->record->bring_up.point, loaded, run, &run->left);
     if (rc == 0 || (rc > 0 && start_bring(run, NULL))) {
         return true;
     }

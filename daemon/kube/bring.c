@@ -11,7 +11,8 @@
  *   START  each workload whose volumes are bound
  *   COME   until the machines run
  *
- * An API that is away is waited for, once for all items together.
+ * An API that is away is waited for, once for all items together. A check goes the same way up to
+ * WRITE, and what would be written is a dry run.
  */
 #include "daemon/kube/bring.h"
 
@@ -229,8 +230,9 @@ void fs_bring_apply(struct fs_kube_bring *bring, const json_t *object, bool dry,
                     fs_kube_api_fn *done)
 {
     fs_bring_ask_object(bring, "PATCH", object, NULL,
-                        dry ? "?fieldManager=" FS_KUBE_MANAGER "&force=true&dryRun=All"
-                            : "?fieldManager=" FS_KUBE_MANAGER,
+                        dry            ? "?fieldManager=" FS_KUBE_MANAGER "&force=true&dryRun=All"
+                        : bring->check ? "?fieldManager=" FS_KUBE_MANAGER "&dryRun=All"
+                                       : "?fieldManager=" FS_KUBE_MANAGER,
                         object, FS_KUBE_APPLY_PATCH, done);
 }
 
@@ -315,7 +317,16 @@ static void find_kind(struct fs_kube_bring *bring)
         }
     }
     bring->at = 0;
-    fs_bring_enter(bring, bring->check ? OVER : READ);
+    fs_bring_enter(bring, READ);
+}
+
+static bool is_named(const json_t *object, const char *kind, const char *ns, const char *name)
+{
+    const json_t *metadata = json_object_get(object, "metadata");
+
+    return strcmp(fs_kube_text(object, "kind"), kind) == 0 &&
+           strcmp(fs_kube_text(metadata, "namespace"), ns) == 0 &&
+           strcmp(fs_kube_text(metadata, "name"), name) == 0;
 }
 
 /* --- one object ------------------------------------------------------------------------------ */
@@ -331,9 +342,24 @@ void fs_bring_written(void *arg, int status, json_t *answer, const struct fs_err
         return;
     }
     bring->trouble_ns = 0;
-    json_decref(item->live);
-    item->live = json_incref(answer);
+    if (!bring->check) {
+        json_decref(item->live);
+        item->live = json_incref(answer);
+    }
     fs_bring_next(bring, "applied", "");
+}
+
+/* Of a check: nothing can be tried in a namespace that is not there. */
+static bool is_beyond_trying(const struct fs_kube_bring *bring, const struct item *of)
+{
+    const char *ns = fs_kube_text(json_object_get(of->object, "metadata"), "namespace");
+
+    for (size_t i = 0; bring->check && i < bring->n_items; i++) {
+        if (!bring->items[i].live && is_named(bring->items[i].object, "Namespace", "", ns)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void write_object(struct fs_kube_bring *bring)
@@ -411,7 +437,7 @@ static void read_object(struct fs_kube_bring *bring)
     skip_done(bring);
     if (!fs_bring_current(bring)) {
         bring->at = 0;
-        fs_bring_enter(bring, START);
+        fs_bring_enter(bring, bring->check ? OVER : START);
         return;
     }
     fs_bring_say(bring, "reading ", "");
@@ -432,7 +458,7 @@ static void finish(struct fs_kube_bring *bring)
     for (size_t i = 0; i < bring->n_items; i++) {
         const struct item *item = &bring->items[i];
         if (!item->outcome || (bring->check && !fs_bring_is_bad(item))) {
-            continue; /* it was only looked at */
+            continue; /* it would go well */
         }
         left += fs_bring_is_bad(item);
         pending += fs_bring_is_bad(item) && item->again;
@@ -461,7 +487,10 @@ void fs_bring_step(struct fs_kube_bring *bring)
     };
 
     if (bring->phase == WRITE) {
-        if (fs_bring_current(bring)->volume) {
+        struct item *item = fs_bring_current(bring);
+        if (is_beyond_trying(bring, item)) {
+            fs_bring_next(bring, "applied", "");
+        } else if (item->volume) {
             fs_bring_write_claim(bring);
         } else {
             write_object(bring);
@@ -472,15 +501,6 @@ void fs_bring_step(struct fs_kube_bring *bring)
 }
 
 /* --- the items ------------------------------------------------------------------------------- */
-
-static bool is_named(const json_t *object, const char *kind, const char *ns, const char *name)
-{
-    const json_t *metadata = json_object_get(object, "metadata");
-
-    return strcmp(fs_kube_text(object, "kind"), kind) == 0 &&
-           strcmp(fs_kube_text(metadata, "namespace"), ns) == 0 &&
-           strcmp(fs_kube_text(metadata, "name"), name) == 0;
-}
 
 static json_t *find(const struct fs_kube_bring *bring, const char *kind, const char *ns,
                     const char *name)

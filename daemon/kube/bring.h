@@ -42,7 +42,8 @@ struct fs_kube_bring_options {
 /* done is called exactly once, later, unless fs_kube_bring_free comes first; it is free afterwards.
  * NULL when out of memory. */
 struct fs_kube_bring *fs_kube_bring_start(const struct fs_kube_bring_options *options);
-/* Only looks which kinds the API serves: the report has nothing but "not_served". */
+/* Changes nothing: the report has what would be left over, as far as that can be told before. A
+ * namespace that is not there is tried, what is to be in it is not. */
 struct fs_kube_bring *fs_kube_bring_check(const struct fs_kube_bring_options *options);
 void fs_kube_bring_free(struct fs_kube_bring *bring);
 

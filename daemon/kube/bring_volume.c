@@ -138,8 +138,8 @@ static void volume_written(void *arg, int status, json_t *answer, const struct f
     json_decref(bring->pending);
     bring->pending = json_incref(answer);
     const json_t *claim = json_object_get(json_object_get(answer, "spec"), "claimRef");
-    fs_bring_enter(bring,
-                   !fs_bring_current(bring)->live && *fs_kube_text(claim, "uid") ? RELEASE : WRITE);
+    bool stale = !fs_bring_current(bring)->live && *fs_kube_text(claim, "uid");
+    fs_bring_enter(bring, stale && !bring->check ? RELEASE : WRITE);
 }
 
 void fs_bring_write_volume(struct fs_kube_bring *bring)

@@ -42,6 +42,40 @@ static void show_would_fence(const json_t *plan, FILE *out)
     show_not_all_seen(plan, "    ", out);
 }
 
+static void show_objects(const json_t *list, const char *indent, FILE *out)
+{
+    size_t i;
+    json_t *object;
+
+    json_array_foreach(list, i, object)
+    {
+        const char *message = string_of(object, "message");
+        fprintf(out, "%s%s", indent, string_of(object, "object"));
+        if (number_of(object, "others") > 0) {
+            fprintf(out, " and %.0f more", number_of(object, "others"));
+        }
+        fprintf(out, ": %s%s%s\n", string_of(object, "outcome"), *message ? ": " : "", message);
+    }
+}
+
+/* What Kubernetes would not take, or why that is not known. */
+static void show_would_not_come(const json_t *workload, FILE *out)
+{
+    const json_t *objects = json_object_get(workload, "objects");
+
+    if (workload && json_array_size(objects) == 0 && !*string_of(workload, "unknown")) {
+        fprintf(out, "  Kubernetes here would take all that uses them\n");
+    }
+    if (json_array_size(objects) > 0) {
+        fprintf(out, "  THIS WOULD NOT COME UP HERE, the volumes are promoted all the same:\n");
+        show_objects(objects, "    ", out);
+    }
+    if (*string_of(workload, "unknown")) {
+        fprintf(out, "  what would not come up in Kubernetes here is not known: %s\n",
+                string_of(workload, "unknown"));
+    }
+}
+
 static void show_plan(const json_t *plan, FILE *out)
 {
     const json_t *point = json_object_get(plan, "point");
@@ -83,6 +117,7 @@ static void show_plan(const json_t *plan, FILE *out)
                     : ", if it can");
         show_would_fence(plan, out);
     }
+    show_would_not_come(json_object_get(plan, "workload"), out);
 }
 
 static void show_hooks(const json_t *group, FILE *out)
@@ -103,15 +138,7 @@ static void show_hooks(const json_t *group, FILE *out)
 
 static void show_workload(const json_t *workload, FILE *out)
 {
-    size_t i;
-    json_t *object;
-
-    json_array_foreach(json_object_get(workload, "objects"), i, object)
-    {
-        const char *message = string_of(object, "message");
-        fprintf(out, "  %s: %s%s%s\n", string_of(object, "object"), string_of(object, "outcome"),
-                *message ? ": " : "", message);
-    }
+    show_objects(json_object_get(workload, "objects"), "  ", out);
     if (json_is_true(json_object_get(workload, "failed"))) {
         fprintf(out, "  LEFT OVER, the volumes are promoted all the same: mend what is named, and "
                      "run this again\n");

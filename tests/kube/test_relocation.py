@@ -117,6 +117,34 @@ def test_machine_that_does_not_stop_goes_on(shop, ns):
     pair.east.expect_error("did not stop")
 
 
+def plan(daemon, *order):
+    """What is shown before the question, and nothing is changed: (text, the plan)."""
+    text = farshore(daemon, *order, "--dry-run", timeout_s=60)
+    assert text.returncode == 0, text.stderr
+    told = farshore(daemon, *order, "--dry-run", "-o", "json", timeout_s=60)
+    return text.stdout, json.loads(told.stdout)["plan"][0]
+
+
+def test_plan_of_a_failover_names_what_would_not_come_up(shop, ns):
+    pair, (near, far), group = shop
+    text, told = plan(pair.west, "failover", group)
+    assert told["workload"] == {"objects": [], "unknown": ""} and "would take all" in text
+    far.api.namespace(ns)
+    far.api.pvc(ns, "data")
+    far.api.bind(ns, "data", "another", "another-cluster")
+    text, told = plan(pair.west, "failover", group)
+    assert [(o["object"], o["outcome"]) for o in told["workload"]["objects"]] == [
+        (f"PersistentVolumeClaim {ns}/data", "conflict")]
+    assert "THIS WOULD NOT COME UP HERE" in text and "is bound to" in text
+    far.api.lab("stop")
+    text, told = plan(pair.west, "failover", group)
+    assert len(told["workload"]["objects"]) == 1 and told["workload"]["objects"][0]["others"] == 2
+    assert "and 2 more: failed" in text
+    assert pair.west.group(group)["role"] == "secondary"
+    far.api.lab("start")
+    assert near.runs(ns, "web")
+
+
 def test_failover_with_the_api_away_and_again(shop, ns, west):
     pair, (_near, far), group = shop
     pair.east.kill()

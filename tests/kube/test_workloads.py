@@ -10,7 +10,7 @@ import time
 import pytest
 from harness import SOURCE, wait_for
 from harness.daemon import build_dir
-from harness.kube import CORE, VM_API, ApiError
+from harness.kube import CORE, VM_API, ApiError, any_kind
 from harness.kubevirt import Controllers
 from harness.proxy import Proxy
 
@@ -335,6 +335,63 @@ def test_kind_that_is_not_served_is_named_before(api, ns, rights, controllers, o
     came = run(rights, do="bring", **order)
     assert came["left"] == 1 and outcomes(came)["VirtualMachine web"] == "started"
     is_whole(api, ns)
+
+    api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions",  # it is installed
+               any_kind("routes", "Route", "route.openshift.io"))
+    order["kinds"] = ["routes.v1.route.openshift.io"]
+    wait_for(lambda: not run(rights, do="check", **order)["report"], 20, "it is served")
+    again = run(rights, do="bring", **order)
+    assert again["left"] == 0 and outcomes(again)["Route web"] == "applied"
+    assert api.get(f"/apis/route.openshift.io/v1/namespaces/{ns}/routes/web")
+
+
+def everything(api, ns):
+    """What is in the namespace, and the PVs, as a text."""
+    kinds = [api.pvc_path(ns)] + [f"{CORE}/namespaces/{ns}/{k}" for k in (
+        "configmaps", "secrets", "services")] + [
+        f"{VM_API}/namespaces/{ns}/virtualmachines", f"{CORE}/persistentvolumes"]
+    return json.dumps([api.get(path)["items"] for path in kinds])
+
+
+def test_check_changes_nothing_and_finds_what_is_in_the_way(api, ns, rights, controllers, order):
+    before = everything(api, ns)
+    assert run(rights, do="check", **order) == {"report": [], "left": 0, "pending": 0}
+    assert everything(api, ns) == before
+    path = f"{CORE}/namespaces/{ns}"
+    api.create(f"{path}/configmaps", {"metadata": {"name": "settings"}, "data": {"a": "theirs"}})
+    api.pvc(ns, "data", GOLD)
+    api.bind(ns, "data", "another-image", FSID)
+    api.delete("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/farshore-workloads-secrets")
+    order["classes"] = {"rbd-there": "not-here"}
+    before = everything(api, ns)
+    checked = run(rights, do="check", **order)
+    assert outcomes(checked) == {
+        "ConfigMap settings": "conflict", "PersistentVolumeClaim data": "conflict",
+        "Secret key": "refused", "PersistentVolumeClaim root": "refused"}, checked
+    assert "another-image" in message(checked, "data") or "pv-" in message(checked, "data")
+    assert "not-here" in message(checked, "root")
+    assert everything(api, ns) == before
+
+
+def test_check_of_what_is_up_and_of_a_namespace_that_is_not_there(api, ns, rights, controllers, order):
+    other = f"{ns}-other"
+    moved = json.loads(json.dumps(order).replace(f'"{ns}"', f'"{other}"'))
+    assert not run(rights, do="check", **moved)["report"]
+    with pytest.raises(ApiError):
+        api.get(f"{CORE}/namespaces/{other}")
+    role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/farshore-workloads"
+    rules = [r for r in api.get(role)["rules"] if r["resources"] != ["namespaces"]]
+    api.patch(role, {"rules": rules + [
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}]})
+    wait_for(lambda: run(rights, do="check", **moved)["report"], 20, "the right is gone")
+    refused = run(rights, do="check", **moved)
+    assert outcomes(refused) == {f"Namespace {other}": "refused"}
+    assert "docs/kubernetes/" in message(refused, "Namespace")
+    assert not run(rights, do="check", **order)["report"], "its namespace is there"
+    assert run(rights, do="bring", **order)["left"] == 0
+    before = everything(api, ns)
+    assert not run(rights, do="check", **order)["report"]
+    assert everything(api, ns) == before
 
 
 def test_webhook_that_refuses(api, ns, rights, controllers, order):
