@@ -146,7 +146,7 @@ static void workload_checked(void *arg, const json_t *report, const struct fs_er
 {
     struct question *question = arg;
 
-    question->workload_asked = false;
+    question->workload_asked = NULL;
     (void)json_object_set_new(question->found, "workload",
                               json_pack("{s:O, s:o}", "objects", report, "unknown",
                                         fs_status_text(err ? err->message : "")));
@@ -167,6 +167,7 @@ static void ask_and_plan(struct fs_operation_commands *commands, struct fs_call 
     question->group = group->record->group;
     question->point = *wanted;
     question->fence = fence;
+    question->planned = "failover";
     question->found = json_object();
     if (fence != FS_FENCE_NONE) {
         question->fence_asked = fs_fence_look_start(fs_question_groups(question)->looks, group,
@@ -176,8 +177,9 @@ static void ask_and_plan(struct fs_operation_commands *commands, struct fs_call 
         }
     }
     const struct fs_uuid none = {0};
-    question->workload_asked =
-        fs_workload_check(group, point ? &point->point.id : &none, workload_checked, question);
+    if (fs_workload_check(group, point ? &point->point.id : &none, workload_checked, question)) {
+        question->workload_asked = "Kubernetes";
+    }
     answered(question);
 }
 

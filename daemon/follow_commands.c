@@ -62,6 +62,12 @@ static bool waits(const struct fs_group *group, const struct target *target)
            !has_failed(group, target);
 }
 
+static void waiting(const struct fs_group *group, char *text, size_t size)
+{
+    (void)group;
+    (void)snprintf(text, size, "receiving what differs");
+}
+
 /* outcome: "secondary", "already", "failed" or "refused". */
 static json_t *outcome(const struct fs_group *group, const struct target *target,
                        const struct fs_operation_result *result)
@@ -85,10 +91,16 @@ static json_t *outcome(const struct fs_group *group, const struct target *target
     return object;
 }
 
-static const struct question_kind failback = {
-    .operation = "failback", .outcome = outcome, .waits = waits, .reached = is_synced};
-static const struct question_kind resync = {
-    .operation = "resync", .outcome = outcome, .waits = waits, .reached = is_synced};
+static const struct question_kind failback = {.operation = "failback",
+                                              .outcome = outcome,
+                                              .waits = waits,
+                                              .reached = is_synced,
+                                              .waiting = waiting};
+static const struct question_kind resync = {.operation = "resync",
+                                            .outcome = outcome,
+                                            .waits = waits,
+                                            .reached = is_synced,
+                                            .waiting = waiting};
 
 void fs_operation_commands_follow(struct fs_operation_commands *commands, struct fs_call *call,
                                   const json_t *request, struct fs_group *group, bool compare)

@@ -15,6 +15,7 @@
 #include "daemon/primary.h"
 #include "daemon/recovery.h"
 #include "daemon/release.h"
+#include "daemon/relocate_look.h"
 #include "daemon/terms.h"
 #include "farshore/log.h"
 
@@ -36,11 +37,14 @@ struct fs_groups *fs_groups_new(struct fs_context *ctx)
         groups->drills = fs_drills_new(groups);
         groups->fences = fs_fences_new(groups);
         groups->looks = fs_fence_looks_new(groups);
-        if (!groups->verifier || !groups->drills || !groups->fences || !groups->looks) {
+        groups->moves = fs_relocate_looks_new(groups);
+        if (!groups->verifier || !groups->drills || !groups->fences || !groups->looks ||
+            !groups->moves) {
             fs_verifier_free(groups->verifier);
             fs_drills_free(groups->drills);
             fs_fences_free(groups->fences);
             fs_fence_looks_free(groups->looks);
+            fs_relocate_looks_free(groups->moves);
             free(groups);
             groups = NULL;
         }
@@ -57,6 +61,7 @@ void fs_groups_free(struct fs_groups *groups)
     fs_drills_free(groups->drills);
     fs_fences_free(groups->fences);
     fs_fence_looks_free(groups->looks);
+    fs_relocate_looks_free(groups->moves);
     for (size_t i = 0; i < groups->count; i++) {
         fs_group_free(groups->list[i]);
     }
@@ -612,6 +617,8 @@ int64_t fs_groups_run(struct fs_groups *groups)
     int64_t due = next_due(groups, now);
     next = due < next ? due : next;
     due = fs_fence_looks_run(groups->looks);
+    next = due < next ? due : next;
+    due = fs_relocate_looks_run(groups->moves);
     next = due < next ? due : next;
     due = fs_verifier_run(groups->verifier);
     return due < next ? due : next;

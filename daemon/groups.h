@@ -12,14 +12,16 @@
 struct fs_drills;
 struct fs_fences;
 struct fs_fence_looks;
+struct fs_relocate_looks;
 
 struct fs_groups {
     struct fs_context *ctx;
-    struct fs_verifier *verifier; /* owned */
-    struct fs_drills *drills;     /* owned */
-    struct fs_fences *fences;     /* owned */
-    struct fs_fence_looks *looks; /* owned */
-    struct fs_group **list;       /* owned; in the order of their names */
+    struct fs_verifier *verifier;    /* owned */
+    struct fs_drills *drills;        /* owned */
+    struct fs_fences *fences;        /* owned */
+    struct fs_fence_looks *looks;    /* owned */
+    struct fs_relocate_looks *moves; /* owned */
+    struct fs_group **list;          /* owned; in the order of their names */
     size_t count;
     size_t capacity;
     bool stopping;

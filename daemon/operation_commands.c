@@ -365,7 +365,7 @@ static json_t *progress_json(const struct question *question)
         if (group && !is_finished(question, target)) {
             if (fs_operation_result(group, target->serial)) {
                 (void)json_object_set_new(object, "sync", fs_status_sync(group));
-                (void)snprintf(text, sizeof(text), "receiving what differs");
+                question->kind->waiting(group, text, sizeof(text));
             } else {
                 fs_operation_text(group, text, sizeof(text));
             }
@@ -515,11 +515,11 @@ static int64_t wait_for_plan(struct question *question, int64_t now)
         (void)snprintf(text, sizeof(text),
                        question->fence_asked ? "asking %.200s whom it would fence"
                                              : "asking %.200s what would not come up",
-                       question->fence_asked ? group->record->peer : "Kubernetes");
-        fs_call_progress(question->call,
-                         json_pack("{s:s, s:i, s:i, s:o, s:o}", "operation", "failover", "done", 0,
-                                   "total", 1, "group", fs_status_text(group->record->name),
-                                   "doing", fs_status_text(text)));
+                       question->fence_asked ? group->record->peer : question->workload_asked);
+        fs_call_progress(question->call, json_pack("{s:s, s:i, s:i, s:o, s:o}", "operation",
+                                                   question->planned, "done", 0, "total", 1,
+                                                   "group", fs_status_text(group->record->name),
+                                                   "doing", fs_status_text(text)));
     }
     return question->progress_ns;
 }

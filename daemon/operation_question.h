@@ -29,6 +29,8 @@ struct question_kind {
     bool (*waits)(const struct fs_group *group, const struct target *target);
     /* Beside waits: is it there? */
     bool (*reached)(const struct fs_group *group, const struct target *target);
+    /* Beside waits: what is waited for. */
+    void (*waiting)(const struct fs_group *group, char *text, size_t size);
     /* Whoever asked went away. NULL: what has begun goes on. */
     void (*gone)(struct fs_group *group, const struct target *target);
 };
@@ -40,7 +42,9 @@ struct question {
     struct fs_uuid group;             /* where kind is NULL */
     struct fs_uuid point;             /* of a failover's plan: that was asked for; zero: newest */
     enum fs_fence_mode fence;         /* the same */
-    bool fence_asked, workload_asked; /* of a plan: no answer yet, of whomever */
+    const char *planned;              /* of a plan: of which operation */
+    bool fence_asked;                 /* of a plan: the other site, and it has not answered */
+    const char *workload_asked;       /* of a plan: who is asked what would not come up, or NULL */
     json_t *found;                    /* of a plan: what was answered, for it; owned, or NULL */
     int64_t progress_ns;              /* boot: next */
     size_t n_targets;

@@ -29,7 +29,10 @@ struct fs_operation_result {
     int64_t downtime_ns; /* of a relocation, from on.stop on; -1: not known */
     char fencing[640];   /* what was done about the users of the other site's volumes */
     struct fs_hook_outcome hooks[FS_HOOKS_AFTER];
-    struct { /* what uses the volumes, in this site's Kubernetes */
+    bool already;      /* a relocation that was done before: only the workload was looked at */
+    bool coming;       /* of a relocation: whether the workload is up there is not known yet */
+    int64_t coming_ns; /* boot: since when */
+    struct { /* what uses the volumes, in the Kubernetes of the site that became primary */
         bool ran, failed;
         char message[520]; /* where something is left over */
         json_t *objects;   /* owned: [{"object", "outcome", "message"}], or NULL */

@@ -35,6 +35,7 @@
 #include "daemon/operation_log.h"
 #include "daemon/peer.h"
 #include "daemon/primary.h"
+#include "daemon/relocate_look.h"
 #include "daemon/terms.h"
 #include "daemon/workload.h"
 #include "farshore/fault.h"
@@ -522,6 +523,7 @@ static void told_demoted(void *arg, const struct fs_error *err)
     (void)snprintf(text, sizeof(text), "%.100s is primary in term %" PRIu64 "%s%.300s",
                    group->record->peer, group->record->term.number, err ? "; " : "",
                    err ? err->message : "");
+    fs_relocate_watch(group, &operation->result, false);
     fs_operation_finish(group, false, text);
 }
 
@@ -678,6 +680,39 @@ static const struct fs_operation_step steps[] = {
 static const struct fs_operation_kind kind = {
     .name = "relocate", .steps = steps, .give_up = give_up};
 
+/* --- once more -------------------------------------------------------------------------------- */
+
+bool fs_relocate_is_done(const struct fs_group *group, const char *to)
+{
+    return group->record->role == FS_ROLE_SECONDARY && strcmp(group->record->peer, to) == 0 &&
+           !group->operation && !group->record->following.present && fs_relocate_look_can(group);
+}
+
+/* It is there already: what is left over of the workload is all that there is to do. */
+static void ask_again(struct fs_group *group)
+{
+    char text[200];
+
+    (void)snprintf(text, sizeof(text), "%.100s is primary in term %" PRIu64 " already",
+                   group->record->peer, group->record->term.number);
+    group->operation->result.already = true;
+    fs_relocate_watch(group, &group->operation->result, true);
+    fs_operation_finish(group, false, text);
+}
+
+static const struct fs_operation_step again_steps[] = {
+    {"asking the other site", 20 * FS_SEC, ask_again, 0},
+};
+
+static const struct fs_operation_kind again_kind = {.name = "relocate", .steps = again_steps};
+
+uint64_t fs_relocate_again(struct fs_group *group, const char *who)
+{
+    struct fs_operation *operation = fs_operation_start(group, &again_kind, who);
+
+    return operation ? operation->serial : 0;
+}
+
 uint64_t fs_relocate_start(struct fs_group *group, const char *who)
 {
     struct fs_operation *operation = fs_operation_start(group, &kind, who);
@@ -706,7 +741,9 @@ void fs_relocate_answered(struct fs_groups *groups, const char *peer,
 {
     struct fs_group *group = fs_groups_find_uuid(groups, &reply->group);
 
-    if (group && is_relocating(group) && strcmp(group->record->peer, peer) == 0) {
+    if (reply->what >= FS_MOVE_LOOK) {
+        fs_relocate_look_answered(groups, peer, reply);
+    } else if (group && is_relocating(group) && strcmp(group->record->peer, peer) == 0) {
         group->operation->answered = true;
         group->operation->answer = *reply;
         if (reply->outcome != FS_MOVE_LATER) {

@@ -15,6 +15,10 @@ const char *fs_relocate_refusal(const struct fs_group *group, const char *to, ch
 /* About how long the workload would stand still, without the hooks' own time; -1: not known. */
 int64_t fs_relocate_downtime_ns(const struct fs_group *group);
 
+/* Is the group at that site already, and can that site be asked how its workload is? */
+bool fs_relocate_is_done(const struct fs_group *group, const char *to);
+/* Of one that is done: have the other site bring up what it left over. As fs_relocate_start. */
+uint64_t fs_relocate_again(struct fs_group *group, const char *who);
 /* Begin one that is not refused. Returns its serial, 0 when out of memory. */
 uint64_t fs_relocate_start(struct fs_group *group, const char *who);
 /* Whoever asked for the operation with this serial went away: before the switch it is undone. */

@@ -5,6 +5,7 @@
 #include "daemon/hook.h"
 #include "daemon/operation_question.h"
 #include "daemon/relocate.h"
+#include "daemon/relocate_look.h"
 #include "daemon/status.h"
 #include "daemon/workload.h"
 
@@ -49,11 +50,86 @@ static json_t *plan_of(const struct fs_group *group)
     return plan;
 }
 
-/* outcome: "relocated", "failed" or "refused". */
+/* Of a group that is there already. */
+static json_t *plan_again(const struct fs_group *group)
+{
+    json_t *list = json_array();
+
+    fs_question_text(list, "%s is primary already: it brings up what is left over there",
+                     group->record->peer);
+    return fs_question_plan(group, list, false);
+}
+
+/* It may have changed while the other site was asked. */
+static void looked(void *arg, enum fs_move_outcome outcome, const char *text)
+{
+    struct question *question = arg;
+    const struct fs_group *group =
+        fs_groups_find_uuid(fs_question_groups(question), &question->group);
+    struct fs_call *call = question->call;
+
+    fs_question_free(question);
+    if (call && !group) {
+        fs_call_fail(call, FS_EXIT_REFUSED, "the group is gone");
+    } else if (call) {
+        bool known = outcome == FS_MOVE_YES;
+        json_t *plan = plan_of(group);
+        (void)json_object_set_new(plan, "workload",
+                                  json_pack("{s:o, s:o}", "message",
+                                            fs_status_text(known ? text : ""), "unknown",
+                                            fs_status_text(known ? "" : text)));
+        fs_call_finish(call, FS_EXIT_OK,
+                       json_pack("{s:i, s:[o]}", "schema_version", 1, "plan", plan));
+    }
+}
+
+/* The plan, with what would not come up at the other site where that can be asked. */
+static void look_and_plan(struct fs_operation_commands *commands, struct fs_call *call,
+                          struct fs_group *group)
+{
+    struct question *question =
+        fs_relocate_look_can(group) ? fs_question_new(commands, call, NULL, 0) : NULL;
+
+    if (question) {
+        question->group = group->record->group;
+        question->planned = "relocate";
+        question->workload_asked = group->record->peer;
+        if (fs_relocate_look_start(group, looked, question)) {
+            return;
+        }
+        fs_question_free(question);
+    }
+    fs_call_finish(call, FS_EXIT_OK,
+                   json_pack("{s:i, s:[o]}", "schema_version", 1, "plan", plan_of(group)));
+}
+
+static bool waits(const struct fs_group *group, const struct target *target)
+{
+    return group->finished.serial == target->serial && group->finished.coming;
+}
+
+/* What came of the workload is in the result. */
+static bool reached(const struct fs_group *group, const struct target *target)
+{
+    (void)group;
+    (void)target;
+    return true;
+}
+
+static void waiting(const struct fs_group *group, char *text, size_t size)
+{
+    const char *doing = fs_relocate_watch_text(group);
+
+    (void)snprintf(text, size, "waiting for the workload at %.100s%s%.400s", group->record->peer,
+                   *doing ? ": " : "", doing);
+}
+
+/* outcome: "relocated", "already", "failed" or "refused". */
 static json_t *outcome(const struct fs_group *group, const struct target *target,
                        const struct fs_operation_result *result)
 {
-    json_t *object = fs_question_outcome(group, target, result, "relocated");
+    json_t *object = fs_question_outcome(group, target, result,
+                                         result && result->already ? "already" : "relocated");
 
     if (object && result && !result->failed) {
         (void)json_object_set_new(object, "peer", json_string(group->record->peer));
@@ -70,8 +146,12 @@ static void gone(struct fs_group *group, const struct target *target)
     fs_relocate_cancel(group, target->serial);
 }
 
-static const struct question_kind relocate = {
-    .operation = "relocate", .outcome = outcome, .gone = gone};
+static const struct question_kind relocate = {.operation = "relocate",
+                                              .outcome = outcome,
+                                              .waits = waits,
+                                              .reached = reached,
+                                              .waiting = waiting,
+                                              .gone = gone};
 
 void fs_operation_commands_relocate(struct fs_operation_commands *commands, struct fs_call *call,
                                     const json_t *request, struct fs_group *group)
@@ -83,19 +163,26 @@ void fs_operation_commands_relocate(struct fs_operation_commands *commands, stru
         fs_call_fail(call, FS_EXIT_BAD_REQUEST, "relocate needs \"to\", a site");
         return;
     }
-    if (fs_relocate_refusal(group, to, text, sizeof(text))) {
+    bool again = fs_relocate_is_done(group, to);
+    if (!again && fs_relocate_refusal(group, to, text, sizeof(text))) {
         fs_call_fail(call, FS_EXIT_REFUSED, "%s", text);
         return;
     }
     if (!json_is_true(json_object_get(request, "yes"))) {
-        fs_call_finish(call, FS_EXIT_OK,
-                       json_pack("{s:i, s:[o]}", "schema_version", 1, "plan", plan_of(group)));
+        if (again) {
+            fs_call_finish(
+                call, FS_EXIT_OK,
+                json_pack("{s:i, s:[o]}", "schema_version", 1, "plan", plan_again(group)));
+        } else {
+            look_and_plan(commands, call, group);
+        }
         return;
     }
     struct question *question = fs_question_new(commands, call, &relocate, 1);
     if (question) {
         struct target *target = fs_question_add(question, group);
-        target->serial = fs_relocate_start(group, fs_call_who(call, who));
+        target->serial = again ? fs_relocate_again(group, fs_call_who(call, who))
+                               : fs_relocate_start(group, fs_call_who(call, who));
         if (target->serial == 0) {
             (void)snprintf(target->message, sizeof(target->message), "out of memory");
         }

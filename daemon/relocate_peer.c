@@ -8,6 +8,7 @@
 
 #include "daemon/failover.h"
 #include "daemon/relocate.h"
+#include "daemon/relocate_look.h"
 #include "daemon/terms.h"
 
 static void answer(struct fs_session *session, const struct fs_move *move,
@@ -89,7 +90,9 @@ void fs_relocate_asked(struct fs_groups *groups, const char *peer, struct fs_ses
     struct fs_group *group = fs_groups_find_uuid(groups, &move->group);
     char text[512], who[FS_WHO_SIZE];
 
-    if (!group) {
+    if (move->what >= FS_MOVE_LOOK) {
+        fs_relocate_look_asked(groups, peer, session, move);
+    } else if (!group) {
         answer(session, move, FS_MOVE_LATER, "the group is not known there yet");
     } else if (is_taken(group, move)) {
         fs_terms_send_group(group);

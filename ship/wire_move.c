@@ -19,7 +19,7 @@ void fs_move_encode(const struct fs_move *message, struct fs_buf *buf)
 
 static bool what_valid(uint8_t what)
 {
-    return what == FS_MOVE_CHECK || what == FS_MOVE_GRANT;
+    return what >= FS_MOVE_CHECK && what <= FS_MOVE_BRING;
 }
 
 int fs_move_decode(const uint8_t *payload, size_t length, struct fs_move *ret_message,

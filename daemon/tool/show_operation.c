@@ -204,6 +204,15 @@ static void show_follow_plan(const json_t *plan, FILE *out)
     {
         fprintf(out, "  volume %s is not writable here from then on\n", json_string_value(text));
     }
+    const json_t *workload = json_object_get(plan, "workload");
+    if (*string_of(workload, "message")) {
+        fprintf(out, "  THIS WOULD NOT COME UP AT %s: %s\n", string_of(plan, "peer"),
+                string_of(workload, "message"));
+    }
+    if (*string_of(workload, "unknown")) {
+        fprintf(out, "  what would not come up at %s is not known: %s\n", string_of(plan, "peer"),
+                string_of(workload, "unknown"));
+    }
     if (json_object_get(plan, "downtime_seconds")) {
         fprintf(out, "  downtime: about %s, and what the workload takes to stop and start\n",
                 fs_text_duration(number_of(plan, "downtime_seconds"), downtime));
@@ -213,13 +222,21 @@ static void show_follow_plan(const json_t *plan, FILE *out)
 static void show_follow_outcome(const json_t *group, FILE *out)
 {
     const json_t *point = json_object_get(group, "recovery_point");
+    const json_t *workload = json_object_get(group, "workload");
     char wire[FS_TEXT_SIZE], written[FS_TEXT_SIZE], moment[FS_TEXT_SIZE];
 
     fprintf(out, "%s: %s: %s\n", string_of(group, "group"), string_of(group, "outcome"),
             string_of(group, "message"));
     if (json_object_get(group, "downtime_seconds")) {
-        fprintf(out, "  downtime: %s, with what the workload took to stop\n",
-                fs_text_duration(number_of(group, "downtime_seconds"), moment));
+        fprintf(out, "  downtime: %s, with what the workload took to stop%s\n",
+                fs_text_duration(number_of(group, "downtime_seconds"), moment),
+                json_is_false(json_object_get(workload, "failed")) ? " and to come" : "");
+    }
+    if (json_is_true(json_object_get(workload, "failed"))) {
+        fprintf(out,
+                "  LEFT OVER at %s, which is primary all the same: %s\n  Mend that there, and "
+                "run this again\n",
+                string_of(group, "peer"), string_of(workload, "message"));
     }
     if (point) {
         fprintf(out, "  point %s of %s is here; received: %s, written: %s\n",

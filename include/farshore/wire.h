@@ -118,6 +118,7 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
 
 #define FS_FEATURE_FENCE_LOOK (UINT64_C(1) << 7) /* knows FENCE_LOOK */
 #define FS_FEATURE_JOIN       (UINT64_C(1) << 8) /* an OFFER may name what joins, and seeds */
+#define FS_FEATURE_MOVE_LOOK  (UINT64_C(1) << 9) /* knows MOVEs that are questions of workloads */
 
 struct fs_hello {
     uint16_t version_min, version_max;
@@ -238,19 +239,25 @@ struct fs_terms {
 enum fs_move_what {
     FS_MOVE_CHECK = 1, /* could you become primary? */
     FS_MOVE_GRANT = 2, /* become primary, in the term of this number */
+    /* Between sites that both have FS_FEATURE_MOVE_LOOK; nothing is changed by the first two: */
+    FS_MOVE_LOOK = 3,  /* what that uses the volumes would not come up with you? */
+    FS_MOVE_COMES = 4, /* has it come up with you? */
+    FS_MOVE_BRING = 5, /* the same, and bring up once more what is left over */
 };
 
 struct fs_move {
     struct fs_uuid group;
     enum fs_move_what what;
-    struct fs_term term;  /* in which the sender is primary */
-    uint64_t number;      /* granted; 0 in a CHECK */
-    struct fs_uuid point; /* that both sites' images hold; zero in a CHECK */
+    struct fs_term term;  /* in which the sender is primary; of a question of workloads: its own */
+    uint64_t number;      /* granted; 0 in all others */
+    struct fs_uuid point; /* that both sites' images hold; zero in all others */
 };
 
 enum fs_move_outcome {
     FS_MOVE_YES = 0,
-    FS_MOVE_NO = 1,    /* and it never will be so with this term, number and point */
+    /* And it never will be so with this term, number and point; LOOK: it cannot be told, COMES and
+     * BRING: something is left over. */
+    FS_MOVE_NO = 1,
     FS_MOVE_LATER = 2, /* ask again */
 };
 

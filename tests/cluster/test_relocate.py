@@ -48,7 +48,9 @@ def test_relocate_under_load_there_and_back(linked, writer, workdir):
     plan = farshore(pair.east, "relocate", "--dry-run", "--to", "west", GROUP)
     assert plan.returncode == 0 and "on.stop" in plan.stdout and "west becomes primary" in plan.stdout
     assert "downtime: about" in plan.stdout
-    assert farshore(pair.west, "relocate", "--yes", "--to", "east", GROUP).returncode == 3
+    there = farshore(pair.west, "relocate", "--yes", "--to", "east", GROUP)
+    assert there.returncode == 0 and "already: east is primary in term 1" in there.stdout
+    assert farshore(pair.west, "relocate", "--yes", "--to", "west", GROUP).returncode == 3
     assert farshore(pair.east, "relocate", "--yes", "--to", "mars", GROUP).returncode == 3
 
     told = relocate(pair.east, "west")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two real sites, each with a real Kubernetes API: what uses the volumes is stopped at one and comes up at
 the other, in relocations and failovers."""
-import contextlib
 import json
+import threading
 
 import pytest
 from harness import MIB, SOURCE, wait_for
@@ -68,12 +68,8 @@ def relocate(daemon, to, group):
 
 
 def bound(place, ns, west):
-    """Once the site has brought them up, which nobody waits for."""
-    def there(name):
-        with contextlib.suppress(ApiError):
-            return place.api.get(place.api.pvc_path(ns, name))
     for name in ("root", "data"):
-        claim = wait_for(lambda n=name: there(n), 60, f"PVC {name}")
+        claim = place.api.get(place.api.pvc_path(ns, name))
         pv = place.api.get(f"{CORE}/persistentvolumes/{claim['spec']['volumeName']}")["spec"]
         assert pv["csi"]["volumeAttributes"]["clusterID"] == west.fsid
         assert pv["csi"]["volumeHandle"] in west.names()
@@ -90,7 +86,8 @@ def test_relocation_there_and_back(shop, ns, east, west):
     done = relocate(pair.east, "west", group)
     assert done.returncode == 0, done.stderr
     assert near.vm(ns, "web")["spec"]["runStrategy"] == "Halted" and not near.runs(ns, "web")
-    wait_for(lambda: not pair.west.group(group)["sync"]["phase"] == "operating", 60, "it is over")
+    told = json.loads(done.stdout)["groups"][0]
+    assert told["outcome"] == "relocated" and told["workload"]["failed"] is False
     bound(far, ns, west)
     far.api.vm(ns, "web", "root", "data")
     far.api.patch(f"{VM_API}/namespaces/{ns}/virtualmachines/web", {"spec": {"running": True}})
@@ -101,7 +98,8 @@ def test_relocation_there_and_back(shop, ns, east, west):
     back = relocate(pair.west, "east", group)
     assert back.returncode == 0, back.stderr
     assert far.vm(ns, "web")["spec"]["running"] is False and not far.runs(ns, "web")
-    wait_for(lambda: near.runs(ns, "web"), 60, "it runs at home again")
+    assert near.vm(ns, "web")["spec"]["runStrategy"] == "Always"
+    wait_for(lambda: near.runs(ns, "web"), 20, "it runs at home again")
     assert "annotations" not in near.vm(ns, "web")["metadata"]
 
 
@@ -115,6 +113,64 @@ def test_machine_that_does_not_stop_goes_on(shop, ns):
     assert "primary as before" in done.stderr
     assert near.vm(ns, "web")["spec"]["runStrategy"] == "Always"
     pair.east.expect_error("did not stop")
+
+
+def carry(shop, ns):
+    """The machine and a ConfigMap with the group's label are in a point that the other site has."""
+    pair, places, group = shop
+    places[0].api.create(f"{CORE}/namespaces/{ns}/configmaps",
+                         {"metadata": {"name": "settings", "labels": {"app": "shop"}},
+                          "data": {"a": "1"}})
+    for place in places:
+        place.api.apply(SOURCE / "docs/kubernetes/rbac-objects.yaml")
+
+    def carried():
+        pair.east.sync(group)
+        return all("ConfigMap" in farshore(daemon, "objects", "-o", "json", group).stdout
+                   for daemon in pair)
+    wait_for(carried, 90, lambda: pair.east.group(group).get("objects"), every_s=2)
+
+
+def test_machine_that_does_not_come_at_the_other_site(shop, ns):
+    """The storage has moved: the command says what is left over, and once more finishes it."""
+    pair, (near, far), group = shop
+    carry(shop, ns)
+    far.api.namespace(ns)
+    theirs = f"{CORE}/namespaces/{ns}/configmaps"
+    far.api.create(theirs, {"metadata": {"name": "settings"}, "data": {"a": "theirs"}})
+    text, told = plan(pair.east, "relocate", "--to", "west", group)
+    assert f"THIS WOULD NOT COME UP AT west: ConfigMap {ns}/settings: conflict" in text
+    assert "not_served" not in told["workload"]["message"]
+    pair.west.config["policies"]["gold"]["workload"]["start_timeout"] = "2s"
+    pair.west.reload()
+    far.controllers.slow.add("web")
+    done = relocate(pair.east, "west", group)
+    assert done.returncode == 4, done.stderr
+    told = json.loads(done.stdout)["groups"][0]
+    assert told["outcome"] == "relocated" and told["workload"]["failed"]
+    assert "objects are left over: ConfigMap" in told["workload"]["message"]
+    assert pair.east.group(group)["role"] == "secondary" and not near.runs(ns, "web")
+    far.api.delete(f"{theirs}/settings")
+    far.controllers.slow.clear()
+    again = relocate(pair.east, "west", group)
+    assert again.returncode == 0, again.stderr
+    assert "is primary in term 2 already" in again.stdout
+    assert far.runs(ns, "web") and far.api.get(f"{theirs}/settings")["data"] == {"a": "1"}
+    assert relocate(pair.east, "west", group).returncode == 0, "and nothing is left to do"
+
+
+def test_relocation_to_a_site_whose_api_is_away(shop, ns, west):
+    pair, (_near, far), group = shop
+    far.api.lab("stop")
+    text, told = plan(pair.east, "relocate", "--to", "west", group)
+    assert "and 2 more: failed" in told["workload"]["message"] and "AT west" in text
+    done = farshore(pair.east, "relocate", "--yes", "--to", "west", group, timeout_s=240)
+    assert done.returncode == 4, done.stderr
+    assert "LEFT OVER at west, which is primary all the same" in done.stdout
+    far.api.lab("start")
+    again = relocate(pair.east, "west", group)
+    assert again.returncode == 0, again.stderr
+    bound(far, ns, west)
 
 
 def plan(daemon, *order):
@@ -200,21 +256,17 @@ def test_superseded_site_that_is_to_fence_stops_its_machine(shop, ns):
 def test_discovered_machine_travels_with_its_objects(shop, ns, west):
     """What carries the group's label comes along; the point that it comes with was taken after the stop."""
     pair, (near, far), group = shop
-    config = near.api.create(f"{CORE}/namespaces/{ns}/configmaps",
-                             {"metadata": {"name": "settings", "labels": {"app": "shop"}},
-                              "data": {"a": "1"}})
-    assert config
-    for place in (near, far):
-        place.api.apply(SOURCE / "docs/kubernetes/rbac-objects.yaml")
-
-    def carried():
-        pair.east.sync(group)
-        return "ConfigMap" in farshore(pair.east, "objects", "-o", "json", group).stdout
-    wait_for(carried, 90, lambda: pair.east.group(group).get("objects"), every_s=2)
+    carry(shop, ns)
+    text, told = plan(pair.east, "relocate", "--to", "west", group)
+    assert told["workload"] == {"message": "", "unknown": ""} and "NOT COME UP" not in text
+    far.controllers.slow.add("web")
+    threading.Timer(8, far.controllers.slow.clear).start()
     done = relocate(pair.east, "west", group)
     assert done.returncode == 0, done.stderr
-    wait_for(lambda: far.runs(ns, "web"), 90,
-             lambda: farshore(pair.west, "history", group).stdout)
+    assert far.runs(ns, "web"), "it is done once the machine has come"
+    assert "waiting for the workload at west: waiting for VirtualMachine" in done.stderr
+    told = json.loads(done.stdout)["groups"][0]
+    assert told["downtime_seconds"] > 4 and told["workload"]["failed"] is False
     assert far.vm(ns, "web")["spec"]["runStrategy"] == "Always" and not near.runs(ns, "web")
     settings = far.api.get(f"{CORE}/namespaces/{ns}/configmaps/settings")
     assert settings["data"] == {"a": "1"}

@@ -20,6 +20,7 @@
 
 #include "daemon/failover.h"
 #include "daemon/follow.h"
+#include "daemon/peer.h"
 #include "daemon/relocate.h"
 #include "farshore/fault.h"
 #include "tests/scenario/pair.h"
@@ -165,6 +166,45 @@ static void test_relocate_there_and_back(void **state)
     expect_role(&pair->east, FS_ROLE_PRIMARY);
     expect_role(&pair->west, FS_ROLE_SECONDARY);
     same_bytes(pair);
+    pair_free(pair);
+}
+
+/* Without Kubernetes nothing is to come up there: that is told, too, and at once. */
+static void test_relocate_asks_how_the_workload_is(void **state)
+{
+    (void)state;
+    struct pair *pair = begin();
+    const struct fs_operation_result *result = finished(&pair->east, start(&pair->east));
+
+    pair_advance(pair, FS_SEC);
+    assert_false(result->coming || result->workload.ran || result->failed);
+    assert_true(fs_relocate_is_done(group_of(&pair->east), "west"));
+    assert_false(fs_relocate_is_done(group_of(&pair->west), "west"));
+    uint64_t serial = fs_relocate_again(group_of(&pair->east), "tester");
+    pair_cut(pair);
+    result = finished(&pair->east, serial);
+    assert_true(result->already && !result->failed);
+    assert_true(result->coming);
+    assert_false(fs_relocate_is_done(group_of(&pair->east), "west")); /* it cannot be asked */
+    pair_advance(pair, 70 * FS_SEC);
+    assert_false(result->coming);
+    assert_true(result->workload.failed && strstr(result->workload.message, "is not connected"));
+    pair_free(pair);
+}
+
+/* One whose Farshore does not know the question is not asked it. */
+static void test_relocate_to_an_older_peer(void **state)
+{
+    (void)state;
+    struct pair *pair = begin();
+    const struct fs_session *session = fs_peers_session(pair->east.ctx.peers, "west");
+    struct fs_hello *hello = (struct fs_hello *)fs_session_peer(session);
+
+    hello->features &= ~FS_FEATURE_MOVE_LOOK;
+    const struct fs_operation_result *result = finished(&pair->east, start(&pair->east));
+    assert_false(result->failed || result->coming || result->workload.ran);
+    check_moved(pair);
+    assert_false(fs_relocate_is_done(group_of(&pair->east), "west"));
     pair_free(pair);
 }
 
@@ -481,6 +521,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_relocate_there_and_back),
+        cmocka_unit_test(test_relocate_asks_how_the_workload_is),
+        cmocka_unit_test(test_relocate_to_an_older_peer),
         cmocka_unit_test(test_relocate_is_refused_where_it_cannot_be),
         cmocka_unit_test(test_relocate_of_what_is_in_use_changes_nothing),
         cmocka_unit_test(test_relocate_notices_a_late_write),

@@ -236,10 +236,12 @@ static void test_move_round_trip(void **state)
          .term = {3, uuid_b},
          .number = INT64_MAX,
          .point = uuid_b},
+        {.group = uuid_a, .what = FS_MOVE_LOOK, .term = {3, uuid_b}},
+        {.group = uuid_a, .what = FS_MOVE_BRING, .term = {3, uuid_b}},
     };
     struct fs_error err = FS_ERROR_INIT;
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
         struct fs_buf buf = FS_BUF_INIT;
         struct fs_move got;
 
@@ -256,7 +258,7 @@ static void test_move_round_trip(void **state)
     for (unsigned wrong = 0; wrong < 6; wrong++) {
         struct fs_move bad = moves[1];
 
-        bad.what = wrong == 0 ? 3 : bad.what;
+        bad.what = wrong == 0 ? 6 : bad.what;
         bad.number = wrong == 1 ? 3 : bad.number; /* not above the term */
         bad.point = wrong == 2 ? (struct fs_uuid){{0}} : bad.point;
         bad.term.number = wrong == 3 ? 0 : bad.term.number;
