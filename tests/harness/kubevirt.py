@@ -4,7 +4,7 @@ the virtual machines say, and PVCs are bound to the PV that they name."""
 import threading
 from http.client import HTTPException
 
-from . import SOURCE
+from . import SOURCE, wait_for
 from .kube import CORE, VM_API, ApiError
 
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
@@ -102,6 +102,15 @@ class Place:
 
     def start_controllers(self):
         self.controllers = Controllers(self.api, self.host)
+
+    def come_back(self):
+        """The API server is started; it refuses everybody until it has read its roles."""
+        self.api.lab("start")
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+            "user": "system:serviceaccount:farshore:farshore",
+            "resourceAttributes": {"verb": "get", "resource": "persistentvolumeclaims"}}}
+        wait_for(lambda: self.api.create("/apis/authorization.k8s.io/v1/subjectaccessreviews",
+                                         review)["status"]["allowed"], 30, "the account is let in")
 
     def vm(self, ns, name):
         return self.api.get(f"{VM_API}/namespaces/{ns}/virtualmachines/{name}")
