@@ -11,7 +11,8 @@
 #include "farshore/fault.h"
 #include "farshore/log.h"
 
-#define RETRY_NS (5 * FS_SEC)
+#define RETRY_NS      (5 * FS_SEC)
+#define HALT_AGAIN_NS (120 * FS_SEC)
 
 struct fs_fences {
     struct fs_groups *groups;
@@ -280,7 +281,20 @@ static void fenced(void *arg, const struct fs_fence *list, size_t count, bool al
     }
 }
 
-/* Only an API that is away is worth another try: the clients are out in any case. */
+/* An API that is away is asked again later. In between a failback may begin, which makes it
+ * needless. */
+static void halt_later(struct fs_group *group, const struct fs_error *err)
+{
+    char text[600];
+
+    group->fence_ns = fs_context_boot(group->ctx) + HALT_AGAIN_NS;
+    (void)snprintf(text, sizeof(text),
+                   "what uses the volumes is fenced, and not stopped: %.400s; it is tried again",
+                   err->message);
+    fs_operation_finish(group, true, text);
+}
+
+/* A machine that does not stop is for people, to whom it is told. */
 static void halted(void *arg, const json_t *report, bool pending, const struct fs_error *err)
 {
     struct fs_group *group = arg;
@@ -289,15 +303,15 @@ static void halted(void *arg, const json_t *report, bool pending, const struct f
     (void)pending;
     operation->working = false;
     group->ctx->kick(group->ctx->hook_arg);
+    if (err && err->class == FS_ERR_TRANSIENT) {
+        halt_later(group, err);
+        return;
+    }
     if (err || json_array_size(report) > 0) {
         fs_operation_log(group, "workload", &operation->id, operation->who,
                          err ? err->message : "what uses the volumes is stopped");
     }
-    if (err && err->class == FS_ERR_TRANSIENT) {
-        fs_operation_failed(group, err);
-    } else {
-        fs_operation_enter(group, STORE);
-    }
+    fs_operation_enter(group, STORE);
 }
 
 /* Where a failover of the peer's ordered it: a machine that is wanted would be started again, as

@@ -232,9 +232,8 @@ def test_restart_in_the_middle_goes_on(shop, ns, west):
     bound(far, ns, west)
 
 
-def test_superseded_site_that_is_to_fence_stops_its_machine(shop, ns):
-    """Its controllers would start it again as another client, whenever they are back."""
-    pair, (near, _far), group = shop
+def superseded(pair, group, near):
+    """East comes back after a failover that was told to fence, its API only once it has learned of that."""
     pair.east.kill()
     done = farshore(pair.west, "failover", "--yes", "--fence=best-effort", group, timeout_s=240)
     assert done.returncode == 0, done.stderr
@@ -243,13 +242,31 @@ def test_superseded_site_that_is_to_fence_stops_its_machine(shop, ns):
     wait_for(lambda: (pair.east.group(group) or {}).get("role") == "superseded", 60,
              lambda: pair.east.log(20))
     near.api.lab("start")
-    wait_for(lambda: not near.runs(ns, "web"), 60, lambda: pair.east.log(20))
+
+    def history():
+        return farshore(pair.east, "history", group).stdout
+    wait_for(lambda: "nobody is on the volumes" in history(), 60, history)
+    return history()
+
+
+def test_superseded_site_that_is_to_fence_stops_its_machine(shop, ns):
+    """Its controllers would start it again as another client, whenever they are back."""
+    pair, (near, _far), group = shop
+    assert "what uses the volumes is stopped" in superseded(pair, group, near)
     vm = near.vm(ns, "web")
-    assert vm["spec"]["runStrategy"] == "Halted"
+    assert vm["spec"]["runStrategy"] == "Halted" and not near.runs(ns, "web")
     assert json.loads(vm["metadata"]["annotations"]["farshore.io/run"]) == {"runStrategy": "Always"}
-    wait_for(lambda: "nobody is on the volumes" in farshore(pair.east, "history", group).stdout, 60,
-             "it is over")
-    assert "what uses the volumes is stopped" in farshore(pair.east, "history", group).stdout
+    assert farshore(pair.east, "failback", "--yes", group).returncode == 0
+
+
+def test_superseded_site_with_a_machine_that_does_not_stop(shop, ns):
+    """It is told, and is not in the way of a failback."""
+    pair, (near, _far), group = shop
+    near.controllers.slow.add("web")
+    pair.east.config["policies"]["gold"]["workload"]["stop_timeout"] = "1s"
+    pair.east.write_config()
+    assert "did not stop within 1 s" in superseded(pair, group, near)
+    assert near.vm(ns, "web")["spec"]["runStrategy"] == "Halted"
     assert farshore(pair.east, "failback", "--yes", group).returncode == 0
 
 
