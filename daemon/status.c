@@ -249,6 +249,30 @@ static uint64_t volume_size(const struct fs_group *group, const struct fs_uuid *
     return 0;
 }
 
+/* What Kubernetes would do to the image when its PVC is deleted. */
+static void note_reclaim(const struct fs_group *group, const struct fs_image_ref *image,
+                         json_t *kubernetes)
+{
+    const char *volume = json_string_value(json_object_get(kubernetes, "volume"));
+    const char *reclaim = json_string_value(json_object_get(kubernetes, "reclaim"));
+    char spec[FS_IMAGE_SPEC_SIZE], text[FS_IMAGE_SPEC_SIZE + 512];
+
+    if (!volume || !reclaim || strcmp(reclaim, "Delete") != 0) {
+        return;
+    }
+    (void)snprintf(text, sizeof(text),
+                   "when the PVC of PV %.260s is deleted, so is image %s, which is the replica%s",
+                   volume, fs_image_spec(image, spec),
+                   group->record->role == FS_ROLE_SECONDARY ? ""
+                                                            : " once the other site is primary");
+    set(kubernetes, "reason", fs_status_text(text));
+    (void)snprintf(text, sizeof(text),
+                   "`kubectl patch pv %.260s -p "
+                   "'{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'`",
+                   volume);
+    set(kubernetes, "hint", fs_status_text(text));
+}
+
 static json_t *volumes_json(const struct fs_group *group)
 {
     json_t *array = json_array();
@@ -271,6 +295,7 @@ static json_t *volumes_json(const struct fs_group *group)
         set(object, "size_bytes", bytes(volume_size(group, &volume->volume.uuid)));
         json_t *kubernetes = fs_kube_source_volume(group->ctx->kubernetes, image);
         if (kubernetes) {
+            note_reclaim(group, image, kubernetes);
             set(object, "kubernetes", kubernetes);
         }
         json_array_append_new(array, object);

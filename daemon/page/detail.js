@@ -77,6 +77,9 @@ export function showDetail(node, detail, now) {
     element("p", { class: "none" }, "The largest of each five minutes, since the daemon started."),
     element("h3", {}, "Recovery points"), ...points(detail, now),
     element("h3", {}, "Volumes"), volumes(group),
+    ...group.volumes.filter((v) => v.kubernetes?.reason).map((v) =>
+      element("div", { class: "hint warn" }, element("strong", {}, v.kubernetes.reason),
+        element("div", {}, "What helps: ", v.kubernetes.hint))),
     group.slow_reason && element("p", {}, `Slow differences: ${group.slow_reason}`),
     element("h3", {}, "Operations"), operations(detail.operations));
 }

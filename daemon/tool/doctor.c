@@ -277,26 +277,15 @@ static void examine_group(struct fs_doctor *doctor, const json_t *group)
 /* What Kubernetes would do to a volume when its PVC is deleted. */
 static void examine_reclaim(struct fs_doctor *doctor, const json_t *group)
 {
-    bool replica = strcmp(string_of(group, "role"), "secondary") == 0;
     size_t i;
     json_t *volume;
 
     json_array_foreach(json_object_get(group, "volumes"), i, volume)
     {
         const json_t *kubernetes = json_object_get(volume, "kubernetes");
-        const char *name = string_of(kubernetes, "volume");
-        char hint[512];
-        if (strcmp(string_of(kubernetes, "reclaim"), "Delete") == 0) {
-            (void)snprintf(hint, sizeof(hint),
-                           "`kubectl patch pv %s -p "
-                           "'{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}'`",
-                           name);
-            fs_doctor_say(doctor, "reclaim", FS_DOCTOR_WARNING, string_of(group, "name"), hint,
-                          "when the PVC of PV %s is deleted, so is image %s/%s%s%s, %s", name,
-                          string_of(volume, "pool"), string_of(volume, "namespace"),
-                          *string_of(volume, "namespace") ? "/" : "", string_of(volume, "image"),
-                          replica ? "which is the replica"
-                                  : "which is the replica once the other site is primary");
+        if (*string_of(kubernetes, "reason")) {
+            fs_doctor_say(doctor, "reclaim", FS_DOCTOR_WARNING, string_of(group, "name"),
+                          string_of(kubernetes, "hint"), "%s", string_of(kubernetes, "reason"));
         }
     }
 }

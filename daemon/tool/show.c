@@ -141,6 +141,31 @@ static void show_group_row(struct fs_table *table, const json_t *group)
     fs_table_cell(table, "%s", string_of(group, "peer"));
 }
 
+/* Of the first volume that Kubernetes would delete, and of how many more. */
+static void show_reclaim(const json_t *group, FILE *out)
+{
+    const json_t *first = NULL, *volume;
+    size_t i, more = 0;
+
+    json_array_foreach(json_object_get(group, "volumes"), i, volume)
+    {
+        const json_t *kubernetes = json_object_get(volume, "kubernetes");
+        if (*string_of(kubernetes, "reason") && first) {
+            more++;
+        } else if (*string_of(kubernetes, "reason")) {
+            first = kubernetes;
+        }
+    }
+    if (first) {
+        fprintf(out, "%s: %s; %s", string_of(group, "name"), string_of(first, "reason"),
+                string_of(first, "hint"));
+        if (more > 0) {
+            fprintf(out, "; %zu more: `farshore doctor`", more);
+        }
+        fprintf(out, "\n");
+    }
+}
+
 static void show_reason(const json_t *group, FILE *out)
 {
     const char *reason = string_of(group, "reason"), *hint = string_of(group, "hint");
@@ -181,6 +206,7 @@ static void show_reason(const json_t *group, FILE *out)
         fprintf(out, "%s: points carry %s Kubernetes objects: %s\n", string_of(group, "name"),
                 none ? "no" : "older", string_of(objects, "reason"));
     }
+    show_reclaim(group, out);
     if (*slow) {
         fprintf(out, "%s: slow diffs: %s\n", string_of(group, "name"), slow);
     }

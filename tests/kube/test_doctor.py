@@ -73,5 +73,7 @@ def test_volumes_that_would_be_deleted_with_their_claim(api, ns, east, west, sta
         wait_for(lambda: levels(daemon, "reclaim") == ["warning"], 20, lambda: farshore(daemon, "doctor").stdout)
         (_, message, hint), = findings(daemon, "reclaim")
         assert name in message and "rbd/csi-vol-data" in message and words in message
+        shown = farshore(daemon, "status").stdout
+        assert f"{ns}/data: when the PVC of PV {name} is deleted" in shown and hint in shown
         apply(api, hint)
         wait_for(lambda: not levels(daemon, "reclaim"), 20, "it is mended")

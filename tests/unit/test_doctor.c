@@ -274,9 +274,11 @@ static void test_examine_kubernetes(void **state)
     for (int deleted = 0; deleted < 2; deleted++) {
         json_t *document = status();
         json_t *volumes = json_object_get(part(document, "groups"), "volumes");
-        json_object_set_new(
-            json_array_get(volumes, 0), "kubernetes",
-            json_pack("{s:s, s:s}", "volume", "pv-1", "reclaim", deleted ? "Delete" : "Retain"));
+        json_object_set_new(json_array_get(volumes, 0), "kubernetes",
+                            json_pack("{s:s, s:s, s:s*, s:s*}", "volume", "pv-1", "reclaim",
+                                      deleted ? "Delete" : "Retain", "reason",
+                                      deleted ? "it goes" : NULL, "hint",
+                                      deleted ? "Retain" : NULL));
         const char *level = level_of(document, "reclaim", 0);
         assert_true(deleted ? strcmp(level, "warning") == 0 : !level);
     }
