@@ -165,6 +165,21 @@ bool fs_kube_is_migrating(const json_t *vmi)
            !json_is_true(json_object_get(state, "failed"));
 }
 
+bool fs_kube_has_agent(const json_t *vmi)
+{
+    const json_t *conditions = json_object_get(json_object_get(vmi, "status"), "conditions");
+    const json_t *condition;
+    size_t i;
+
+    json_array_foreach((json_t *)conditions, i, condition)
+    {
+        if (strcmp(fs_kube_text(condition, "type"), "AgentConnected") == 0) {
+            return strcmp(fs_kube_text(condition, "status"), "True") == 0;
+        }
+    }
+    return false;
+}
+
 /* --- what it uses ---------------------------------------------------------------------------- */
 
 /* TEMPLATE-SET-ORDINAL, as the API names the claims of a StatefulSet's templates. */

@@ -47,6 +47,9 @@ bool fs_kube_uses_claim(const json_t *object, const char *claim);
 /* The VirtualMachineInstance is on its way to another node. */
 bool fs_kube_is_migrating(const json_t *vmi);
 
+/* A guest agent is connected to the VirtualMachineInstance. */
+bool fs_kube_has_agent(const json_t *vmi);
+
 /* "VirtualMachine shop/web"; cut where it is longer. */
 #define FS_KUBE_TITLE_SIZE 360
 char *fs_kube_title(const json_t *object, char ret_title[FS_KUBE_TITLE_SIZE]);

@@ -20,7 +20,7 @@
 #define PATIENCE_NS (60 * FS_SEC) /* with an API that does not answer, or answers 5xx */
 #define RETRY_NS    (2 * FS_SEC)
 #define POLL_NS     (1 * FS_SEC)
-#define FORCED_NS   (60 * FS_SEC) /* for a VM that was switched off to be gone */
+#define FORCED_NS   (60 * FS_SEC) /* for a VM to be switched off, and to be gone then */
 
 enum phase { LIST, LOOK, PATCH, GONE, OVER };
 
@@ -45,6 +45,7 @@ struct fs_kube_stop {
     size_t at, kind; /* in namespaces and kinds; at alone: in workloads */
     bool switched_off, again;
     int64_t trouble_ns, gone_ns; /* boot: since when; 0: none. Until when it waits */
+    int64_t off_ns;              /* boot: until when it tries to switch the VM off; 0: not yet */
     struct fs_kube_api_call *call;
     struct event *timer;
     char text[FS_KUBE_TITLE_SIZE + 64];
@@ -464,37 +465,63 @@ static void patch(struct fs_kube_stop *stop)
 static void switched_off(void *arg, int status, json_t *answer, const struct fs_error *err)
 {
     struct fs_kube_stop *stop = arg;
+    struct fs_error own = FS_ERROR_INIT;
+    char title[FS_KUBE_TITLE_SIZE];
 
-    (void)status;
     (void)answer;
-    (void)err; /* that it is not gone says so as well */
     stop->call = NULL;
+    if (err && status != 404 && status != 409) { /* those: it goes already, which is looked at */
+        (void)fs_error_set(&own, err->class, err->code,
+                           "%s did not stop within %.0f s, and could not be switched off: %.300s",
+                           fs_kube_title(current(stop), title),
+                           (double)stop->options.timeout_ns / (double)FS_SEC, err->message);
+        if (err->class != FS_ERR_TRANSIENT || now_boot() >= stop->off_ns) {
+            finish(stop, &own);
+        } else {
+            later(stop, RETRY_NS);
+        }
+        return;
+    }
+    stop->switched_off = true;
+    stop->gone_ns = now_boot() + FORCED_NS;
     later(stop, POLL_NS);
 }
 
-static void still_there(struct fs_kube_stop *stop)
+/* KubeVirt lets a halted VM be stopped again, with a shorter time than it has. */
+static void switch_off(struct fs_kube_stop *stop)
 {
+    json_t *body = json_pack("{s:i}", "gracePeriod", 0);
+
+    if (stop->off_ns == 0) {
+        stop->off_ns = now_boot() + FORCED_NS;
+    }
+    say(stop, "switching ", " off");
+    ask_of(stop, "PUT", FS_KUBE_SUBRESOURCES, "virtualmachines", "/stop", body, switched_off);
+    json_decref(body);
+}
+
+static void still_there(struct fs_kube_stop *stop, const json_t *instance)
+{
+    bool is_vm = fs_kube_is_vm(current(stop));
     struct fs_error err = FS_ERROR_INIT;
     char title[FS_KUBE_TITLE_SIZE];
 
     say(stop, "waiting for ", " to stop");
     if (now_boot() < stop->gone_ns) {
         later(stop, POLL_NS);
-        return;
+    } else if (stop->options.force && !stop->switched_off && is_vm) {
+        switch_off(stop);
+    } else {
+        (void)fs_error_set(&err, FS_ERR_PERMANENT, ETIMEDOUT, "%s did not stop within %.0f s%s",
+                           fs_kube_title(current(stop), title),
+                           (double)stop->options.timeout_ns / (double)FS_SEC,
+                           stop->switched_off ? ", and not when it was switched off"
+                           : is_vm && !fs_kube_has_agent(instance)
+                               ? "; it has no guest agent: look whether the guest follows its "
+                                 "power button"
+                               : "");
+        finish(stop, &err);
     }
-    if (stop->options.force && !stop->switched_off && fs_kube_is_vm(current(stop))) {
-        json_t *body = json_pack("{s:i}", "gracePeriod", 0);
-        stop->switched_off = true;
-        stop->gone_ns = now_boot() + FORCED_NS;
-        ask_of(stop, "PUT", FS_KUBE_SUBRESOURCES, "virtualmachines", "/stop", body, switched_off);
-        json_decref(body);
-        return;
-    }
-    (void)fs_error_set(&err, FS_ERR_PERMANENT, ETIMEDOUT, "%s did not stop within %.0f s%s",
-                       fs_kube_title(current(stop), title),
-                       (double)stop->options.timeout_ns / (double)FS_SEC,
-                       stop->switched_off ? ", and not when it was switched off" : "");
-    finish(stop, &err);
 }
 
 /* An API server that has just come back refuses everybody until it has read its roles: asked again
@@ -514,10 +541,11 @@ static void watched(void *arg, int status, json_t *answer, const struct fs_error
         failed(stop, &told);
     } else if (status == 404 || (!is_vm && json_integer_value(replicas) == 0)) {
         stop->switched_off = false;
+        stop->off_ns = 0;
         go_on(stop);
     } else {
         stop->trouble_ns = 0;
-        still_there(stop);
+        still_there(stop, answer);
     }
 }
 

@@ -25,12 +25,13 @@ class Paper:
 
 
 class Controllers:
-    """slow: machines whose instance stays when it is stopped, or is never running. host: where they run."""
+    """slow: machines whose instance stays when it is stopped, or is never running. host: where they run.
+    started: those that are Manual, and somebody started. A machine whose Secret is not there does not run."""
 
     def __init__(self, api, host=None):
         self.api = api
         self.host = host or Paper()
-        self.slow = set()
+        self.slow, self.started = set(), set()
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -47,10 +48,22 @@ class Controllers:
                 except (ApiError, OSError, KeyError, ValueError, HTTPException) as failed:
                     print("controller:", repr(failed))  # pytest shows it where the test failed
 
-    @staticmethod
-    def is_wanted(vm):
-        spec = vm["spec"]
-        return spec.get("running") or spec.get("runStrategy") in ("Always", "RerunOnFailure")
+    def is_wanted(self, vm):
+        spec, meta = vm["spec"], vm["metadata"]
+        strategy = spec.get("runStrategy")
+        machine = (meta["namespace"], meta["name"])
+        if strategy != "Manual":
+            self.started.discard(machine)
+        return spec.get("running") or strategy in ("Always", "RerunOnFailure") or machine in self.started
+
+    def phase(self, ns, vm):
+        volumes = vm["spec"].get("template", {}).get("spec", {}).get("volumes", [])
+        try:
+            for name in [v["secret"]["secretName"] for v in volumes if "secret" in v]:
+                self.api.get(f"{CORE}/namespaces/{ns}/secrets/{name}")
+        except ApiError:
+            return "Scheduling"
+        return "Running"
 
     def machines(self):
         there = {(i["metadata"]["namespace"], i["metadata"]["name"])
@@ -67,7 +80,38 @@ class Controllers:
                 self.api.create(path, {"apiVersion": "kubevirt.io/v1",
                                        "kind": "VirtualMachineInstance",
                                        "metadata": {"name": name}, "spec": {},
-                                       "status": {"phase": "Running"}})
+                                       "status": {"phase": self.phase(ns, vm)}})
+            elif machine in there and self.phase(ns, vm) == "Running":
+                self.api.patch(f"{path}/{name}", {"status": {"phase": "Running"}})
+
+    # --- what virt-api asks of them ---------------------------------------------------------------
+
+    def instance(self, ns, name):
+        try:
+            return self.api.get(f"{VM_API}/namespaces/{ns}/virtualmachineinstances/{name}")
+        except ApiError:
+            return None
+
+    def call_start(self, ns, name):
+        """None, or why not."""
+        vm = self.api.get(f"{VM_API}/namespaces/{ns}/virtualmachines/{name}")
+        if self.instance(ns, name):
+            return "VM is already running"
+        if vm["spec"].get("runStrategy") != "Manual":
+            return f"{vm['spec'].get('runStrategy')} does not support manual start requests"
+        self.started.add((ns, name))
+        return None
+
+    def call_stop(self, ns, name, options):
+        """A halted machine that is still there goes at once where it is given no time. None, or why not."""
+        vm = self.api.get(f"{VM_API}/namespaces/{ns}/virtualmachines/{name}")
+        if not self.instance(ns, name):
+            return "VM is not running"
+        if vm["spec"].get("runStrategy") == "Halted" and options.get("gracePeriod") != 0:
+            return "Halted does not support manual stop requests"
+        self.started.discard((ns, name))
+        self.slow.discard(name)
+        return None
 
     def volumes(self):
         for pvc in self.api.get(f"{CORE}/persistentvolumeclaims")["items"]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands behind the API's aggregation in the place of KubeVirt's virt-api: it freezes virtual
-machines on request, and is as slow, broken or rude as a test wants."""
+machines on request, has the controllers start and stop them, and is as slow, broken or rude as a test wants."""
 import contextlib
 import http.server
 import json
@@ -14,8 +14,9 @@ from . import wait_for
 from .kube import ApiError
 
 GROUP = "subresources.kubevirt.io"
-VMI = re.compile(rf"/apis/{GROUP}/v1/namespaces/([^/]+)/virtualmachineinstances/([^/]+)/"
-                 r"(freeze|unfreeze)$")
+VERB = re.compile(rf"/apis/{GROUP}/v1/namespaces/([^/]+)/(?:"
+                  r"virtualmachineinstances/([^/]+)/(freeze|unfreeze)|"
+                  r"virtualmachines/([^/]+)/(start|stop))$")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -41,7 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_PUT(self):  # noqa: N802
         virt = self.server.virt
-        ns, name, verb = VMI.search(self.path).groups()
+        ns, name, verb = (group for group in VERB.search(self.path).groups() if group)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         mode = virt.modes.get(verb, "")
         with virt.lock:
@@ -55,6 +56,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if isinstance(mode, float):
             time.sleep(mode)
+        if verb in ("start", "stop"):
+            refused = virt.controllers.call_start(ns, name) if verb == "start" else \
+                virt.controllers.call_stop(ns, name, json.loads(body or b"{}"))
+            if refused:
+                self.status(409, "Conflict", refused)
+            else:
+                self.answer(202, None)
+            return
         if (ns, name) not in virt.running:
             self.status(404, "NotFound", f'virtualmachineinstance.kubevirt.io "{name}" not found')
             return
@@ -66,8 +75,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class VirtApi:
-    def __init__(self, api, ns, directory):
-        self.api, self.ns = api, ns
+    """controllers: kubevirt.Controllers of the machines that are started and stopped."""
+
+    def __init__(self, api, ns, directory, controllers=None):
+        self.api, self.ns, self.controllers = api, ns, controllers
         self.lock = threading.Lock()
         self.modes, self.calls, self.frozen, self.running = {}, [], set(), set()
         key, certificate = directory / "virt.key", directory / "virt.crt"

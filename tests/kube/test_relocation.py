@@ -9,6 +9,7 @@ from harness import MIB, SOURCE, wait_for
 from harness.kube import CORE, VM_API, Api, ApiError, server
 from harness.kubevirt import Place
 from harness.tool import farshore
+from harness.virt_api import VirtApi
 
 GOLD = {"farshore.io/policy": "gold"}
 
@@ -199,6 +200,41 @@ def test_plan_of_a_failover_names_what_would_not_come_up(shop, ns):
     assert pair.west.group(group)["role"] == "secondary"
     far.come_back()
     assert near.runs(ns, "web")
+
+
+def test_machine_that_does_not_stop_is_switched_off(shop, ns, api, tmp_path):
+    """stop_late: force."""
+    pair, (near, _far), group = shop
+    virt = VirtApi(api, ns, tmp_path, near.controllers)
+    try:
+        near.controllers.slow.add("web")
+        pair.east.config["policies"]["gold"]["workload"].update(stop_timeout="1s", stop_late="force")
+        pair.east.reload()
+        done = relocate(pair.east, "west", group)
+        assert done.returncode == 0, done.stderr
+        assert virt.verbs() == ["stop"] and not near.runs(ns, "web")
+    finally:
+        virt.close()
+
+
+def test_machine_whose_secret_is_not_carried(shop, ns):
+    pair, (near, far), group = shop
+    near.api.create(f"{CORE}/namespaces/{ns}/secrets", {"metadata": {"name": "key"}, "data": {}})
+    near.api.vm(ns, "web", "root", "data", {"secret": {"secretName": "key"}})
+    carry(shop, ns)
+    text, told = plan(pair.west, "failover", group)
+    assert ("Secret key", "missing") in [(o["object"], o["outcome"]) for o in told["workload"]["objects"]]
+    assert "VirtualMachine/web needs it, and the point does not carry it" in text
+    pair.east.kill()
+    pair.west.config["policies"]["gold"]["workload"]["start_timeout"] = "2s"
+    pair.west.reload()
+    done = farshore(pair.west, "failover", "--yes", group, timeout_s=120)
+    assert done.returncode == 4 and "not_running" in done.stdout and "Scheduling" in done.stdout
+    far.api.create(f"{CORE}/namespaces/{ns}/secrets", {"metadata": {"name": "key"}, "data": {}})
+    again = farshore(pair.west, "failover", "--yes", group, timeout_s=120)
+    assert again.returncode == 0, again.stderr
+    path = f"{VM_API}/namespaces/{ns}/virtualmachineinstances/web"
+    wait_for(lambda: far.api.get(path)["status"]["phase"] == "Running", 20, "it has come by itself")
 
 
 def test_failover_with_the_api_away_and_again(shop, ns, west):

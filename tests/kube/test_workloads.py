@@ -13,6 +13,8 @@ from harness.daemon import build_dir
 from harness.kube import CORE, VM_API, ApiError, any_kind
 from harness.kubevirt import Controllers
 from harness.proxy import Proxy
+from harness.virt_api import VirtApi
+from harness.webhook import Webhook
 
 GOLD = {"farshore.io/policy": "gold"}
 FSID = "5ec1a5b2-0000-4000-8000-000000000001"
@@ -137,9 +139,74 @@ def test_machine_that_does_not_stop(api, ns, rights, controllers):
     controllers.slow.add("web")
     order = {"claims": [f"{ns}/data"], "timeout_s": 1}
     stuck = run(rights, do="stop", **order)
-    assert f"VirtualMachine {ns}/web did not stop within 1 s" in stuck["error"]
+    assert f"VirtualMachine {ns}/web did not stop within 1 s; it has no guest agent" in stuck["error"]
     assert outcomes(run(rights, do="undo", **order)) == {"VirtualMachine web": "started"}
     assert api.get(vm_path(ns, "web"))["spec"]["runStrategy"] == "Always"
+    api.patch(vm_path(ns, "web", "virtualmachineinstances"), {"status": {"conditions": [
+        {"type": "AgentConnected", "status": "True"}]}})
+    assert run(rights, do="stop", **order)["error"].endswith("within 1 s")
+    controllers.slow.clear()
+    assert run(rights, do="stop", **order)["error"] is None, "the guest has gone meanwhile"
+    assert not instance(api, ns, "web")
+
+
+@pytest.fixture
+def virt(api, ns, tmp_path, controllers):
+    made = VirtApi(api, ns, tmp_path, controllers)
+    yield made
+    made.close()
+
+
+def test_machine_that_does_not_stop_is_switched_off(api, ns, rights, controllers, virt):
+    """stop_late: force. The stop of a halted machine, with no time for it."""
+    run_vm(api, ns, "web", "data", runStrategy="Always")
+    controllers.slow.add("web")
+    order = {"claims": [f"{ns}/data"], "timeout_s": 1, "force": True}
+    stopped = run(rights, do="stop", **order)
+    assert stopped["error"] is None and outcomes(stopped) == {"VirtualMachine web": "stopped"}
+    (verb, name, _, options), = virt.calls
+    assert (verb, name, options) == ("stop", f"{ns}/web", {"gracePeriod": 0})
+    assert not instance(api, ns, "web")
+    assert outcomes(run(rights, do="undo", **order)) == {"VirtualMachine web": "started"}
+    wait_for(lambda: instance(api, ns, "web"), 20, "it runs as before")
+
+
+def test_machine_that_cannot_be_switched_off(api, ns, rights, controllers, virt):
+    run_vm(api, ns, "web", "data", runStrategy="Always")
+    controllers.slow.add("web")
+    order = {"claims": [f"{ns}/data"], "timeout_s": 1, "force": True}
+    virt.modes["stop"] = "fail"  # for a while
+    threading.Timer(4, virt.modes.clear).start()
+    assert run(rights, do="stop", **order)["error"] is None
+    assert virt.verbs().count("stop") > 1
+    assert run(rights, do="undo", **order)["error"] is None
+    wait_for(lambda: instance(api, ns, "web"), 20, "it runs as before")
+    controllers.slow.add("web")
+    role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/farshore-workloads"
+    api.patch(role, {"rules": [r for r in api.get(role)["rules"]
+                               if r["apiGroups"] != ["subresources.kubevirt.io"]]})
+    stuck = run(rights, do="stop", **order)
+    assert "did not stop within 1 s, and could not be switched off: PUT" in stuck["error"]
+    assert "HTTP status 403" in stuck["error"] and instance(api, ns, "web")
+    assert run(rights, do="undo", **order)["error"] is None
+    assert api.get(vm_path(ns, "web"))["spec"]["runStrategy"] == "Always"
+
+
+def test_manual_machine_is_started_by_hand_again(api, ns, rights, controllers, virt):
+    api.vm(ns, "web", "data")
+    api.patch(vm_path(ns, "web"), {"spec": {"runStrategy": "Manual"}})
+    order = {"claims": [f"{ns}/data"], "timeout_s": 20}
+    assert outcomes(run(rights, do="stop", **order)) == {"VirtualMachine web": "already"}
+    assert not virt.calls, "nobody had started it"
+    controllers.started.add((ns, "web"))
+    wait_for(lambda: instance(api, ns, "web"), 20, "its owner started it")
+    assert outcomes(run(rights, do="stop", **order)) == {"VirtualMachine web": "stopped"}
+    assert not instance(api, ns, "web")
+    assert api.get(vm_path(ns, "web"))["spec"]["runStrategy"] == "Halted"
+    assert outcomes(run(rights, do="undo", **order)) == {"VirtualMachine web": "started"}
+    assert virt.verbs() == ["start"]
+    wait_for(lambda: instance(api, ns, "web"), 20, "it runs again")
+    assert api.get(vm_path(ns, "web"))["spec"]["runStrategy"] == "Manual"
 
 
 def workload(kind, name, claim, replicas=2):
@@ -394,7 +461,23 @@ def test_check_of_what_is_up_and_of_a_namespace_that_is_not_there(api, ns, right
     assert everything(api, ns) == before
 
 
-def test_webhook_that_refuses(api, ns, rights, controllers, order):
+def test_webhook_that_refuses(api, ns, rights, controllers, order, tmp_path):
+    hook = Webhook(api, ns, "configmaps", tmp_path)
+    try:
+        def asked():
+            return outcomes(run(rights, do="check", **order)) == {"ConfigMap settings": "refused"}
+        wait_for(asked, 20, "the check is refused, too")
+        came = run(rights, do="bring", **order)
+    finally:
+        hook.close()
+    assert outcomes(came)["ConfigMap settings"] == "refused" and came["left"] == came["pending"] == 1
+    assert "nobody may make a ConfigMap here" in message(came, "ConfigMap")
+    assert outcomes(came)["VirtualMachine web"] == "started", "the rest goes on"
+    wait_for(lambda: run(rights, do="bring", **order)["left"] == 0, 20, "a rerun finishes")
+    is_whole(api, ns)
+
+
+def test_webhook_that_does_not_answer(api, ns, rights, controllers, order):
     api.create(HOOKS, {"metadata": {"name": ns}, "webhooks": [{
         "name": "no.example.net", "admissionReviewVersions": ["v1"], "sideEffects": "None",
         "failurePolicy": "Fail", "timeoutSeconds": 1,
@@ -445,11 +528,52 @@ def test_machine_that_does_not_come(api, ns, rights, controllers, order):
     is_whole(api, ns)
 
 
+def test_manual_machine_comes_up_and_is_started(api, ns, rights, controllers, virt, order):
+    machine = order["objects"][0]
+    machine["metadata"]["annotations"]["farshore.io/run"] = '{"runStrategy":"Manual","instance":true}'
+    for calls in (["start"], ["start", "start"]):  # the second time it runs already
+        came = run(rights, do="bring", **order)
+        assert came["left"] == 0, came
+        assert outcomes(came)["VirtualMachine web"] == "started" and virt.verbs() == calls
+        assert api.get(vm_path(ns, "web"))["spec"]["runStrategy"] == "Manual"
+        assert instance(api, ns, "web")["status"]["phase"] == "Running"
+
+
+def test_manual_machine_that_cannot_be_started(api, ns, rights, controllers, virt, order):
+    machine = order["objects"][0]
+    machine["metadata"]["annotations"]["farshore.io/run"] = '{"runStrategy":"Manual","instance":true}'
+    virt.modes["start"] = "fail"
+    order["patience_s"] = 1
+    came = run(rights, do="bring", **order)
+    assert (came["left"], came["pending"]) == (1, 1), came
+    assert outcomes(came)["VirtualMachine web"] == "failed" and not instance(api, ns, "web")
+    virt.modes.clear()
+    assert run(rights, do="bring", **order)["left"] == 0
+    assert instance(api, ns, "web")["status"]["phase"] == "Running"
+
+
+def test_machine_whose_secret_the_point_does_not_carry(api, ns, rights, controllers, order):
+    key = next(o for o in order["objects"] if o["kind"] == "Secret")
+    order["objects"].remove(key)
+    order["start_s"] = 2
+    came = run(rights, do="bring", **order)
+    assert (came["left"], came["pending"]) == (1, 0)
+    assert outcomes(came)["VirtualMachine web"] == "not_running"
+    assert "Scheduling" in message(came, "VirtualMachine")
+    api.create(f"{CORE}/namespaces/{ns}/secrets", {"metadata": {"name": "key"}, "data": key["data"]})
+    order["start_s"] = 20
+    assert run(rights, do="bring", **order)["left"] == 0
+    is_whole(api, ns)
+
+
 def test_without_the_right_to_secrets(api, ns, rights, controllers, order):
     api.delete("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/farshore-workloads-secrets")
+    order["start_s"] = 1
     came = run(rights, do="bring", **order)
-    assert came["left"] == 1 and outcomes(came)["Secret key"] == "refused"
+    assert came["left"] == 2 and outcomes(came)["Secret key"] == "refused"
+    assert outcomes(came)["VirtualMachine web"] == "not_running", "without it"
     assert "docs/kubernetes/" in message(came, "Secret")
+    order["start_s"] = 20
     api.apply(SOURCE / "docs/kubernetes/rbac-workloads-secrets.yaml")
     assert run(rights, do="bring", **order)["left"] == 0
 
