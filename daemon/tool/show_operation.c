@@ -232,6 +232,9 @@ static void show_follow_outcome(const json_t *group, FILE *out)
                 fs_text_duration(number_of(group, "downtime_seconds"), moment),
                 json_is_false(json_object_get(workload, "failed")) ? " and to come" : "");
     }
+    if (json_is_false(json_object_get(workload, "failed"))) {
+        fprintf(out, "  what uses the volumes is up there\n");
+    }
     if (json_is_true(json_object_get(workload, "failed"))) {
         fprintf(out,
                 "  LEFT OVER at %s, which is primary all the same: %s\n  Mend that there, and "

@@ -153,9 +153,10 @@ def test_machine_that_does_not_come_at_the_other_site(shop, ns):
     assert pair.east.group(group)["role"] == "secondary" and not near.runs(ns, "web")
     far.api.delete(f"{theirs}/settings")
     far.controllers.slow.clear()
-    again = relocate(pair.east, "west", group)
+    again = farshore(pair.east, "relocate", "--yes", "--to", "west", group, timeout_s=240)
     assert again.returncode == 0, again.stderr
-    assert "is primary in term 2 already" in again.stdout
+    assert "already: west is primary in term 2 already" in again.stdout
+    assert "what uses the volumes is up there" in again.stdout
     assert far.runs(ns, "web") and far.api.get(f"{theirs}/settings")["data"] == {"a": "1"}
     assert relocate(pair.east, "west", group).returncode == 0, "and nothing is left to do"
 
