@@ -165,6 +165,7 @@ static bool key_of(const json_t *object, char ret_key[520])
     return true;
 }
 
+/* 1: what is kept of it is another thing than before. */
 static int keep(const struct fs_kube_reflector *reflector, json_t *items, const json_t *object)
 {
     char key[520];
@@ -172,7 +173,9 @@ static int keep(const struct fs_kube_reflector *reflector, json_t *items, const 
     if (!key_of(object, key)) {
         return -EPROTO;
     }
-    return json_object_set_new(items, key, reflector->options.reduce(object)) < 0 ? -ENOMEM : 0;
+    json_t *reduced = reflector->options.reduce(object);
+    int other = !json_equal(reduced, json_object_get(items, key));
+    return json_object_set_new(items, key, reduced) < 0 ? -ENOMEM : other;
 }
 
 static int set_unread(struct fs_error *err)
@@ -300,19 +303,21 @@ static bool take_event(struct fs_kube_reflector *reflector, const json_t *event)
     const json_t *object = json_object_get(event, "object");
     const char *version = text_of(json_object_get(object, "metadata"), "resourceVersion");
     char key[520];
+    int other = 0;
 
     if (!type || !version || strcmp(type, "ERROR") == 0) {
         return false;
     }
     if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
-        if (keep(reflector, reflector->items, object) < 0) {
+        other = keep(reflector, reflector->items, object);
+        if (other < 0) {
             return false;
         }
     } else if (strcmp(type, "DELETED") == 0 && key_of(object, key)) {
-        (void)json_object_del(reflector->items, key);
+        other = json_object_del(reflector->items, key) == 0;
     }
     set_text(&reflector->version, version); /* a bookmark has nothing else */
-    if (strcmp(type, "BOOKMARK") != 0) {
+    if (other) { /* most changes are to what is not kept, such as states and notes */
         reflector->options.changed(reflector->options.arg);
     }
     return true;

@@ -109,6 +109,25 @@ def test_pvc_comes_and_goes_with_its_label(api, ns, admin, watch):
     w.until(lambda: not w.claims(ns), "the PVC is gone")
 
 
+def test_change_to_what_is_not_kept_is_no_change(api, ns, admin, watch):
+    """Notes and states come all the time, our own among them: nobody looks at all images for them."""
+    api.define_vms()
+    api.pvc(ns, "data", GOLD)
+    api.bind(ns, "data", "csi-vol-1", FSID)
+    api.vm(ns, "web", "data")
+    w = watch(admin).until_whole()
+    w.until(lambda: (c := w.claims(ns).get("data")) and c["vm"] == "web", "it is known")
+    time.sleep(1.5)
+    before = len(w.lines)
+    for i in range(5):
+        for path in (api.pvc_path(ns, "data"), f"{VM_API}/namespaces/{ns}/virtualmachines/web"):
+            api.patch(path, {"metadata": {"annotations": {"farshore.io/recovery-point-time": str(i)}}})
+        time.sleep(0.6)
+    assert len(w.lines) == before
+    api.label(ns, "data", {"more": "x"})
+    w.until(lambda: len(w.lines) > before, "a label is a change")
+
+
 def test_pvc_that_cannot_be_protected_says_why(api, ns, admin, watch):
     for name in ("nfs", "elsewhere", "nameless", "again"):
         api.pvc(ns, name, GOLD)
