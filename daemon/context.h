@@ -13,6 +13,7 @@
 #include "farshore/operator.h"
 #include "farshore/transfer.h"
 
+struct fs_announcer;
 struct fs_capturer;
 struct fs_groups;
 struct fs_hooks;
@@ -47,6 +48,7 @@ struct fs_context {
     struct fs_hooks *hooks;             /* NULL: none are run */
     struct fs_kube_source *kubernetes;  /* NULL in tests without one */
     struct fs_capturer *capturer;       /* set once; NULL: no point carries Kubernetes objects */
+    struct fs_announcer *announcer;     /* set once; NULL: nobody is told at the volumes */
     const struct fs_quiescer *quiescer; /* set once; NULL: nothing is frozen */
     struct fs_workloads *workloads;     /* NULL: what uses volumes is left alone */
 

@@ -27,6 +27,7 @@ struct fs_group *fs_group_new(struct fs_context *ctx, struct fs_record *record)
     fs_lag_history_init(&group->lags);
     group->current_until_ns = group->unchanged_until_ns = INT64_MIN;
     fs_group_set_record(group, record);
+    fs_announced_init(&group->announced, record, fs_context_boot(ctx));
 
     int64_t boot = fs_context_boot(ctx), wall = fs_context_wall(ctx);
     int64_t interval = fs_group_interval_ns(group);

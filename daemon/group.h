@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "daemon/announce.h"
 #include "daemon/capture.h"
 #include "daemon/context.h"
 #include "daemon/lag_history.h"
@@ -51,6 +52,7 @@ struct fs_group {
     struct fs_reach reach;        /* of the point under way: what is sent again is counted */
     int64_t phase_since_ns;       /* boot */
     enum fs_group_state reported; /* the state that the log was told last */
+    struct fs_announced announced;
 
     /* What the newest attempt ran into; state OK after a success. */
     struct fs_verdict failure;

@@ -68,6 +68,7 @@ void fs_groups_free(struct fs_groups *groups)
     free(groups->list);
     free(groups->candidates);
     free(groups->skipped);
+    free(groups->skipped_news);
     free(groups);
 }
 
@@ -151,6 +152,7 @@ int fs_groups_load(struct fs_groups *groups, struct fs_record **records, size_t 
         records[i] = NULL;
         if (group) {
             fs_group_set_record(group, record);
+            fs_announced_init(&group->announced, record, fs_context_boot(groups->ctx));
             group->retry_ns = 0;
         } else if (fs_groups_add(groups, fs_group_new(groups->ctx, record)) < 0) {
             rc = -ENOMEM;
@@ -315,35 +317,53 @@ static void let_go_unseen(struct fs_groups *groups, int64_t began_ns)
     }
 }
 
+static const struct fs_skipped_news *find_skipped(const struct fs_groups *groups,
+                                                  const struct fs_skipped_volume *now)
+{
+    for (size_t i = 0; i < groups->n_skipped; i++) {
+        const struct fs_skipped_volume *before = &groups->skipped[i];
+        if (fs_image_ref_same(&before->image, &now->image) && strcmp(before->pvc, now->pvc) == 0 &&
+            strcmp(before->pvc_namespace, now->pvc_namespace) == 0 &&
+            strcmp(before->reason, now->reason) == 0) {
+            return &groups->skipped_news[i];
+        }
+    }
+    return NULL;
+}
+
+static void report_skipped(const struct fs_skipped_volume *volume)
+{
+    char spec[FS_IMAGE_SPEC_SIZE];
+
+    fs_log(FS_EV_VOLUME_SKIPPED,
+           FS_S("image", volume->image.pool[0] ? fs_image_spec(&volume->image, spec) : NULL),
+           FS_S("namespace", volume->pvc[0] ? volume->pvc_namespace : NULL),
+           FS_S("pvc", volume->pvc[0] ? volume->pvc : NULL), FS_S("policy", volume->policy),
+           FS_S("reason", volume->reason));
+}
+
 static void note_skipped(struct fs_groups *groups, const struct fs_discovery *discovery)
 {
-    for (size_t i = 0; i < discovery->n_skipped; i++) {
-        const struct fs_skipped_volume *now = &discovery->skipped[i];
-        bool known = false;
-        for (size_t k = 0; k < groups->n_skipped && !known; k++) {
-            const struct fs_skipped_volume *before = &groups->skipped[k];
-            known = fs_image_ref_same(&before->image, &now->image) &&
-                    strcmp(before->pvc, now->pvc) == 0 &&
-                    strcmp(before->pvc_namespace, now->pvc_namespace) == 0 &&
-                    strcmp(before->reason, now->reason) == 0;
+    struct fs_skipped_volume *list = calloc(discovery->n_skipped + 1, sizeof(*list));
+    struct fs_skipped_news *news = calloc(discovery->n_skipped + 1, sizeof(*news));
+    size_t n = list && news ? discovery->n_skipped : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        list[i] = discovery->skipped[i];
+        const struct fs_skipped_news *before = find_skipped(groups, &list[i]);
+        if (before) {
+            news[i] = *before;
+        } else {
+            news[i].since_ns = fs_context_boot(groups->ctx);
+            report_skipped(&list[i]);
         }
-        if (!known) {
-            char spec[FS_IMAGE_SPEC_SIZE];
-            fs_log(FS_EV_VOLUME_SKIPPED,
-                   FS_S("image", now->image.pool[0] ? fs_image_spec(&now->image, spec) : NULL),
-                   FS_S("namespace", now->pvc[0] ? now->pvc_namespace : NULL),
-                   FS_S("pvc", now->pvc[0] ? now->pvc : NULL), FS_S("policy", now->policy),
-                   FS_S("reason", now->reason));
-        }
+        fs_announce_skipped(groups->ctx, &list[i], &news[i]);
     }
     free(groups->skipped);
-    groups->n_skipped = 0;
-    groups->skipped = calloc(discovery->n_skipped + 1, sizeof(*groups->skipped));
-    if (groups->skipped && discovery->n_skipped > 0) {
-        memcpy(groups->skipped, discovery->skipped,
-               discovery->n_skipped * sizeof(*groups->skipped));
-        groups->n_skipped = discovery->n_skipped;
-    }
+    free(groups->skipped_news);
+    groups->skipped = list;
+    groups->skipped_news = news;
+    groups->n_skipped = n;
 }
 
 int fs_groups_discovered(struct fs_groups *groups, const struct fs_discovery *discovery,
@@ -460,8 +480,9 @@ static void report_state(struct fs_group *group)
     if (verdict.state == FS_STATE_SYNCING) {
         verdict = FS_VERDICT_OK;
     }
+    fs_announce_run(group, &verdict);
     enum fs_group_state state = verdict.state;
-    if (state != group->reported) {
+    if (!group->let_go && state != group->reported) {
         group->reported = state;
         fs_log(FS_EV_GROUP_STATE, FS_S("group", group->record->name),
                FS_S("state", fs_state_name(state)),
@@ -609,7 +630,7 @@ int64_t fs_groups_run(struct fs_groups *groups)
     for (size_t i = 0; i < groups->count; i++) {
         sample(groups->list[i], now);
         /* While the site's work stops one event tells it for all groups. */
-        if (!groups->list[i]->let_go && !groups->stopping && now >= groups->report_ns) {
+        if (!groups->stopping && now >= groups->report_ns) {
             report_state(groups->list[i]);
         }
     }

@@ -30,7 +30,8 @@ struct fs_groups {
     int64_t report_ns;       /* boot: changes of state are logged from then on */
     int64_t current_sent_ns; /* boot: the last batch of CURRENT */
     /* Volumes that discovery cannot protect, as last reported. */
-    struct fs_skipped_volume *skipped; /* owned */
+    struct fs_skipped_volume *skipped;    /* owned */
+    struct fs_skipped_news *skipped_news; /* owned; of each */
     size_t n_skipped;
     struct fs_candidate *candidates; /* owned; scratch of the round, capacity entries */
 };

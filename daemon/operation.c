@@ -54,6 +54,7 @@ void fs_operation_end(struct fs_group *group)
     struct fs_operation *operation = group->operation;
 
     json_decref(group->finished.workload.objects);
+    operation->result.kind = operation->kind->name;
     group->finished = operation->result;
     group->operation = NULL;
     free(operation);

@@ -17,9 +17,11 @@ struct fs_hook_outcome {
 };
 
 struct fs_operation_result {
-    uint64_t serial; /* of the operation */
-    bool failed;     /* message says why, and what it waits for */
-    bool refused;    /* and nothing was changed */
+    uint64_t serial;  /* of the operation */
+    const char *kind; /* its name; static */
+    bool handed_over; /* a failover: the other site gave the group away */
+    bool failed;      /* message says why, and what it waits for */
+    bool refused;     /* and nothing was changed */
     char message[640];
     bool has_point; /* what follows is known: not where a site goes on from its heads */
     struct fs_point_id point;

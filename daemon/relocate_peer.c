@@ -104,6 +104,8 @@ void fs_relocate_asked(struct fs_groups *groups, const char *peer, struct fs_ses
         answer(session, move, FS_MOVE_YES, "");
     } else {
         (void)snprintf(who, sizeof(who), "relocation from %.40s", peer);
-        (void)fs_failover_start(group, &move->point, FS_FENCE_NONE, who);
+        if (fs_failover_start(group, &move->point, FS_FENCE_NONE, who)) {
+            group->operation->result.handed_over = true;
+        }
     }
 }
