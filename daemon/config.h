@@ -30,6 +30,7 @@ struct fs_config_source {
     char *kubeconfig;    /* of kubernetes; NULL: the service account of our pod */
     char *cluster_id;    /* of kubernetes: clusterID of our Ceph cluster; NULL: its fsid */
     bool workloads;      /* of kubernetes: objects of protected groups may be changed there */
+    bool events;         /* of kubernetes: Events and an annotation tell of protection there */
     char **kinds;        /* objects.kinds, of kubernetes; NULL: fs_kube_default_kinds */
     size_t n_kinds;
     bool secrets; /* objects.secrets, of kubernetes */

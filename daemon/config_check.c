@@ -81,11 +81,13 @@ static void check_sources(struct fs_schema_loader *loader, struct fs_config *con
             fs_schema_finding(loader, kind, "discovery[%zu].source: \"%s\" is given twice", i,
                               source->kubernetes ? "kubernetes" : "images");
         }
-        if (!source->kubernetes && (source->kubeconfig || source->cluster_id || source->workloads ||
-                                    source->kinds || source->secrets || source->storage_classes)) {
+        if (!source->kubernetes &&
+            (source->kubeconfig || source->cluster_id || source->workloads || !source->events ||
+             source->kinds || source->secrets || source->storage_classes)) {
             fs_schema_finding(loader, node,
-                              "discovery[%zu]: \"kubeconfig\", \"cluster_id\", \"workloads\", "
-                              "\"storage_classes\" and \"objects\" are for source kubernetes",
+                              "discovery[%zu]: \"kubeconfig\", \"cluster_id\", \"events\", "
+                              "\"workloads\", \"storage_classes\" and \"objects\" are for source "
+                              "kubernetes",
                               i);
         }
         if (source->kubernetes) {

@@ -423,6 +423,8 @@ const struct fs_schema_key fs_config_table[] = {
     {"discovery[].cluster_id", FS_SCHEMA_TEXT, IN_SOURCE(cluster_id)},
     {"discovery[].workloads", FS_SCHEMA_CUSTOM, .type_text = "true or false",
      .default_text = "false", .choices = truths, IN_SOURCE(workloads), .set = set_truth},
+    {"discovery[].events", FS_SCHEMA_CUSTOM, .type_text = "true or false", .default_text = "true",
+     .choices = truths, IN_SOURCE(events), .set = set_truth},
     {.path = "discovery[].objects", .type = FS_SCHEMA_SECTION},
     {"discovery[].objects.kinds", FS_SCHEMA_CUSTOM, .type_text = "list of kinds", .set = set_kinds},
     {"discovery[].objects.secrets", FS_SCHEMA_CUSTOM, .type_text = "true or false",

@@ -395,6 +395,7 @@ static int start_parts(struct fs_daemon *daemon, struct fs_error *err)
     daemon->commands = fs_commands_new(daemon);
     ctx->kubernetes = fs_kube_source_new(ctx, daemon->base, volumes_changed, daemon);
     ctx->capturer = ctx->kubernetes ? fs_kube_source_capturer(ctx->kubernetes) : NULL;
+    ctx->announcer = ctx->kubernetes ? fs_kube_source_announcer(ctx->kubernetes) : NULL;
     return ctx->hooks && ctx->workloads && ctx->groups && ctx->peers && daemon->work &&
                    daemon->commands && ctx->kubernetes
                ? 0

@@ -7,6 +7,7 @@
 #include "daemon/groups.h"
 #include "daemon/kube/kube.h"
 #include "daemon/kube/rights.h"
+#include "daemon/kube_announce.h"
 #include "daemon/kube_capture.h"
 #include "daemon/status.h"
 #include "farshore/log.h"
@@ -20,6 +21,7 @@ struct fs_kube_source {
     void *arg;
     struct fs_kube_api *api;
     struct fs_kube_capture *capture;
+    struct fs_kube_announce *announce;
     struct fs_kube_rights *rights; /* NULL: no such source, or out of memory */
     struct fs_kube *kube;          /* NULL: no such source, or out of memory */
     char *made_from;               /* kubeconfig and selectors that kube has */
@@ -42,17 +44,41 @@ static void tell(struct fs_kube_source *source)
     }
 }
 
-/* What docs/kubernetes/rbac.yaml gives, a sign of an account that was not made for us, and of
- * rbac-workloads.yaml what no relocation can do without. */
-#define N_READING 7
-static const struct fs_kube_right rights[] = {
+/* What docs/kubernetes/rbac.yaml gives, and a sign of an account that was not made for us. */
+static const struct fs_kube_right reading[] = {
     {.verb = "list", .group = "", .resource = "persistentvolumeclaims"},
     {.verb = "watch", .group = "", .resource = "persistentvolumeclaims"},
     {.verb = "list", .group = "", .resource = "persistentvolumes"},
     {.verb = "watch", .group = "", .resource = "persistentvolumes"},
     {.verb = "list", .group = "kubevirt.io", .resource = "virtualmachines"},
     {.verb = "watch", .group = "kubevirt.io", .resource = "virtualmachines"},
-    {.verb = "get", .group = "", .resource = "secrets", .needless = true},
+    {.verb = "get", .group = "", .resource = "secrets", .when = FS_KUBE_RIGHT_NEEDLESS},
+};
+
+/* All of rbac-events.yaml. */
+static const struct fs_kube_right telling[] = {
+    {.verb = "create", .group = "", .resource = "events", .when = FS_KUBE_RIGHT_FOR_EVENTS},
+    {.verb = "patch", .group = "", .resource = "events", .when = FS_KUBE_RIGHT_FOR_EVENTS},
+    {.verb = "get",
+     .group = "",
+     .resource = "persistentvolumeclaims",
+     .when = FS_KUBE_RIGHT_FOR_EVENTS},
+    {.verb = "patch",
+     .group = "",
+     .resource = "persistentvolumeclaims",
+     .when = FS_KUBE_RIGHT_FOR_EVENTS},
+    {.verb = "get",
+     .group = "kubevirt.io",
+     .resource = "virtualmachines",
+     .when = FS_KUBE_RIGHT_FOR_EVENTS},
+    {.verb = "patch",
+     .group = "kubevirt.io",
+     .resource = "virtualmachines",
+     .when = FS_KUBE_RIGHT_FOR_EVENTS},
+};
+
+/* Of rbac-workloads.yaml what no relocation can do without. */
+static const struct fs_kube_right moving[] = {
     {.verb = "patch", .group = "", .resource = "persistentvolumes"},
     {.verb = "patch", .group = "", .resource = "persistentvolumeclaims"},
     {.verb = "get", .group = "storage.k8s.io", .resource = "storageclasses"},
@@ -65,6 +91,27 @@ static const struct fs_kube_right rights[] = {
     {.verb = "patch", .group = "apps", .resource = "deployments"},
     {.verb = "patch", .group = "apps", .resource = "statefulsets"},
 };
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define RIGHTS_MAX   (COUNT(reading) + COUNT(telling) + COUNT(moving))
+
+static struct fs_kube_rights *make_rights(const struct fs_kube_source *source)
+{
+    const struct fs_config_source *config = source->ctx->config->kubernetes;
+    struct fs_kube_right rights[RIGHTS_MAX];
+    size_t n = COUNT(reading);
+
+    memcpy(rights, reading, sizeof(reading));
+    if (config->events) {
+        memcpy(rights + n, telling, sizeof(telling));
+        n += COUNT(telling);
+    }
+    if (config->workloads) {
+        memcpy(rights + n, moving, sizeof(moving));
+        n += COUNT(moving);
+    }
+    return fs_kube_rights_new(source->base, source->api, rights, n);
+}
 
 static void kube_changed(void *arg)
 {
@@ -86,6 +133,7 @@ static char *describe(const struct fs_config *config)
         const char *path = config->kubernetes->kubeconfig;
         json_array_append_new(array, json_string(path ? path : ""));
         json_array_append_new(array, json_boolean(config->kubernetes->workloads));
+        json_array_append_new(array, json_boolean(config->kubernetes->events));
         for (size_t i = 0; i < config->n_policies; i++) {
             const char *select = config->policies[i].select_text;
             if (select) {
@@ -125,6 +173,7 @@ void fs_kube_source_reconfigure(struct fs_kube_source *source)
     char *text = describe(source->ctx->config);
 
     fs_kube_capture_configure(source->capture, source->ctx->config);
+    fs_kube_announce_reconfigure(source->announce);
     if (source->made_from && text && source->kube && strcmp(source->made_from, text) == 0) {
         free(text);
         return;
@@ -139,10 +188,7 @@ void fs_kube_source_reconfigure(struct fs_kube_source *source)
     source->told = TOLD_NOTHING;
     source->kube = source->ctx->config->kubernetes ? make(source) : NULL;
     if (source->kube) {
-        bool all = source->ctx->config->kubernetes->workloads;
-        source->rights =
-            fs_kube_rights_new(source->base, source->api, rights,
-                               all ? sizeof(rights) / sizeof(rights[0]) : (size_t)N_READING);
+        source->rights = make_rights(source);
     } else {
         source->rights = NULL;
     }
@@ -159,10 +205,12 @@ struct fs_kube_source *fs_kube_source_new(struct fs_context *ctx, struct event_b
     *source = (struct fs_kube_source){.ctx = ctx, .base = base, .changed = changed, .arg = arg};
     source->api = fs_kube_api_new(base, NULL, NULL);
     source->capture = source->api ? fs_kube_capture_new(base, source->api) : NULL;
-    if (source->capture) {
+    source->announce = source->api ? fs_kube_announce_new(ctx, base, source->api) : NULL;
+    bool good = source->capture && source->announce;
+    if (good) {
         fs_kube_source_reconfigure(source);
     }
-    if (!source->capture || (ctx->config->kubernetes && !source->kube)) {
+    if (!good || (ctx->config->kubernetes && !source->kube)) {
         fs_kube_source_free(source);
         return NULL;
     }
@@ -175,6 +223,7 @@ void fs_kube_source_free(struct fs_kube_source *source)
         fs_kube_free(source->kube);
         fs_kube_rights_free(source->rights);
         fs_kube_capture_free(source->capture);
+        fs_kube_announce_free(source->announce);
         fs_kube_api_free(source->api);
         free(source->made_from);
         free(source);
@@ -184,6 +233,11 @@ void fs_kube_source_free(struct fs_kube_source *source)
 struct fs_capturer *fs_kube_source_capturer(const struct fs_kube_source *source)
 {
     return fs_kube_capture_capturer(source->capture);
+}
+
+struct fs_announcer *fs_kube_source_announcer(const struct fs_kube_source *source)
+{
+    return fs_kube_announce_announcer(source->announce);
 }
 
 struct fs_kube_api *fs_kube_source_api(const struct fs_kube_source *source)

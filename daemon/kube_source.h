@@ -43,6 +43,8 @@ json_t *fs_kube_source_volume(const struct fs_kube_source *source,
                               const struct fs_image_ref *image);
 /* For ctx->capturer; lives as long as the source. */
 struct fs_capturer *fs_kube_source_capturer(const struct fs_kube_source *source);
+/* The same for ctx->announcer. */
+struct fs_announcer *fs_kube_source_announcer(const struct fs_kube_source *source);
 
 /* site.kubernetes of the status document, a new reference; NULL where there is no such source. */
 json_t *fs_kube_source_status(const struct fs_kube_source *source);

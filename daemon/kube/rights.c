@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PATH "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 /* Who mends something looks whether it helped. */
@@ -11,13 +12,20 @@
 
 struct fs_kube_rights {
     struct fs_kube_api *api;
-    const struct fs_kube_right *rights;
+    struct fs_kube_right *rights; /* owned */
     size_t n_rights;
     struct event *timer;
     struct fs_kube_api_call *call; /* about rights[at] */
     size_t at;
     json_t *asking; /* as `known`, of the round under way */
     json_t *known;  /* NULL: not yet */
+};
+
+/* Of what is known. */
+static const char *const lists[] = {
+    [FS_KUBE_RIGHT_NEEDED] = "missing",
+    [FS_KUBE_RIGHT_FOR_EVENTS] = "for_events",
+    [FS_KUBE_RIGHT_NEEDLESS] = "needless",
 };
 
 static void ask(struct fs_kube_rights *rights);
@@ -29,8 +37,11 @@ static size_t count(const json_t *known, const char *what)
 
 static void rest(struct fs_kube_rights *rights)
 {
-    bool well = rights->known && count(rights->known, "missing") == 0 &&
-                count(rights->known, "needless") == 0;
+    bool well = rights->known != NULL;
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        well = well && count(rights->known, lists[i]) == 0;
+    }
     const struct timeval every = {.tv_sec = well ? EVERY_S : EVERY_UNWELL_S};
 
     json_decref(rights->asking);
@@ -43,13 +54,12 @@ static void note(const struct fs_kube_rights *rights, bool allowed)
     const struct fs_kube_right *right = &rights->rights[rights->at];
     char text[128];
 
-    if (allowed == right->needless) {
+    if (allowed == (right->when == FS_KUBE_RIGHT_NEEDLESS)) {
         (void)snprintf(text, sizeof(text), "%s %s%s%s%s%s", right->verb, right->resource,
                        right->subresource ? "/" : "", right->subresource ? right->subresource : "",
                        *right->group ? "." : "", right->group);
-        (void)json_array_append_new(
-            json_object_get(rights->asking, right->needless ? "needless" : "missing"),
-            json_string(text));
+        (void)json_array_append_new(json_object_get(rights->asking, lists[right->when]),
+                                    json_string(text));
     }
 }
 
@@ -101,7 +111,8 @@ static void round_cb(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     rights->at = 0;
-    rights->asking = json_pack("{s:[], s:[]}", "missing", "needless");
+    rights->asking = json_pack("{s:[], s:[], s:[]}", lists[FS_KUBE_RIGHT_NEEDED],
+                               lists[FS_KUBE_RIGHT_FOR_EVENTS], lists[FS_KUBE_RIGHT_NEEDLESS]);
     ask(rights);
 }
 
@@ -114,9 +125,13 @@ struct fs_kube_rights *fs_kube_rights_new(struct event_base *base, struct fs_kub
     if (!rights) {
         return NULL;
     }
-    *rights = (struct fs_kube_rights){.api = api, .rights = wanted, .n_rights = n_wanted};
+    *rights = (struct fs_kube_rights){.api = api, .n_rights = n_wanted};
+    rights->rights = calloc(n_wanted + 1, sizeof(*rights->rights));
     rights->timer = evtimer_new(base, round_cb, rights);
-    if (!rights->timer || evtimer_add(rights->timer, &now) < 0) {
+    if (rights->rights) {
+        memcpy(rights->rights, wanted, n_wanted * sizeof(*wanted));
+    }
+    if (!rights->rights || !rights->timer || evtimer_add(rights->timer, &now) < 0) {
         fs_kube_rights_free(rights);
         return NULL;
     }
@@ -132,6 +147,7 @@ void fs_kube_rights_free(struct fs_kube_rights *rights)
         }
         json_decref(rights->asking);
         json_decref(rights->known);
+        free(rights->rights);
         free(rights);
     }
 }

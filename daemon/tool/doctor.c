@@ -122,6 +122,7 @@ static void examine_rights(struct fs_doctor *doctor, const char *site, const jso
 {
     const json_t *missing = json_object_get(rights, "missing");
     const json_t *needless = json_object_get(rights, "needless");
+    const json_t *for_events = json_object_get(rights, "for_events");
     size_t i;
     json_t *right;
 
@@ -140,7 +141,15 @@ static void examine_rights(struct fs_doctor *doctor, const char *site, const jso
                       "the Kubernetes account may do more than Farshore needs: %s",
                       json_string_value(right));
     }
-    if (rights && json_array_size(missing) == 0 && json_array_size(needless) == 0) {
+    if (json_array_size(for_events) > 0) {
+        fs_doctor_say(doctor, "rights", FS_DOCTOR_WARNING, site,
+                      "`kubectl apply -f /usr/share/doc/farshore/kubernetes/rbac-events.yaml`; or "
+                      "`events: false` in the source, which does without",
+                      "not all is told in Kubernetes Events and annotations, since the account may "
+                      "not %s%s",
+                      json_string_value(json_array_get(for_events, 0)),
+                      json_array_size(for_events) > 1 ? ", among others" : "");
+    } else if (rights && json_array_size(missing) == 0 && json_array_size(needless) == 0) {
         fs_doctor_say(doctor, "rights", FS_DOCTOR_OK, site, "",
                       "the Kubernetes account may do what Farshore needs");
     }

@@ -76,6 +76,8 @@ enum fs_log_level {                     /* syslog's numbers */
       "the snapshot helper passed its bound and was killed and blocklisted")                       \
     X(FS_EV_OBJECTS_STALE, "objects_stale", FS_LOG_WARNING,                                        \
       "Kubernetes objects could not be captured: points carry the newest known ones, or none")     \
+    X(FS_EV_EVENTS_LOST, "events_lost", FS_LOG_WARNING,                                            \
+      "Kubernetes Events or annotations could not be written")                                     \
     X(FS_EV_SLOW_DIFF, "slow_diff", FS_LOG_NOTICE, "fast-diff cannot be used for a volume")        \
     X(FS_EV_POOL_FULL, "pool_full", FS_LOG_WARNING,                                                \
       "a pool is full: no point is taken or received")                                             \

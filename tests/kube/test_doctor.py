@@ -6,7 +6,7 @@ import re
 import shlex
 
 import pytest
-from harness import MIB, wait_for
+from harness import MIB, SOURCE, wait_for
 from harness.kube import CORE, MERGE
 from harness.tool import farshore
 
@@ -18,6 +18,7 @@ ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/farshore"
 def start(api, ns, account, east, daemons):
     assert ns and east
     api.define_vms()
+    api.apply(SOURCE / "docs/kubernetes/rbac-events.yaml")
     source = {"source": "kubernetes", "kubeconfig": str(account[0]), "interval": "2s"}
     return lambda: daemons(policies={"gold": {}}, settings={"discovery": [source]})
 

@@ -120,6 +120,7 @@ static void test_load_every_key_arrives(void **state)
         "  - {source: images, interval: 30s}\n"
         "  - {source: kubernetes, kubeconfig: /k, cluster_id: rook-ceph, interval: 20s,\n"
         "     objects: {kinds: [Secret, deployments.v1.apps], secrets: true}, workloads: true,\n"
+        "     events: false,\n"
         "     storage_classes: {there: here, \"*\": any}}\n"
         "policies:\n"
         "  gold:\n"
@@ -175,6 +176,7 @@ static void test_load_every_key_arrives(void **state)
     assert_string_equal(config->kubernetes->kubeconfig, "/k");
     assert_string_equal(config->kubernetes->cluster_id, "rook-ceph");
     assert_true(config->kubernetes->workloads);
+    assert_false(config->kubernetes->events);
     assert_int_equal(config->kubernetes->n_kinds, 2);
     assert_string_equal(config->kubernetes->kinds[1], "deployments.v1.apps");
     assert_true(config->kubernetes->secrets);
@@ -427,7 +429,7 @@ static void test_load_value_of_wrong_kind_is_a_finding(void **state)
         {"site: a\ndiscovery: [{source: kubernetes}, {source: kubernetes}]\n",
          "f:2:44: discovery[1].source: \"kubernetes\" is given twice\n"},
         {"site: a\ndiscovery: [{source: images, kubeconfig: /k}]\n",
-         "f:2:13: discovery[0]: \"kubeconfig\", \"cluster_id\", \"workloads\", "
+         "f:2:13: discovery[0]: \"kubeconfig\", \"cluster_id\", \"events\", \"workloads\", "
          "\"storage_classes\" and \"objects\" are for source kubernetes\n"},
         {"site: a\ndiscovery: [{source: kubernetes, objects: {kinds: Secret}}]\n",
          "f:2:51: discovery[0].objects.kinds: expected a list of kinds, such as "
@@ -692,7 +694,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 64);
+    assert_int_equal(count, 65);
 }
 
 int main(void)

@@ -261,6 +261,7 @@ static void test_examine_kubernetes(void **state)
         {"{\"missing\": [], \"needless\": []}", "ok"},
         {"{\"missing\": [\"list persistentvolumes\"], \"needless\": []}", "error"},
         {"{\"missing\": [], \"needless\": [\"get secrets\"]}", "warning"},
+        {"{\"missing\": [], \"for_events\": [\"create events\"], \"needless\": []}", "warning"},
     };
 
     for (size_t i = 0; i < sizeof(rights) / sizeof(rights[0]); i++) {

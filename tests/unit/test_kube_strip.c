@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
+#include "daemon/kube/events.h"
 #include "daemon/kube/kinds.h"
+#include "daemon/kube/manifest.h"
 #include "daemon/kube/strip.h"
 
 static json_t *parse(const char *text)
@@ -65,6 +67,27 @@ static void test_strip_metadata_of_the_cluster_goes(void **state)
     check_stripped("{'kind':'Secret','metadata':{'name':'a','annotations':{"
                    "'volume.kubernetes.io/selected-node':'node-1'}},'type':'Opaque'}",
                    "{'kind':'Secret','metadata':{'name':'a'},'type':'Opaque'}");
+}
+
+/* What we write about a point must not make the next one differ, nor the object one of ours. */
+static void test_strip_note_of_the_newest_point_is_nothing_that_travels(void **state)
+{
+    json_t *before = object_of("{'apiVersion':'v1','kind':'PersistentVolumeClaim','metadata':"
+                               "{'name':'a','namespace':'n','labels':{'app':'x'}}}");
+    json_t *after = json_deep_copy(before), *metadata = json_object_get(after, "metadata");
+
+    (void)state;
+    (void)json_object_set_new(metadata, "annotations",
+                              json_pack("{s:s}", FS_KUBE_POINT_ANNOTATION, "2026-01-01T00:00:00Z"));
+    (void)json_object_set_new(metadata, "managedFields",
+                              json_pack("[{s:s}]", "manager", FS_KUBE_POINT_MANAGER));
+    assert_false(fs_kube_is_ours(after));
+    json_t *left = fs_kube_reduce_object(before), *right = fs_kube_reduce_object(after);
+    assert_true(json_equal(left, right));
+    json_decref(left);
+    json_decref(right);
+    json_decref(before);
+    json_decref(after);
 }
 
 static void test_strip_service_loses_the_addresses_that_it_was_given(void **state)
@@ -320,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strip_metadata_of_the_cluster_goes),
+        cmocka_unit_test(test_strip_note_of_the_newest_point_is_nothing_that_travels),
         cmocka_unit_test(test_strip_service_loses_the_addresses_that_it_was_given),
         cmocka_unit_test(test_strip_volume_keeps_whose_it_is_without_the_uid),
         cmocka_unit_test(test_strip_route_keeps_only_a_host_that_somebody_chose),
