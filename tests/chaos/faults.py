@@ -18,6 +18,7 @@ WRITTEN = [g for g in GROUPS if g.mode]
 # Clients of a cluster that was away need a moment to find their way back.
 RETURN_S = 15
 LARGEST = 96 * MIB
+MOST_DISKS = 8
 
 
 class Fault:
@@ -491,9 +492,27 @@ class Rollback(Volume):
             image.rollback_to_snap(foreign[-1])
 
 
+class Grow(Fault):
+    """A disk is added to a group; another fault, a step's second, may meet it while it joins."""
+    area, weight = "volume", 3
+
+    def __init__(self, source):
+        super().__init__(source)
+        self.group = next(g for g in GROUPS if g.name == "rbd/growing")
+
+    def describe(self):
+        return f"a disk is added to {self.group.name}"
+
+    def begin(self, stage):
+        if len(self.group.images) < MOST_DISKS:
+            image = ("rbd", "", f"grown-{len(self.group.images)}")
+            stage.make_volume(self.group, *image)
+            self.group.images.append(image)
+
+
 FAULTS = (Kill, Restart, KillAtStep, KillHelper, StopDaemon, Blocklist, Clock, Cuts, Hold, Swallow,
           HalfOpen, Refuse, Slow, Flap, KillCeph, StopCeph, Full, StopWriter, Resize, Discard,
-          Snapshot, Rollback)
+          Snapshot, Rollback, Grow)
 # A client that the test itself makes would wait for the cluster, or break a stopped writer's lock.
 APART = ({"cluster", "volume"},)
 

@@ -41,6 +41,7 @@ GROUPS = (
     Group("rbd/trio", "silver", [("rbd", "", n) for n in ("a", "b", "c")], "mixed"),
     Group("rbd/idle", "gold", [("rbd", "", "idle")]),
     Group("rbd/tenant/inside", "bronze", [("rbd", "tenant", "inside")], "random"),
+    Group("rbd/growing", "silver", [("rbd", "", "first")]),  # faults.Grow adds to it
 )
 POLICIES = {
     "gold": {"interval": "1s", "pools": dict(POOLS)},
@@ -92,11 +93,15 @@ class Stage:
         east.create_namespace("tenant")
         west.create_namespace("far")
         for group in GROUPS:
-            labels = {"farshore.io/policy": group.policy, "app": group.name.rpartition("/")[2]}
-            for pool, namespace, name in group.images:
-                east.create(name, group.size, pool, namespace, labels)
-                # Block 0 is the sequence's.
-                east.fill(name, pool, namespace, ranges=((4 * MIB, 12 * MIB),))
+            for image in group.images:
+                self.make_volume(group, *image)
+
+    def make_volume(self, group, pool, namespace, name):
+        labels = {"farshore.io/policy": group.policy, "app": group.name.rpartition("/")[2]}
+        self.sites[0].create(name, group.size, pool, namespace)
+        # Block 0 is the sequence's.
+        self.sites[0].fill(name, pool, namespace, ranges=((4 * MIB, 12 * MIB),))
+        self.sites[0].label(name, labels, pool, namespace)
 
     def down(self, keep):
         with contextlib.ExitStack() as stack:  # each is done, whatever happens to the others
@@ -206,7 +211,10 @@ class Stage:
                 seq = said["recovery_point"]["seq"] if lag is not None else 0
                 # A lag is by a clock, and clocks jump: what has a writer has new points, too.
                 old = group.mode and seq == seqs.setdefault(f"{group.name} at {site}", seq)
-                if lag is None or lag > time.monotonic() - since or old or \
+                # A disk that was added is one of the group's by then, and no group of its own.
+                grows = said and (len(said["volumes"]) < len(group.images) or
+                                  any(name.startswith(f"{group.name}+") for name in found))
+                if lag is None or lag > time.monotonic() - since or old or grows or \
                         said["state"] not in ("ok", "syncing", "late"):
                     behind[f"{group.name} at {site}"] = said and \
                         f"{said['state']}, lag {lag}, seq {seq}: {said.get('reason')}, " \
