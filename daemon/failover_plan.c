@@ -6,6 +6,7 @@
 #include "daemon/failover.h"
 #include "daemon/fence.h"
 #include "daemon/fence_look.h"
+#include "daemon/join.h"
 #include "daemon/operation_question.h"
 #include "daemon/peer.h"
 #include "daemon/status.h"
@@ -61,6 +62,10 @@ static json_t *plan_of(const struct fs_group *group, const struct fs_record_poin
     (void)json_object_set_new(plan, "volumes", fs_question_volumes(group, point));
     (void)json_object_set_new(plan, "fence", json_string(fs_fence_mode_name(fence)));
     (void)json_object_set_new(plan, "peer_note", peer_json(group));
+    const struct fs_group *beside = fs_join_any(group);
+    if (beside) {
+        (void)json_object_set_new(plan, "beside", fs_status_text(beside->record->name));
+    }
     return plan;
 }
 

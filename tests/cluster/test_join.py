@@ -85,6 +85,8 @@ def test_site_dies_before_the_disk_joins(east, pair):
     pair.east.request("pause", group=GROUP)
     wait_for(lambda: disks(pair.west, BESIDE) == ["added"], 60, "its first copy is there")
     pair.east.kill()
+    asked = farshore(pair.west, "failover", GROUP)
+    assert f"it is group {BESIDE}" in asked.stdout + asked.stderr, asked
     done = farshore(pair.west, "failover", "--yes", "--all", "-o", "json")
     assert done.returncode == 0, done.stderr
     assert {g["group"] for g in json.loads(done.stdout)["groups"]} == {GROUP, BESIDE}
