@@ -107,10 +107,11 @@ static void show_plan(const json_t *plan, FILE *out)
         fprintf(out, "  volume %s becomes writable here\n", json_string_value(volume));
     }
     if (*string_of(plan, "beside")) {
-        fprintf(out,
-                "  another disk of it has not joined yet, and stays behind: it is group %s, which is "
-                "failed over on its own\n",
-                string_of(plan, "beside"));
+        fprintf(
+            out,
+            "  another disk of it has not joined yet, and stays behind: it is group %s, which is "
+            "failed over on its own\n",
+            string_of(plan, "beside"));
     }
     fprintf(out, "  %s\n", string_of(plan, "peer_note"));
     if (strcmp(string_of(plan, "fence"), "none") != 0) {
