@@ -22,6 +22,7 @@
 #define CALM_NS        (3600 * FS_SEC)
 #define AWAITED_NS     (900 * FS_SEC)
 #define NOTE_EVERY_NS  (300 * FS_SEC)
+#define NOTE_RETRY_NS  (1 * FS_SEC) /* rounds come much more often */
 #define LONG_AGO       (INT64_MIN / 2)
 
 /* What a state is called; NULL: nothing is said of it. */
@@ -321,7 +322,8 @@ static void note_newest(struct fs_group *group, bool now_exact, int64_t now)
     bool news = newest && (!announced->noted || announced->note_lost != announcer->lost ||
                            newest->taken_ns != announced->noted_ns);
 
-    if (!news || (announced->noted && !now_exact && now - announced->noted_at_ns < every)) {
+    if (!news || (announced->noted && !now_exact && now - announced->noted_at_ns < every) ||
+        now < announced->note_again_ns) {
         return;
     }
     struct targets held = members_of(group->record);
@@ -336,6 +338,8 @@ static void note_newest(struct fs_group *group, bool now_exact, int64_t now)
         announced->noted_ns = newest->taken_ns;
         announced->noted_at_ns = now;
         announced->note_lost = lost;
+    } else {
+        announced->note_again_ns = now + NOTE_RETRY_NS;
     }
 }
 

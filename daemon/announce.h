@@ -55,6 +55,7 @@ struct fs_announced { /* of a group */
     int64_t awaited_ns; /* boot: since when they are waited for; 0: they are not */
     bool noted;
     int64_t noted_ns, noted_at_ns; /* wall: what; boot: when */
+    int64_t note_again_ns;         /* boot: it was not taken, and is not tried before */
     unsigned note_lost, told_lost; /* the announcer's `lost` then */
 };
 

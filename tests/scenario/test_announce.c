@@ -280,7 +280,7 @@ static void test_time_of_the_newest_point_is_noted_sparingly(void **state)
     east.announcer.lost++;
     pair_advance(pair, 6 * MINUTE);
     assert_int_equal(east.n_notes, notes + 1);
-    assert_true(east.n_asked > east.n_notes + 1);
+    assert_in_range(east.n_asked - east.n_notes, 2, 6 * 60); /* once a second at most */
     east.busy = false;
     pair_advance(pair, 1 * FS_SEC);
     assert_int_equal(east.n_notes, notes + 2);
