@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/fence.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 #include "farshore/log.h"
 
 #define RETRY_NS      (5 * FS_SEC)
-#define HALT_AGAIN_NS (120 * FS_SEC)
+#define HALT_AGAIN_NS (30 * FS_SEC) /* and twice as long each time, but not for ever */
+#define HALT_DOUBLED  5
 
 struct fs_fences {
     struct fs_groups *groups;
@@ -281,13 +283,16 @@ static void fenced(void *arg, const struct fs_fence *list, size_t count, bool al
     }
 }
 
-/* An API that is away is asked again later. In between a failback may begin, which makes it
- * needless. */
+/* An API that is away, or refuses everybody while it starts, is asked again later. In between a
+ * failback may begin, which makes it needless. */
 static void halt_later(struct fs_group *group, const struct fs_error *err)
 {
     char text[600];
 
-    group->fence_ns = fs_context_boot(group->ctx) + HALT_AGAIN_NS;
+    group->fence_ns = fs_context_boot(group->ctx) + (HALT_AGAIN_NS << group->fence_tries);
+    if (group->fence_tries < HALT_DOUBLED) {
+        group->fence_tries++;
+    }
     (void)snprintf(text, sizeof(text),
                    "what uses the volumes is fenced, and not stopped: %.400s; it is tried again",
                    err->message);
@@ -303,7 +308,8 @@ static void halted(void *arg, const json_t *report, bool pending, const struct f
     (void)pending;
     operation->working = false;
     group->ctx->kick(group->ctx->hook_arg);
-    if (err && err->class == FS_ERR_TRANSIENT) {
+    /* All but a machine that did not stop. */
+    if (err && !(err->class == FS_ERR_PERMANENT && err->code == ETIMEDOUT)) {
         halt_later(group, err);
         return;
     }
@@ -361,6 +367,7 @@ static void store(struct fs_group *group)
     struct fs_record *record = fs_operation_hand_over(group);
     if (record) {
         record->fence_users = false;
+        group->fence_tries = 0;
         fs_fault("supersede.fenced");
         group->ctx->source->ops->store(group->ctx->source, record, stored, group);
     }

@@ -79,9 +79,10 @@ struct fs_group {
 
     struct fs_operation *operation;      /* under way, or NULL; nothing else begins meanwhile */
     struct fs_operation_result finished; /* of the newest one; serial 0: there was none */
-    int64_t bring_up_ns; /* boot: what uses the volumes is not brought up again before */
-    unsigned bring_ups;  /* that left something over, in a row */
-    int64_t fence_ns;    /* boot: what the peer's failover ordered is not tried again before */
+    int64_t bring_up_ns;  /* boot: what uses the volumes is not brought up again before */
+    unsigned bring_ups;   /* that left something over, in a row */
+    int64_t fence_ns;     /* boot: what the peer's failover ordered is not tried again before */
+    unsigned fence_tries; /* of it, in a row */
     /* A term of the peer's that this site must yield to, or clashes with; not in the record yet. */
     struct fs_term heard;
     bool heard_pending;

@@ -282,7 +282,8 @@ def superseded(pair, group, near):
 
     def history():
         return farshore(pair.east, "history", group).stdout
-    wait_for(lambda: "nobody is on the volumes" in history(), 60, history)
+    # One that still refuses everybody is asked again half a minute later.
+    wait_for(lambda: "nobody is on the volumes" in history(), 120, history)
     return history()
 
 
