@@ -17,6 +17,7 @@
 #define RETRY_FIRST_NS   (1 * FS_SEC)
 #define RETRY_LONGEST_NS (15 * FS_SEC)
 #define REFUSED_NS       (60 * FS_SEC) /* before what was forbidden is tried again */
+#define REFUSALS         3             /* that may be for a moment only */
 #define NAME_SIZE        256
 
 /* What an API may forbid one by one. */
@@ -27,6 +28,7 @@ struct item {
     enum fs_kube_subject_kind kind;
     char ns[NAME_SIZE], name[NAME_SIZE];
     int64_t since_ns; /* boot */
+    unsigned refusals;
     /* A note: */
     int64_t taken_ns;
     /* An Event: */
@@ -167,15 +169,20 @@ static void failed(struct fs_kube_events *events, const struct fs_error *err)
 {
     int64_t wait = RETRY_FIRST_NS;
 
-    tell_unwell(events, err);
-    if (err->code == EACCES) {
+    /* An API server that starts refuses everybody for a moment. */
+    bool maybe = err->code == EACCES && events->item->refusals++ < REFUSALS;
+    if (!maybe) {
+        tell_unwell(events, err);
+    }
+    if (err->code == EACCES && !maybe) {
         events->refused_ns[events->step][events->item->kind] = now_boot() + REFUSED_NS;
     }
-    if (err->class == FS_ERR_PERMANENT) {
+    if (err->class == FS_ERR_PERMANENT && !maybe) {
         finish(events, true);
         return;
     }
-    for (unsigned i = 0; i < events->failures && wait < RETRY_LONGEST_NS; i++) {
+    unsigned doubled = maybe ? events->item->refusals : events->failures;
+    for (unsigned i = 0; i < doubled && wait < RETRY_LONGEST_NS; i++) {
         wait *= 2;
     }
     events->failures++;
