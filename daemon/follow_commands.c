@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "daemon/follow.h"
+#include "daemon/join.h"
 #include "daemon/operation_question.h"
 #include "daemon/status.h"
 
@@ -50,10 +51,11 @@ static bool has_failed(const struct fs_group *group, const struct target *target
            group->failure.state != FS_STATE_OK;
 }
 
-/* What is here is what the primary held when the command was given, or later. */
+/* What is here is what the primary held when the command was given, or later; or that is another
+ * group's by now. */
 static bool is_synced(const struct fs_group *group, const struct target *target)
 {
-    return group->current_until_ns >= target->began_ns;
+    return group->current_until_ns >= target->began_ns || fs_join_is_complete(group);
 }
 
 static bool waits(const struct fs_group *group, const struct target *target)

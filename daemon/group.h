@@ -123,6 +123,7 @@ struct fs_group {
     } release;
     struct fs_group_join { /* of one that joins another, see join.h */
         bool ready;        /* little is left to copy */
+        bool told;         /* that it cannot join */
         int64_t took_ns;   /* of its newest point, from the take to the commit */
         int64_t forget_ns; /* boot: not tried again before */
         bool lent;         /* at a target: to a transfer of the group that it joins */

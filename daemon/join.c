@@ -7,6 +7,7 @@
 #include "daemon/drill.h"
 #include "daemon/forget.h"
 #include "daemon/peer.h"
+#include "farshore/log.h"
 
 /* A group that could not be forgotten is tried again after that. */
 #define FORGET_AGAIN_NS (60 * FS_SEC)
@@ -39,6 +40,20 @@ bool fs_join_is_over(const struct fs_group *group)
                                            : is_member(into, &record->volumes[0].volume.uuid));
 }
 
+static bool has_point_of(const struct fs_group *group, const struct fs_uuid *volume)
+{
+    const struct fs_record_point *newest = fs_record_newest_committed(group->record);
+
+    return newest && fs_record_find_content(newest, volume);
+}
+
+/* As it was is what still counts: the group that it joins has no point with it. */
+static bool is_apart(const struct fs_group *group)
+{
+    return group->record->n_volumes == 0 ||
+           !has_point_of(fs_join_of(group), &group->record->volumes[0].volume.uuid);
+}
+
 const struct fs_group *fs_join_any(const struct fs_group *group)
 {
     const struct fs_groups *groups = group->ctx->groups;
@@ -47,11 +62,23 @@ const struct fs_group *fs_join_any(const struct fs_group *group)
         const struct fs_group *other = groups->list[i];
 
         if (fs_uuid_equal(&other->record->joins, &group->record->group) && !other->let_go &&
-            !fs_join_is_over(other)) {
+            is_apart(other)) {
             return other;
         }
     }
     return NULL;
+}
+
+bool fs_join_is_complete(const struct fs_group *group)
+{
+    return fs_join_is_over(group) && (group->record->n_volumes == 0 || !is_apart(group));
+}
+
+bool fs_join_is_missing(const struct fs_group *group)
+{
+    const struct fs_group *disk = fs_join_any(group);
+
+    return disk && !fs_join_is_over(disk);
 }
 
 /* --- at the source ---------------------------------------------------------------------------- */
@@ -143,13 +170,19 @@ static bool is_called_after(const struct fs_record *record, const struct fs_reco
 
 static bool is_at_rest(const struct fs_group *group)
 {
-    return group->record->role == FS_ROLE_PRIMARY && group->record->version > 0 && group->seen &&
-           !group->let_go && !group->problem[0] && group->phase == FS_PHASE_IDLE &&
-           !group->operation && !group->heard_pending && !group->record->paused &&
-           all_committed(group->record);
+    return group->record->role == FS_ROLE_PRIMARY && group->record->version > 0 &&
+           (group->seen || fs_group_is_kept(group)) && !group->let_go && !group->problem[0] &&
+           group->phase == FS_PHASE_IDLE && !group->operation && !group->heard_pending &&
+           !group->record->paused && all_committed(group->record);
 }
 
-const struct fs_group *fs_join_ready(const struct fs_group *group)
+/* What the peer has of it must be its replica; of a peer that has not said so it is not known. */
+static bool is_replica_there(const struct fs_group *group)
+{
+    return group->peer_role == FS_ROLE_SECONDARY || group->peer_role == FS_ROLE_NONE;
+}
+
+struct fs_group *fs_join_ready(const struct fs_group *group)
 {
     const struct fs_groups *groups = group->ctx->groups;
 
@@ -158,25 +191,38 @@ const struct fs_group *fs_join_ready(const struct fs_group *group)
         return NULL;
     }
     for (size_t i = 0; i < groups->count; i++) {
-        const struct fs_group *other = groups->list[i];
+        struct fs_group *other = groups->list[i];
 
         if (other->join.ready && fs_uuid_equal(&other->record->joins, &group->record->group) &&
-            is_at_rest(other) && is_called_after(other->record, group->record) &&
-            !fs_join_is_over(other)) {
+            is_at_rest(other) && is_replica_there(other) &&
+            is_called_after(other->record, group->record) && !fs_join_is_over(other)) {
             return other;
         }
     }
     return NULL;
 }
 
-/* --- at both ---------------------------------------------------------------------------------- */
-
-static bool has_point_of(const struct fs_group *group, const struct fs_uuid *volume)
+bool fs_join_waits(const struct fs_group *group)
 {
-    const struct fs_record_point *newest = fs_record_newest_committed(group->record);
+    const struct fs_group *into = group->join.ready ? fs_join_of(group) : NULL;
 
-    return newest && fs_record_find_content(newest, volume);
+    return into && into->record->role == FS_ROLE_PRIMARY && into->phase != FS_PHASE_IDLE;
 }
+
+void fs_join_refused(struct fs_group *group, const char *reason)
+{
+    const struct fs_volume *volume = &group->record->volumes[0].volume;
+    char spec[FS_IMAGE_SPEC_SIZE];
+
+    group->join.ready = false;
+    if (!group->join.told) {
+        fs_log(FS_EV_VOLUME_SKIPPED, FS_S("group", group->record->name),
+               FS_S("image", fs_image_spec(&volume->image, spec)), FS_S("reason", reason));
+    }
+    group->join.told = true;
+}
+
+/* --- at both ---------------------------------------------------------------------------------- */
 
 static bool is_drilled(const struct fs_groups *groups, const struct fs_group *group)
 {
@@ -194,14 +240,13 @@ void fs_join_run(struct fs_groups *groups)
     for (size_t i = 0; i < groups->count; i++) {
         struct fs_group *group = groups->list[i];
 
-        if (is_joining(group) && fs_join_is_over(group)) {
-            group->let_go = true; /* not shown any more, and no command finds it */
+        if (!is_joining(group) || group->record->version == 0 || !fs_join_is_over(group) ||
+            is_apart(group) || is_drilled(groups, group)) {
+            continue;
         }
-        if (!is_joining(group) || group->record->version == 0 || group->record->n_volumes == 0 ||
-            group->phase != FS_PHASE_IDLE || group->operation || now < group->join.forget_ns ||
-            !groups->ctx->operators || !fs_join_is_over(group) ||
-            !has_point_of(fs_join_of(group), &group->record->volumes[0].volume.uuid) ||
-            is_drilled(groups, group)) {
+        group->let_go = true; /* not shown any more, and no command finds it */
+        if (group->phase != FS_PHASE_IDLE || group->operation || now < group->join.forget_ns ||
+            !groups->ctx->operators) {
             continue;
         }
         group->join.forget_ns = now + FORGET_AGAIN_NS;
@@ -236,11 +281,10 @@ const char *fs_join_refusal(const struct fs_groups *groups, const struct fs_offe
     for (size_t i = 0; i < groups->count; i++) {
         const struct fs_group *group = groups->list[i];
 
-        if (is_brought(group, offer) &&
-            (group->phase != FS_PHASE_IDLE || group->operation || is_drilled(groups, group))) {
+        if (is_brought(group, offer) && (group->phase != FS_PHASE_IDLE || group->operation)) {
             (void)snprintf(text, size,
-                           "%.150s joins %.150s, and a transfer, an operation or a drill of it is "
-                           "under way at %.64s",
+                           "%.150s joins %.150s, and a transfer or an operation of it is under way "
+                           "at %.64s",
                            group->record->name, offer->name, groups->ctx->config->site);
             return text;
         }

@@ -21,18 +21,27 @@ bool fs_join_is_beside(const struct fs_group *group, const struct fs_volume *fou
 struct fs_group *fs_join_group_beside(struct fs_groups *groups, const struct fs_group *group,
                                       const struct fs_found_group *found,
                                       const struct fs_volume *volume);
-/* A point of it has gone to the peer, or nothing had changed (took_ns 0). */
+/* A point of it that was taken took_ns ago has gone to the peer, or nothing had changed (0). */
 void fs_join_shipped(struct fs_group *group, int64_t took_ns);
 /* One whose volume can become a member of group now, which has nothing under way; or NULL. */
-const struct fs_group *fs_join_ready(const struct fs_group *group);
+struct fs_group *fs_join_ready(const struct fs_group *group);
+/* It could not be; it stays a group of its own. */
+void fs_join_refused(struct fs_group *group, const char *reason);
+/* Ready, and the group that it joins has something under way: a point of its own would only be in
+ * the way then. */
+bool fs_join_waits(const struct fs_group *group);
+/* Points of the group that are taken now are without a disk that is copied beside it. */
+bool fs_join_is_missing(const struct fs_group *group);
 
 /* --- at both --- */
 
 /* Its volume is a member of the group that it joins: it does nothing of its own any more. */
 bool fs_join_is_over(const struct fs_group *group);
+/* Over, and the group that it joined has a point with it. */
+bool fs_join_is_complete(const struct fs_group *group);
 /* The group that it joins, where this site has it; NULL otherwise. */
 struct fs_group *fs_join_of(const struct fs_group *group);
-/* One that is copied beside group, or NULL. */
+/* One whose volume is in no point of group yet, or NULL. */
 const struct fs_group *fs_join_any(const struct fs_group *group);
 /* Forget those that the group that they joined has a point of. */
 void fs_join_run(struct fs_groups *groups);

@@ -103,8 +103,15 @@ int fs_primary_found(struct fs_group *group, const struct fs_found_group *found)
 
 int fs_primary_found_too(struct fs_group *group, const struct fs_volume *volume)
 {
+    if (!group->seen) { /* it is all that is left of it */
+        struct fs_found_group none = {.group = group->record->group};
+        memcpy(none.name, group->record->name, sizeof(none.name));
+        memcpy(none.policy, group->record->policy, sizeof(none.policy));
+        if (fs_primary_found(group, &none) < 0) {
+            return -ENOMEM;
+        }
+    }
     struct fs_volume *more = reallocarray(group->found, group->n_found + 1, sizeof(*group->found));
-
     if (!more) {
         return -ENOMEM;
     }
@@ -253,7 +260,7 @@ bool fs_primary_store_pending(struct fs_group *group)
     bool config_changed =
         policy && ((policy->interval_ns > 0 && group->record->interval_ns != policy->interval_ns) ||
                    !same_text(group->record->peer, policy->peer));
-    const struct fs_group *joining = fs_join_ready(group);
+    struct fs_group *joining = fs_join_ready(group);
     if (!group->merge_pending && !group->pause_pending && !config_changed && !joining) {
         return false;
     }
@@ -265,6 +272,10 @@ bool fs_primary_store_pending(struct fs_group *group)
     if (changed >= 0 && joining) {
         int rc = fs_record_join(record, joining->record);
         changed = rc < 0 ? rc : 1;
+        if (rc == -E2BIG) {
+            fs_join_refused(joining, "it cannot join its group, which has as many volumes or "
+                                     "points as there may be: it stays a group of its own");
+        }
     }
     if (changed < 0) {
         fs_record_free(record);
@@ -343,7 +354,7 @@ int64_t fs_primary_next_ns(const struct fs_group *group)
 
 bool fs_primary_wants_sync(const struct fs_group *group, struct fs_candidate *ret_candidate)
 {
-    if (fs_primary_next_ns(group) > fs_context_boot(group->ctx)) {
+    if (fs_primary_next_ns(group) > fs_context_boot(group->ctx) || fs_join_waits(group)) {
         return false;
     }
     *ret_candidate = (struct fs_candidate){
@@ -376,7 +387,8 @@ static void settle_done(void *arg, struct fs_record *record, const struct fs_err
     } else {
         int64_t took = fs_context_boot(ctx) - group->sync_began_ns;
         fs_group_succeeded(group);
-        fs_join_shipped(group, took);
+        fs_join_shipped(group,
+                        fs_group_instant_age_ns(group, fs_record_newest_committed(group->record)));
         group->stats.committed++;
         fs_histogram_observe_ns(&group->stats.sync_duration, took);
         fs_change_add(&group->stats.change, settling->covered_ns, took,
@@ -612,7 +624,7 @@ static struct fs_take_request make_request(const struct fs_group *group, struct 
         .refuse_not_one_instant = policy && policy->refuse_not_one_instant,
         .refuse_unquiesced = policy && policy->quiesce_or_skip,
         .skip_hooks = group->skip_hooks,
-        .volume_missing = fs_join_any(group),
+        .volume_missing = fs_join_is_missing(group),
         .bound_ns = policy ? policy->snapshot_timeout_ns : 5 * FS_SEC,
     };
 }

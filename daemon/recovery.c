@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/recovery.h"
 
+#include "daemon/join.h"
 #include "farshore/log.h"
 
 #define AT_ONCE 4
@@ -77,7 +78,8 @@ void fs_recovery_run(struct fs_groups *groups)
             now < group->retry_ns) {
             continue;
         }
-        if (!fs_recovery_needed(group->record)) { /* or the offer of a quick peer has seen to it */
+        /* Or the offer of a quick peer has seen to it; or its points are another group's by now. */
+        if (!fs_recovery_needed(group->record) || fs_join_is_over(group)) {
             group->recovery_pending = false;
             continue;
         }

@@ -74,16 +74,18 @@ const char *fs_relocate_refusal(const struct fs_group *group, const char *to, ch
                        record->peer);
         return text;
     }
-    if (fs_join_of(group)) {
+    /* Where they are primary at different sites, this is what brings them together. */
+    const struct fs_group *into = fs_join_of(group), *disk = fs_join_any(group);
+    if (into && into->record->role == FS_ROLE_PRIMARY) {
         (void)snprintf(text, size, "%.250s joins %.250s by itself, and goes where that goes",
-                       record->name, fs_join_of(group)->record->name);
+                       record->name, into->record->name);
         return text;
     }
-    if (fs_join_any(group)) {
+    if (disk && disk->record->role == FS_ROLE_PRIMARY) {
         (void)snprintf(text, size,
                        "%.250s has another disk, which is still copied beside its points as group "
                        "%.250s: wait until that has joined it",
-                       record->name, fs_join_any(group)->record->name);
+                       record->name, disk->record->name);
         return text;
     }
     if (!fs_record_newest_committed(record)) {

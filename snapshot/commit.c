@@ -274,6 +274,7 @@ static int finish(struct fs_site *site, struct fs_record *record, const struct f
         fs_retention_let_go(retain, record, base);
         keep_drilled(site, record, before);
     }
+    fs_record_drop_stale_seeds(record);
     rc = fs_state_store(site->state, record, err);
     if (rc < 0) {
         swap_records(record, before);

@@ -35,26 +35,6 @@ static int with_image(int rc, const struct fs_image_ref *ref, struct fs_error *e
     return rc;
 }
 
-/* What only this site has is discarded by its own name, not with the group. */
-static int check_nothing_left(struct fs_site *site, const struct fs_record *record,
-                              struct fs_error *err)
-{
-    struct fs_left *list;
-    char spec[FS_IMAGE_SPEC_SIZE];
-    size_t count;
-    int rc = fs_left_list(site, record, &list, &count, err);
-
-    if (rc == 0 && count > 0) {
-        rc = fs_error_set(err, FS_ERR_PERMANENT, EBUSY,
-                          "%zu snapshot%s of what was kept aside of it, the first is %s@%s: see "
-                          "`farshore left %s`, and discard them first",
-                          count, count == 1 ? "" : "s", fs_image_spec(&list[0].image, spec),
-                          list[0].name, record->name);
-    }
-    free(list);
-    return rc;
-}
-
 /* 1: it is the group's image; 0: not, or not any more. */
 static int is_ours(struct fs_site *site, const struct fs_record *record,
                    const struct fs_record_volume *volume, struct fs_error *err)
@@ -80,6 +60,31 @@ static int is_ours(struct fs_site *site, const struct fs_record *record,
         return rc == -ENOENT ? 0 : rc;
     }
     return fs_uuid_equal(&stamp.group, &record->group) ? 1 : 0;
+}
+
+/* What only this site has is discarded by its own name, not with the group. */
+static int check_nothing_left(struct fs_site *site, struct fs_record *record, struct fs_error *err)
+{
+    struct fs_left *list, *first = NULL;
+    char spec[FS_IMAGE_SPEC_SIZE];
+    size_t count, n = 0;
+    int rc = fs_left_list(site, record, &list, &count, err);
+
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        int ours = is_ours(site, record, fs_record_find_image(record, &list[i].image), err);
+        rc = ours < 0 ? ours : 0;
+        n += ours > 0;
+        first = ours > 0 && !first ? &list[i] : first;
+    }
+    if (rc == 0 && first) {
+        rc = fs_error_set(err, FS_ERR_PERMANENT, EBUSY,
+                          "%zu snapshot%s of what was kept aside of it, the first is %s@%s: see "
+                          "`farshore left %s`, and discard them first",
+                          n, n == 1 ? "" : "s", fs_image_spec(&first->image, spec), first->name,
+                          record->name);
+    }
+    free(list);
+    return rc;
 }
 
 static int remove_snapshots(const struct fs_record *record, const struct fs_target *target,

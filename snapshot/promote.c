@@ -201,9 +201,12 @@ static int stamp_targets(const struct promotion *promotion)
     return rc;
 }
 
-static int store_primary(const struct promotion *promotion)
+static int store_primary(struct promotion *promotion)
 {
-    fs_record_become_primary(promotion->record);
+    struct fs_record *record = promotion->record;
+
+    fs_record_become_primary(record);
+    promotion->point = fs_record_find_point(record, &record->promotion.point); /* it has moved */
     return fs_state_store(promotion->site->state, promotion->record, promotion->err);
 }
 
@@ -266,7 +269,7 @@ static int forget_promotion(const struct promotion *promotion)
     return rc;
 }
 
-static int promote(const struct promotion *promotion)
+static int promote(struct promotion *promotion)
 {
     int rc =
         promotion->record->following.present

@@ -341,7 +341,8 @@ static int stamp_volume(const struct take *take, struct volume *volume)
     if (rc == 0) {
         bool joined = !fs_uuid_equal(&found.group, &wanted.group) &&
                       fs_uuid_equal(&found.volume, &wanted.volume) &&
-                      fs_record_find_seed(record, &wanted.volume);
+                      (fs_record_find_seed(record, &wanted.volume) ||
+                       fs_uuid_equal(&found.group, &record->joins));
 
         if ((!joined && !fs_uuid_equal(&found.group, &wanted.group)) ||
             found.role != FS_ROLE_PRIMARY) {

@@ -63,6 +63,28 @@ static bool is_primary_stamp_ours(const struct fs_record *record, const struct f
             fs_term_same(&stamp->term, &record->term));
 }
 
+/* The volume was the other group's until it joined this one; or it had joined that one, and is in
+ * no point of it. */
+static bool is_joining_stamp(const struct fs_record *record, const struct fs_target *target,
+                             const struct fs_stamp *stamp)
+{
+    bool joined = fs_record_find_seed(record, &target->volume) && stamp->role == FS_ROLE_SECONDARY;
+    bool back = fs_uuid_equal(&stamp->group, &record->joins) &&
+                (stamp->role == FS_ROLE_SECONDARY || record->following.present);
+
+    return !fs_uuid_equal(&stamp->group, &record->group) &&
+           fs_uuid_equal(&stamp->volume, &target->volume) && (joined || back);
+}
+
+/* What the group that it had joined wrote to it, this record does not know. */
+static void doubt_joined(const struct fs_record *record, const struct fs_stamp *stamp,
+                         struct fs_target *target)
+{
+    if (fs_uuid_equal(&stamp->group, &record->joins)) {
+        target->hold.proven = false;
+    }
+}
+
 /* The stamp must name this group and volume. -ENOENT: there is none. */
 static int check_stamp(const struct fs_record *record, struct fs_target *target,
                        struct fs_stamp *ret_stamp, enum fs_refusal *refusal, struct fs_error *err)
@@ -80,10 +102,8 @@ static int check_stamp(const struct fs_record *record, struct fs_target *target,
         *err = stamp_err;
         return rc;
     }
-    if (!fs_uuid_equal(&ret_stamp->group, &record->group) &&
-        fs_record_find_seed(record, &target->volume) && ret_stamp->role == FS_ROLE_SECONDARY &&
-        fs_uuid_equal(&ret_stamp->volume, &target->volume)) {
-        return 0; /* it has joined, and is stamped anew once it is held */
+    if (is_joining_stamp(record, target, ret_stamp)) {
+        return 0; /* it is stamped anew once it is held */
     }
     if (!fs_uuid_equal(&ret_stamp->group, &record->group)) {
         char group[FS_UUID_TEXT], why[128];
@@ -450,6 +470,9 @@ int fs_target_hold(struct fs_cluster *cluster, const struct fs_record *record,
             return write_stamp(record, target, err);
         }
     }
+    if (rc == 0) {
+        doubt_joined(record, &stamp, target);
+    }
     if (rc == 0 && (!fs_term_same(&stamp.term, &record->term) ||
                     !fs_uuid_equal(&stamp.group, &record->group))) {
         rc = write_stamp(record, target, err);
@@ -482,6 +505,9 @@ int fs_target_open(struct fs_cluster *cluster, const struct fs_record *record,
     }
     if (rc == 0) {
         rc = fs_hold_take(cluster, &target->image, target->ref.image_id, &target->hold, err);
+    }
+    if (rc == 0) {
+        doubt_joined(record, &stamp, target);
     }
     if (rc < 0) {
         fs_error_context(err, "image %s", fs_image_spec(&target->ref, spec));

@@ -41,21 +41,12 @@ static void raise_seq(struct fs_record *record)
     }
 }
 
-/* Of volumes that are in no point of the group: their images stay what they are, its replicas. */
-static void drop_seeds(struct fs_record *record)
-{
-    for (size_t i = record->n_points; i-- > 0;) {
-        if (record->points[i].state == FS_POINT_SEED) {
-            const struct fs_uuid id = record->points[i].point.id;
-            fs_record_remove_point(record, &id);
-        }
-    }
-}
-
 void fs_record_become_primary(struct fs_record *record)
 {
     raise_seq(record);
-    drop_seeds(record);
+    if (fs_record_find_point(record, &record->promotion.point)) {
+        fs_record_unjoin(record, true);
+    }
     const struct fs_record_point *point = fs_record_find_point(record, &record->promotion.point);
 
     record->role = FS_ROLE_PRIMARY;
@@ -85,8 +76,10 @@ void fs_record_become_secondary(struct fs_record *record, const struct fs_term *
         return;
     }
     fs_record_clear_incoming(record);
+    fs_record_unjoin(record, false);
     for (size_t i = 0; i < record->n_points; i++) {
-        if (record->points[i].state != FS_POINT_COMMITTED) {
+        if (record->points[i].state != FS_POINT_COMMITTED &&
+            record->points[i].state != FS_POINT_SEED) {
             record->points[i].state = FS_POINT_TAKING;
         }
     }

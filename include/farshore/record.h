@@ -197,6 +197,16 @@ void fs_record_clear_incoming(struct fs_record *record);
  * Again, it changes nothing. -errno: ENOMEM, E2BIG, or EINVAL where joining is not such a group.
  */
 int fs_record_join(struct fs_record *record, const struct fs_record *joining);
+/*
+ * Volumes that have a seed and are in no committed point are the groups' that they were again: gone
+ * from the record. whole: and so is what its points have of them; no snapshot goes, for those
+ * groups' records name them. Else points that are to be removed keep it, and the seeds stay: by
+ * them the images may be opened for that.
+ */
+void fs_record_unjoin(struct fs_record *record, bool whole);
+/* Seeds of volumes that are gone, and in no other point, are needed no more; their snapshots are
+ * those groups' that the volumes were. Moves the points. */
+void fs_record_drop_stale_seeds(struct fs_record *record);
 /* A committed point has its volumes: their seeds are needed no more and become FS_POINT_TAKING. */
 void fs_record_end_seeds(struct fs_record *record, const struct fs_record_point *point);
 

@@ -4,14 +4,21 @@ import json
 
 import pytest
 from harness import MIB, crash, wait_for
+from harness.linked import head
 from harness.tool import farshore
 from harness.writer import Writer
 
 GOLD = {"farshore.io/policy": "gold", "app": "vm"}
-POLICY = {"gold": {"select": {"labels": "farshore.io/policy=gold"}, "group_by": "app", "interval": "1s"}}
+POLICY = {"gold": {"select": {"labels": "farshore.io/policy=gold"}, "group_by": "app", "interval": "1s",
+                   "retain": {"latest": 1}}}
 GROUP, BESIDE = "rbd/vm", "rbd/vm+added"
 SIZE = 64 * MIB
-STEPS = [step for step, _ in crash.catalogue() if step.startswith("join.")]
+CATALOGUE = {step for step, _ in crash.catalogue()}
+
+
+def steps(*wanted):
+    """Those that this build can be told to die at."""
+    return [step for step in wanted if step.partition(":")[0] in CATALOGUE]
 
 
 def disk(site, name):
@@ -29,7 +36,7 @@ def _pair(east, daemons):
 
 
 def disks(daemon, group=GROUP):
-    points = daemon.committed(group)
+    points = daemon.committed(group) if daemon.group(group) else []
     return sorted(v["image"] for v in points[-1]["volumes"]) if points else []
 
 
@@ -94,18 +101,89 @@ def test_site_dies_before_the_disk_joins(east, pair):
         assert pair.west.group(group)["role"] == "primary"
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_killed_while_it_joins(east, pair, same, step):
-    pair.west.fault = pair.west.dir / "fault"
-    pair.west.environment["FARSHORE_FAULT"] = f"@{pair.west.fault}"
-    pair.west.stop()
-    pair.west.start()
+def faulty(daemon):
+    """Started anew, so that it can be told to die at a step."""
+    daemon.fault = daemon.dir / "fault"
+    daemon.environment["FARSHORE_FAULT"] = f"@{daemon.fault}"
+    daemon.stop()
+    daemon.start()
+    wait_for(lambda: daemon.group(GROUP), 30, "it knows its group")
+
+
+def command(daemon, *arguments):
+    done = farshore(daemon, *arguments, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr + daemon.log(20)
+
+
+def equal_in_the_end(pair, source, same):
+    """Whichever site is primary by now."""
+    joined(pair)
+    source.config["policies"]["gold"]["interval"] = "1h"
+    source.reload()
+    source.sync(GROUP)
+    same(pair, GROUP)
+
+
+def back(pair, same):
+    """The old site returns, follows in both groups, and the disk joins at the other one."""
+    pair.east.start()
+    for group in (GROUP, BESIDE):
+        wait_for(lambda g=group: (pair.east.group(g) or {}).get("role") == "superseded", 40,
+                 lambda g=group: f"{g}: {pair.east.group(g)}\n{pair.east.log(20)}")
+        command(pair.east, "failback", group)
+    equal_in_the_end(pair, pair.west, same)
+
+
+@pytest.mark.parametrize("step", steps("join.taken_over"))
+def test_target_is_killed_while_it_joins(east, pair, same, step):
+    faulty(pair.west)
     crash.arm(pair.west, step)
     disk(east, "added")
     crash.killed(pair.west, step)
     pair.west.start()
-    joined(pair)
-    pair.east.config["policies"]["gold"]["interval"] = "1h"
-    pair.east.reload()
-    pair.east.sync(GROUP)
-    same(pair, GROUP)
+    equal_in_the_end(pair, pair.east, same)
+
+
+@pytest.mark.parametrize("step", steps("members.stored", "take.stamped:2", "take.complete:2"))
+def test_source_is_lost_while_it_joins(east, pair, same, step):
+    faulty(pair.east)
+    crash.arm(pair.east, step)
+    disk(east, "added")
+    crash.killed(pair.east, step)
+    command(pair.west, "failover", "--all")
+    assert disks(pair.west) == ["data", "root"] and disks(pair.west, BESIDE) == ["added"]
+    back(pair, same)
+
+
+@pytest.mark.parametrize("step", steps("join.taken_over", "apply.written"))
+def test_both_are_lost_while_it_joins(east, west, pair, same, step):
+    faulty(pair.west)
+    pair.east.request("pause", group=GROUP)
+    disk(east, "added")
+    wait_for(lambda: disks(pair.west, BESIDE) == ["added"], 60, "its first copy is there")
+    before = head(west, "added")
+    crash.arm(pair.west, step)
+    with east.image("added") as image:  # the first transfer of the group with it brings this
+        image.write(b"written after its own newest point" * 4096, 8 * MIB)
+    pair.east.request("resume", group=GROUP)
+    crash.killed(pair.west, step)
+    pair.east.kill()
+    pair.west.start()
+    asked = farshore(pair.west, "failover", GROUP)
+    assert f"it is group {BESIDE}" in asked.stdout + asked.stderr, asked
+    command(pair.west, "failover", "--all")
+    assert {g["name"]: g["role"] for g in pair.west.status()["groups"]} == {GROUP: "primary", BESIDE: "primary"}
+    assert head(west, "added") == before
+    back(pair, same)
+
+
+def test_what_an_old_site_wrote_goes_when_its_disk_joins(east, pair, same):
+    pair.east.request("pause", group=GROUP)
+    disk(east, "added")
+    wait_for(lambda: disks(pair.west, BESIDE) == ["added"], 60, "its first copy is there")
+    pair.east.kill()
+    command(pair.west, "failover", "--all")
+    with east.image("added") as image:
+        image.write(b"nobody will read this again" * 9999, 2 * MIB)
+    # Nothing is written to the disk at west: it joins without a transfer of its own.
+    back(pair, same)

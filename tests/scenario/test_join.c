@@ -267,7 +267,6 @@ static void test_crash_at_any_step(void **state)
             }
         }
         fs_fault_set_hook(NULL, NULL);
-        print_message("%s %s %u\n", life.step, life.east ? "east" : "west", life.nth);
         assert_true(life.dead);
         pair_restart(life.east ? &pair->east : &pair->west);
         pair_connect(pair);

@@ -639,8 +639,9 @@ static void test_become_secondary_lets_go_of_what_the_peer_may_not_have(void **s
     assert_false(record->grant.present || record->incoming.present || record->paused ||
                  record->promotion.present);
     for (size_t i = 0; i < record->n_points; i++) {
-        bool committed = record->points[i].point.seq % 5 == FS_POINT_COMMITTED;
-        assert_int_equal(record->points[i].state, committed ? FS_POINT_COMMITTED : FS_POINT_TAKING);
+        unsigned was = record->points[i].point.seq % 5;
+        bool stays = was == FS_POINT_COMMITTED || was == FS_POINT_SEED;
+        assert_int_equal(record->points[i].state, stays ? was : FS_POINT_TAKING);
     }
     assert_false(fs_record_is_resync(record));
 
@@ -730,6 +731,77 @@ static void test_join_brings_the_volume_with_its_newest_point_as_seed(void **sta
     fs_record_free(joining);
 }
 
+static void test_join_takes_over_what_is_in_doubt(void **state)
+{
+    (void)state;
+    struct fs_record *record = fs_record_new(), *joining = joining_record();
+    const struct fs_uuid volume = uuid_of(150);
+    const struct fs_volume own = {.uuid = uuid_of(151), .image = {.image_id = "own"}};
+
+    add_point(record, 3, 1);
+    record->points[0].state = FS_POINT_COMMITTED;
+    assert_non_null(fs_record_add_volume(record, &own));
+    record->incoming.present = true;
+    record->incoming.base = uuid_of(3);
+    record->incoming.n_positions = 1;
+    record->incoming.positions = calloc(1, sizeof(*record->incoming.positions));
+    record->incoming.positions[0].volume = own.uuid;
+    record->incoming.positions[0].position.offset = 4096;
+    joining->incoming.present = true;
+    joining->incoming.base = uuid_of(98);
+    assert_int_equal(fs_record_join(record, joining), 0);
+    assert_true(record->incoming.present && fs_uuid_is_zero(&record->incoming.base));
+    assert_int_equal(fs_record_incoming_reach(record, &volume), INT64_MAX);
+    assert_int_equal(fs_record_incoming_reach(record, &own.uuid), 4096);
+    assert_int_equal(record->incoming.positions[0].position.offset, 0);
+    assert_false(fs_record_is_resync(record));
+    fs_record_free(record);
+
+    record = fs_record_new();
+    joining->incoming.base = joining->incoming.point.id = uuid_of(99);
+    assert_int_equal(fs_record_join(record, joining), 0);
+    assert_true(fs_record_is_resync(record));
+    fs_record_free(record);
+    fs_record_free(joining);
+}
+
+/* The group that it was goes on with it: its record names the snapshots. */
+static void test_volume_that_no_point_has_leaves_with_the_role(void **state)
+{
+    (void)state;
+    struct fs_record *record = fs_record_new(), *joining = joining_record();
+    const struct fs_uuid volume = uuid_of(150);
+    const struct fs_term theirs = {.number = 9, .site = uuid_of(201)};
+
+    record->role = FS_ROLE_PRIMARY;
+    assert_int_equal(fs_record_join(record, joining), 0);
+    add_point(record, 50, 2); /* the first with it, not committed */
+    record->points[record->n_points - 1].state = FS_POINT_COMPLETE;
+    record->points[record->n_points - 1].contents[0].volume = volume;
+    fs_record_become_secondary(record, &theirs);
+    assert_true(fs_record_find_volume(record, &volume)->gone);
+    assert_non_null(fs_record_find_seed(record, &volume)); /* its images may be opened by it */
+    assert_int_equal(record->points[record->n_points - 1].state, FS_POINT_TAKING);
+    fs_record_drop_stale_seeds(record);
+    assert_non_null(fs_record_find_seed(record, &volume));
+    while (record->n_points > 1) { /* what is to be removed is */
+        const struct fs_uuid id = record->points[1].point.id;
+        fs_record_remove_point(record, &id);
+    }
+    fs_record_drop_stale_seeds(record);
+    assert_int_equal(record->n_points, 0);
+
+    /* A site that goes on from its heads keeps it. */
+    fs_record_free(record);
+    record = fs_record_new();
+    assert_int_equal(fs_record_join(record, joining), 0);
+    fs_record_become_primary(record);
+    assert_non_null(fs_record_find_seed(record, &volume));
+    assert_false(fs_record_find_volume(record, &volume)->gone);
+    fs_record_free(record);
+    fs_record_free(joining);
+}
+
 static void test_promotion_leaves_seeds_behind(void **state)
 {
     (void)state;
@@ -751,6 +823,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_join_brings_the_volume_with_its_newest_point_as_seed),
+        cmocka_unit_test(test_join_takes_over_what_is_in_doubt),
+        cmocka_unit_test(test_volume_that_no_point_has_leaves_with_the_role),
         cmocka_unit_test(test_promotion_leaves_seeds_behind),
         cmocka_unit_test(test_become_secondary_lets_go_of_what_the_peer_may_not_have),
         cmocka_unit_test(test_decode_gives_what_was_encoded),
