@@ -363,7 +363,7 @@ static enum fs_move_outcome has_come(const struct fs_group *group, char *text, s
         return FS_MOVE_YES;
     }
     if (record->role == FS_ROLE_PRIMARY && result->workload.ran) {
-        (void)snprintf(text, size, "%s",
+        (void)snprintf(text, size, "%.500s",
                        result->workload.failed ? result->workload.message : "it is up");
         return result->workload.failed ? FS_MOVE_NO : FS_MOVE_YES;
     }
