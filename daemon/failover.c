@@ -551,7 +551,8 @@ static const struct fs_operation_step steps[] = {
     [PROMOTE] = {"promoting the images", 30 * FS_SEC, promote, FS_STEP_SHOWS_DOING},
 };
 
-static const struct fs_operation_kind kind = {.name = "failover", .steps = steps};
+static const struct fs_operation_kind kind = {
+    .name = "failover", .steps = steps, .brings_up = true};
 
 /* --- life ------------------------------------------------------------------------------------- */
 

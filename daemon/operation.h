@@ -27,6 +27,7 @@ struct fs_operation_kind {
     const struct fs_operation_step *steps;
     /* A step has failed for good. NULL: that ends the operation. */
     void (*give_up)(struct fs_group *group, const char *message);
+    bool brings_up; /* what uses the volumes, at its end */
 };
 
 /* What the peer was asked to do, and has answered. */

@@ -129,6 +129,13 @@ bool fs_bring_up_needed(const struct fs_group *group)
            !is_superseded(group) && fs_workload_is_managed(group);
 }
 
+bool fs_bring_up_goes_on(const struct fs_group *group)
+{
+    const struct fs_operation *operation = group->operation;
+
+    return operation && operation->kind->brings_up && !operation->result.workload.ran;
+}
+
 static void bring_up_only(struct fs_group *group)
 {
     if (!bring_up(group)) {
@@ -142,7 +149,8 @@ static const struct fs_operation_step bring_up_steps[] = {
     {"bringing up what uses the volumes", 600 * FS_SEC, bring_up_only, 0},
 };
 
-static const struct fs_operation_kind bring_up_kind = {.name = "bring-up", .steps = bring_up_steps};
+static const struct fs_operation_kind bring_up_kind = {
+    .name = "bring-up", .steps = bring_up_steps, .brings_up = true};
 
 uint64_t fs_bring_up_start(struct fs_group *group, const char *who)
 {

@@ -17,6 +17,8 @@ void fs_operation_conclude(struct fs_group *group, const char *message);
 
 /* The record says that something is still to be brought up here, and it may be. */
 bool fs_bring_up_needed(const struct fs_group *group);
+/* The operation under way does that, or comes to it. */
+bool fs_bring_up_goes_on(const struct fs_group *group);
 /* Only that, as an operation of its own; its serial, 0 when out of memory. */
 uint64_t fs_bring_up_start(struct fs_group *group, const char *who);
 

@@ -156,6 +156,13 @@ static void send_look(struct look *look, struct fs_session *session, const struc
     fs_buf_fini(&buf);
 }
 
+/* Nobody reads what it finds. */
+static bool is_over(const struct look *look, const struct fs_group *group)
+{
+    return !look->done && ((!group->operation && group->finished.serial != look->serial) ||
+                           group->record->role != FS_ROLE_SECONDARY);
+}
+
 static void run(struct look *look, int64_t now)
 {
     const struct fs_groups *groups = look->looks->groups;
@@ -165,6 +172,8 @@ static void run(struct look *look, int64_t now)
 
     if (!group) {
         finish(look, FS_MOVE_LATER, "the group is gone");
+    } else if (is_over(look, group)) {
+        finish(look, FS_MOVE_LATER, "something else has been done to the group meanwhile");
     } else if (now >= look->until_ns || (!look->done && now >= look->heard_ns + SILENCE_NS)) {
         (void)snprintf(text, sizeof(text), "%.200s %s", look->peer,
                        !session     ? "is not connected"
@@ -371,28 +380,40 @@ static enum fs_move_outcome has_come(const struct fs_group *group, char *text, s
         fs_operation_text(group, text, size);
         return FS_MOVE_LATER;
     }
-    bool up = record->role == FS_ROLE_PRIMARY && !record->bring_up.present;
-    (void)snprintf(text, size, "%s", up ? "it is up" : "it is brought up soon");
-    return up ? FS_MOVE_YES : FS_MOVE_LATER;
+    if (record->role == FS_ROLE_SECONDARY || record->role == FS_ROLE_SUPERSEDED) {
+        (void)snprintf(text, size, "it is %s there", fs_role_name(record->role));
+        return FS_MOVE_NO;
+    }
+    if (record->role == FS_ROLE_PRIMARY && !record->bring_up.present) {
+        (void)snprintf(text, size,
+                       "nothing is to be brought up there any more, and whether it is up is not "
+                       "known: look at it there; `farshore history` there has what came of it");
+        return FS_MOVE_NO;
+    }
+    (void)snprintf(text, size, "it is brought up soon");
+    return FS_MOVE_LATER;
 }
 
-static enum fs_move_outcome bring_up(struct fs_group *group, const char *peer, char *text,
-                                     size_t size)
+/* False: there is no answer yet, and it is asked again. After LATER only COMES is. */
+static bool bring_up(struct fs_group *group, const char *peer, enum fs_move_outcome *ret_outcome,
+                     char *text, size_t size)
 {
+    bool ran = group->record->role == FS_ROLE_PRIMARY && group->finished.workload.ran;
     char who[FS_WHO_SIZE];
 
     if (!group->operation && fs_bring_up_needed(group)) {
         (void)snprintf(who, sizeof(who), "relocation from %.40s", peer);
-        (void)fs_bring_up_start(group, who);
         (void)snprintf(text, size, "bringing up what is left over");
-        return FS_MOVE_LATER;
+        *ret_outcome = FS_MOVE_LATER;
+        return fs_bring_up_start(group, who) != 0;
     }
-    if (group->operation) {
-        fs_operation_text(group, text, size);
-        return FS_MOVE_LATER;
+    *ret_outcome = has_come(group, text, size);
+    if (*ret_outcome == FS_MOVE_NO && !group->operation && ran) {
+        (void)snprintf(text, size,
+                       "nothing more is brought up there, look at it there; the last time: %.400s",
+                       group->finished.workload.message);
     }
-    (void)snprintf(text, size, "it is up");
-    return FS_MOVE_YES;
+    return *ret_outcome != FS_MOVE_LATER || fs_bring_up_goes_on(group);
 }
 
 void fs_relocate_look_asked(struct fs_groups *groups, const char *peer, struct fs_session *session,
@@ -407,16 +428,21 @@ void fs_relocate_look_asked(struct fs_groups *groups, const char *peer, struct f
         return;
     }
     text[0] = '\0';
-    if (!groups->ctx->operators || groups->stopping) {
+    bool works = groups->ctx->operators && !groups->stopping, answers = true;
+    if (!works && move->what == FS_MOVE_BRING) {
+        answers = false;
+    } else if (!works) {
         (void)snprintf(text, sizeof(text), "it does not work now: %.300s",
                        groups->ctx->site_reason);
         outcome = FS_MOVE_LATER;
     } else if (move->what == FS_MOVE_LOOK) {
         outcome = look_here(group, peer);
     } else if (move->what == FS_MOVE_BRING) {
-        outcome = bring_up(group, peer, text, sizeof(text));
+        answers = bring_up(group, peer, &outcome, text, sizeof(text));
     } else {
         outcome = has_come(group, text, sizeof(text));
     }
-    send_answer(session, &move->group, move->what, outcome, text);
+    if (answers) {
+        send_answer(session, &move->group, move->what, outcome, text);
+    }
 }

@@ -29,8 +29,8 @@ bool fs_relocate_look_start(struct fs_group *group, fs_relocate_look_fn *done, v
 /*
  * Ask again and again whether it has come up there (again: and have what is left over be brought up
  * once more), for the group's last operation, which is over or just ends: result->coming says until
- * when, and what came of it is in result->workload. Ends when nothing is heard for a minute, or
- * after an hour and a half.
+ * when, and what came of it is in result->workload. Ends when nothing is heard for a minute,
+ * after an hour and a half, or once another operation has followed.
  */
 void fs_relocate_watch(struct fs_group *group, struct fs_operation_result *result, bool again);
 /* What the other site said last that it does; "" for nothing. */

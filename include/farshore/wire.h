@@ -256,7 +256,7 @@ struct fs_move {
 enum fs_move_outcome {
     FS_MOVE_YES = 0,
     /* And it never will be so with this term, number and point; LOOK: it cannot be told, COMES and
-     * BRING: something is left over. */
+     * BRING: something is left over, or that is not known. */
     FS_MOVE_NO = 1,
     FS_MOVE_LATER = 2, /* ask again */
 };
