@@ -39,6 +39,9 @@ void fs_question_free(struct question *question)
     }
     *at = question->next;
     json_decref(question->found);
+    for (size_t i = 0; i < question->n_targets; i++) {
+        free(question->targets[i].kept);
+    }
     free(question->targets);
     free(question);
 }
@@ -327,6 +330,42 @@ void fs_operation_commands_failover(struct fs_operation_commands *commands, stru
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
+static void lose_sight(struct fs_operation_result *result)
+{
+    result->coming = false;
+    result->workload.ran = true;
+    result->workload.failed = true;
+    (void)snprintf(result->workload.message, sizeof(result->workload.message),
+                   "what came of the workload is not known: another operation has followed");
+}
+
+/* What is waited for after an operation outlasts it, and the next one's result takes its place. */
+static void keep_results(struct question *question)
+{
+    for (size_t i = 0; question->kind->waits && i < question->n_targets; i++) {
+        struct target *target = &question->targets[i];
+        const struct fs_group *group =
+            fs_groups_find_uuid(fs_question_groups(question), &target->group);
+        bool newest = group && target->serial > 0 && group->finished.serial == target->serial;
+
+        if (newest && !target->kept) {
+            target->kept = calloc(1, sizeof(*target->kept));
+        }
+        if (newest && target->kept) {
+            *target->kept = group->finished;
+            target->kept->workload.objects = NULL; /* the group's; these kinds have none */
+        } else if (target->kept && target->kept->coming) {
+            lose_sight(target->kept);
+        }
+    }
+}
+
+static const struct fs_operation_result *result_of(const struct fs_group *group,
+                                                   const struct target *target)
+{
+    return target->kept ? target->kept : fs_operation_result(group, target->serial);
+}
+
 static bool is_finished(const struct question *question, const struct target *target)
 {
     const struct fs_groups *groups = question->commands->ctx->groups;
@@ -335,7 +374,7 @@ static bool is_finished(const struct question *question, const struct target *ta
     if (target->serial == 0 || !group) {
         return true;
     }
-    const struct fs_operation_result *result = fs_operation_result(group, target->serial);
+    const struct fs_operation_result *result = result_of(group, target);
     return result &&
            (result->failed || !question->kind->waits || !question->kind->waits(group, target));
 }
@@ -363,7 +402,7 @@ static json_t *progress_json(const struct question *question)
         char text[600];
 
         if (group && !is_finished(question, target)) {
-            if (fs_operation_result(group, target->serial)) {
+            if (result_of(group, target)) {
                 (void)json_object_set_new(object, "sync", fs_status_sync(group));
                 question->kind->waiting(group, text, sizeof(text));
             } else {
@@ -468,7 +507,7 @@ static void give_outcome(struct question *question)
         const struct target *target = &question->targets[i];
         const struct fs_group *group = fs_groups_find_uuid(groups, &target->group);
         const struct fs_operation_result *result =
-            group && target->serial > 0 ? fs_operation_result(group, target->serial) : NULL;
+            group && target->serial > 0 ? result_of(group, target) : NULL;
 
         hook_failed = hook_failed || (result && has_failed_hook(result));
         bool went_on = result && !result->failed && question->kind->waits &&
@@ -524,6 +563,21 @@ static int64_t wait_for_plan(struct question *question, int64_t now)
     return question->progress_ns;
 }
 
+/* Where all is over it is answered and freed. */
+static int64_t wait_for_operations(struct question *question, int64_t now)
+{
+    keep_results(question);
+    if (count_finished(question) == question->n_targets) {
+        give_outcome(question);
+        return INT64_MAX;
+    }
+    if (now >= question->progress_ns) {
+        question->progress_ns = now + PROGRESS_EVERY_NS;
+        fs_call_progress(question->call, progress_json(question));
+    }
+    return question->progress_ns;
+}
+
 int64_t fs_operation_commands_run(struct fs_operation_commands *commands)
 {
     int64_t now = fs_context_boot(commands->ctx), next = INT64_MAX;
@@ -536,14 +590,9 @@ int64_t fs_operation_commands_run(struct fs_operation_commands *commands)
             next = due < next ? due : next;
         } else if (!question->call) {
             fs_question_free(question);
-        } else if (count_finished(question) == question->n_targets) {
-            give_outcome(question);
         } else {
-            if (now >= question->progress_ns) {
-                question->progress_ns = now + PROGRESS_EVERY_NS;
-                fs_call_progress(question->call, progress_json(question));
-            }
-            next = question->progress_ns < next ? question->progress_ns : next;
+            int64_t due = wait_for_operations(question, now);
+            next = due < next ? due : next;
         }
     }
     return next;

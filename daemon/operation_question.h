@@ -18,6 +18,8 @@ struct target { /* a group that a command is about */
     int64_t began_ns; /* boot */
     uint64_t failed_at;
     uint64_t wire_bytes, written_bytes;
+    /* What came of it, where more is waited for; owned, or NULL. */
+    struct fs_operation_result *kept;
 };
 
 struct question_kind {

@@ -2,10 +2,12 @@
 """Two real sites, each with a real Kubernetes API: what uses the volumes is stopped at one and comes up at
 the other, in relocations and failovers."""
 import json
+import subprocess
 import threading
 
 import pytest
 from harness import MIB, SOURCE, wait_for
+from harness.daemon import program
 from harness.kube import CORE, VM_API, Api, ApiError, server
 from harness.kubevirt import Place
 from harness.tool import farshore
@@ -159,6 +161,29 @@ def test_machine_that_does_not_come_at_the_other_site(shop, ns):
     assert "what uses the volumes is up there" in again.stdout
     assert far.runs(ns, "web") and far.api.get(f"{theirs}/settings")["data"] == {"a": "1"}
     assert relocate(pair.east, "west", group).returncode == 0, "and nothing is left to do"
+
+
+def test_machine_that_is_late_and_is_asked_for_once_more(shop, ns, tmp_path):
+    """Whoever waited longer is not told what the other command was; and nobody is told that it is up."""
+    pair, (_near, far), group = shop
+    carry(shop, ns)
+    pair.west.config["policies"]["gold"]["workload"]["start_timeout"] = "15s"
+    pair.west.reload()
+    far.controllers.slow.add("web")
+    told = tmp_path / "told"
+    with told.open("w") as errors, subprocess.Popen(
+            [program("farshore"), "-S", pair.east.config["control"], "relocate", "--yes", "-o", "json", "--to",
+             "west", group], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True) as first:
+        wait_for(lambda: "waiting for the workload at west" in told.read_text(), 120, told.read_text)
+        second = relocate(pair.east, "west", group)
+        outcome = json.loads(first.communicate(timeout=60)[0])["groups"][0]
+    assert first.returncode == 4 and outcome["outcome"] == "relocated", outcome
+    assert "what came of the workload is not known" in outcome["workload"]["message"]
+    assert second.returncode == 4 and "does not run yet" in second.stdout, second.stdout
+    again = farshore(pair.east, "relocate", "--yes", "--to", "west", group, timeout_s=240)
+    assert again.returncode == 4, "it is as it was: " + again.stdout
+    assert "nothing more is brought up there" in again.stdout and "does not run yet" in again.stdout
+    far.controllers.slow.clear()
 
 
 def test_relocation_to_a_site_whose_api_is_away(shop, ns, west):
