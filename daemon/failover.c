@@ -12,6 +12,7 @@
 
 #include "daemon/fence.h"
 #include "daemon/fence_peer.h"
+#include "daemon/join.h"
 #include "daemon/operation_hooks.h"
 #include "daemon/operation_log.h"
 #include "daemon/peer.h"
@@ -129,6 +130,9 @@ const char *fs_failover_refusal(const struct fs_group *group, const struct fs_uu
     if (group->operation && group->operation->kind != &kind && group->operation->working) {
         (void)snprintf(text, size, "another operation on %s is under way: %s; try again",
                        record->name, group->operation->kind->name);
+        return text;
+    }
+    if (fs_join_holds(group, text, size)) {
         return text;
     }
     switch (record->role) {
@@ -407,6 +411,10 @@ static void recover(struct fs_group *group)
 {
     struct fs_context *ctx = group->ctx;
 
+    if (fs_join_is_over(group) && fs_join_of(group)->operation) {
+        group->operation->retry_ns = fs_context_boot(ctx) + FS_SEC / 5; /* that comes first */
+        return;
+    }
     if (is_another_point(group->record, &group->operation->point)) {
         go_elsewhere(group);
         return;

@@ -269,6 +269,27 @@ static int take_found(struct fs_groups *groups, struct fs_group *group,
     return rc;
 }
 
+/* Volumes that had joined a group which is not primary any more, and are stamped as its own, are
+ * the groups' again that they were, where those are. */
+static int give_back(struct fs_groups *groups, const struct fs_group *group,
+                     const struct fs_found_group *found)
+{
+    for (size_t i = 0; group->record->role != FS_ROLE_PRIMARY && i < found->n_volumes; i++) {
+        struct fs_found_group own = *found;
+        struct fs_group *beside = fs_join_find_beside(groups, group, &found->volumes[i].image);
+
+        if (beside) {
+            memcpy(own.name, beside->record->name, sizeof(own.name));
+            own.volumes = &found->volumes[i];
+            own.n_volumes = 1;
+            if (fs_primary_found(beside, &own) < 0) {
+                return -ENOMEM;
+            }
+        }
+    }
+    return 0;
+}
+
 /* Volumes that have become members of a group and are not stamped as its own yet. */
 static int hand_over_joined(struct fs_groups *groups, const struct fs_discovery *discovery)
 {
@@ -382,7 +403,7 @@ int fs_groups_discovered(struct fs_groups *groups, const struct fs_discovery *di
         if (group && fs_join_is_over(group)) {
             continue; /* its image is still stamped as it was */
         }
-        if (!group || take_found(groups, group, found) < 0) {
+        if (!group || give_back(groups, group, found) < 0 || take_found(groups, group, found) < 0) {
             return -ENOMEM;
         }
         if (report) {

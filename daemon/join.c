@@ -35,9 +35,11 @@ bool fs_join_is_over(const struct fs_group *group)
     const struct fs_group *into = fs_join_of(group);
     const struct fs_record *record = group->record;
 
-    /* One that was forgotten has no volumes any more. */
-    return into && (record->n_volumes == 0 ? record->version == 0 && group->let_go
-                                           : is_member(into, &record->volumes[0].volume.uuid));
+    if (!into || record->n_volumes == 0) { /* one that was forgotten has none any more */
+        return into && record->version == 0 && group->let_go;
+    }
+    /* A change of role of one of them parts them, until a point has both. */
+    return into->record->role == record->role && is_member(into, &record->volumes[0].volume.uuid);
 }
 
 static bool has_point_of(const struct fs_group *group, const struct fs_uuid *volume)
@@ -71,7 +73,12 @@ const struct fs_group *fs_join_any(const struct fs_group *group)
 
 bool fs_join_is_complete(const struct fs_group *group)
 {
-    return fs_join_is_over(group) && (group->record->n_volumes == 0 || !is_apart(group));
+    const struct fs_group *into = fs_join_of(group);
+
+    if (!into || group->record->n_volumes == 0) {
+        return fs_join_is_over(group);
+    }
+    return is_member(into, &group->record->volumes[0].volume.uuid) && !is_apart(group);
 }
 
 bool fs_join_is_missing(const struct fs_group *group)
@@ -101,8 +108,8 @@ bool fs_join_is_beside(const struct fs_group *group, const struct fs_volume *fou
            fs_group_name_beside(group->record->name, found, name) == 0;
 }
 
-static struct fs_group *find_beside(const struct fs_groups *groups, const struct fs_group *group,
-                                    const struct fs_image_ref *image)
+struct fs_group *fs_join_find_beside(const struct fs_groups *groups, const struct fs_group *group,
+                                     const struct fs_image_ref *image)
 {
     for (size_t i = 0; i < groups->count; i++) {
         struct fs_group *other = groups->list[i];
@@ -122,7 +129,7 @@ struct fs_group *fs_join_group_beside(struct fs_groups *groups, const struct fs_
                                       const struct fs_found_group *found,
                                       const struct fs_volume *volume)
 {
-    struct fs_group *beside = find_beside(groups, group, &volume->image);
+    struct fs_group *beside = fs_join_find_beside(groups, group, &volume->image);
     struct fs_found_group own = *found;
 
     if (beside) {
@@ -206,7 +213,8 @@ bool fs_join_waits(const struct fs_group *group)
 {
     const struct fs_group *into = group->join.ready ? fs_join_of(group) : NULL;
 
-    return into && into->record->role == FS_ROLE_PRIMARY && into->phase != FS_PHASE_IDLE;
+    return into && into->record->role == FS_ROLE_PRIMARY && into->phase != FS_PHASE_IDLE &&
+           !group->requested;
 }
 
 void fs_join_refused(struct fs_group *group, const char *reason)
@@ -224,6 +232,30 @@ void fs_join_refused(struct fs_group *group, const char *reason)
 
 /* --- at both ---------------------------------------------------------------------------------- */
 
+const char *fs_join_holds(const struct fs_group *group, char *text, size_t size)
+{
+    const struct fs_group *into = fs_join_of(group);
+    const struct fs_record *record = group->record;
+
+    if (!into || record->n_volumes == 0 || !is_member(into, &record->volumes[0].volume.uuid)) {
+        return NULL;
+    }
+    if (!is_apart(group)) {
+        (void)snprintf(text, size, "%.250s has joined %.250s, which has its disk now", record->name,
+                       into->record->name);
+        return text;
+    }
+    if (fs_join_is_over(group) && !into->operation) {
+        (void)snprintf(
+            text, size,
+            "%.200s was about to join %.200s, which has its disk until it is failed over: "
+            "`farshore failover %.200s` first",
+            record->name, into->record->name, into->record->name);
+        return text;
+    }
+    return NULL;
+}
+
 static bool is_drilled(const struct fs_groups *groups, const struct fs_group *group)
 {
     json_t *drills = fs_drills_status(groups->drills, group);
@@ -240,8 +272,8 @@ void fs_join_run(struct fs_groups *groups)
     for (size_t i = 0; i < groups->count; i++) {
         struct fs_group *group = groups->list[i];
 
-        if (!is_joining(group) || group->record->version == 0 || !fs_join_is_over(group) ||
-            is_apart(group) || is_drilled(groups, group)) {
+        if (!is_joining(group) || group->record->version == 0 || !fs_join_is_complete(group) ||
+            is_drilled(groups, group)) {
             continue;
         }
         group->let_go = true; /* not shown any more, and no command finds it */
@@ -266,12 +298,22 @@ static bool is_offered(const struct fs_offer *offer, const struct fs_uuid *volum
     return false;
 }
 
+/* The record of the group that it joins has its newest point, as a seed or as what became of it. */
+static bool is_taken_over(const struct fs_group *group)
+{
+    const struct fs_record_point *newest = fs_record_newest_committed(group->record);
+    const struct fs_group *into = fs_join_of(group);
+
+    return into && newest &&
+           (!is_apart(group) || fs_record_find_point(into->record, &newest->point.id));
+}
+
 static bool is_brought(const struct fs_group *group, const struct fs_offer *offer)
 {
     const struct fs_record *record = group->record;
 
     return fs_uuid_equal(&record->joins, &offer->group) && record->role == FS_ROLE_SECONDARY &&
-           record->version > 0 && record->n_volumes == 1 && !fs_join_is_over(group) &&
+           record->version > 0 && record->n_volumes == 1 && !is_taken_over(group) &&
            is_offered(offer, &record->volumes[0].volume.uuid);
 }
 

@@ -21,6 +21,9 @@ bool fs_join_is_beside(const struct fs_group *group, const struct fs_volume *fou
 struct fs_group *fs_join_group_beside(struct fs_groups *groups, const struct fs_group *group,
                                       const struct fs_found_group *found,
                                       const struct fs_volume *volume);
+/* The primary group that the image is, beside group, or NULL. */
+struct fs_group *fs_join_find_beside(const struct fs_groups *groups, const struct fs_group *group,
+                                     const struct fs_image_ref *image);
 /* A point of it that was taken took_ns ago has gone to the peer, or nothing had changed (0). */
 void fs_join_shipped(struct fs_group *group, int64_t took_ns);
 /* One whose volume can become a member of group now, which has nothing under way; or NULL. */
@@ -37,12 +40,15 @@ bool fs_join_is_missing(const struct fs_group *group);
 
 /* Its volume is a member of the group that it joins: it does nothing of its own any more. */
 bool fs_join_is_over(const struct fs_group *group);
-/* Over, and the group that it joined has a point with it. */
+/* The group that it joined has a point with it, whatever became of their roles. */
 bool fs_join_is_complete(const struct fs_group *group);
 /* The group that it joins, where this site has it; NULL otherwise. */
 struct fs_group *fs_join_of(const struct fs_group *group);
 /* One whose volume is in no point of group yet, or NULL. */
 const struct fs_group *fs_join_any(const struct fs_group *group);
+/* Why its volume is not its own to promote: the group that it joined has a point with it, or is to
+ * be failed over first. NULL, or text. */
+const char *fs_join_holds(const struct fs_group *group, char *text, size_t size);
 /* Forget those that the group that they joined has a point of. */
 void fs_join_run(struct fs_groups *groups);
 

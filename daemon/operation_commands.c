@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/operation_commands.h"
+#include "daemon/join.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,7 +231,7 @@ static bool is_meant(const struct fs_groups *groups, const struct fs_group *grou
 {
     const struct fs_record *record = group->record;
 
-    return !group->let_go &&
+    return !group->let_go && !fs_join_is_complete(group) &&
            ((record->role == FS_ROLE_SECONDARY && !is_replaced(groups, group)) ||
             record->role == FS_ROLE_PROMOTING) &&
            (!policy || strcmp(record->policy, policy) == 0);

@@ -183,6 +183,7 @@ static int merge_found(const struct fs_group *group, struct fs_record *record)
             changed = 1;
         }
     }
+    fs_record_drop_stale_seeds(record);
     if (!same_text(record->policy, group->found_policy) ||
         !same_text(record->name, group->found_name)) {
         (void)snprintf(record->policy, sizeof(record->policy), "%s", group->found_policy);

@@ -99,6 +99,18 @@ static int remove_snapshots(struct fs_site *site, struct fs_record *record,
     return rc == 0 ? fs_prune_group_snapshot(site->cluster, record, point, err) : rc;
 }
 
+/* A volume that had joined and is in no point may be the group's again that it was: then what is
+ * left of it here goes once that group lets it. */
+static bool may_wait(const struct fs_record *record, const struct fs_record_point *point)
+{
+    for (size_t i = 0; i < point->n_contents; i++) {
+        if (fs_record_is_joining(record, &point->contents[i].volume)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Remove the snapshots of the points that are TAKING, then the points. One store, if any. */
 static int drop_points(struct fs_site *site, struct fs_record *record, struct fs_target *targets,
                        size_t n_targets, struct fs_error *err)
@@ -109,6 +121,7 @@ static int drop_points(struct fs_site *site, struct fs_record *record, struct fs
     for (size_t i = 0; rc == 0 && i < record->n_points;) {
         const struct fs_point_id point = record->points[i].point;
         bool carries = record->points[i].objects.size > 0;
+        struct fs_error held = FS_ERROR_INIT;
 
         /* One that is being digested goes the next time. */
         if (record->points[i].state != FS_POINT_TAKING || fs_holds_has(&site->holds, &point.id) ||
@@ -116,7 +129,16 @@ static int drop_points(struct fs_site *site, struct fs_record *record, struct fs
             i++;
             continue;
         }
-        rc = remove_snapshots(site, record, &record->points[i], targets, n_targets, err);
+        rc = remove_snapshots(site, record, &record->points[i], targets, n_targets, &held);
+        if (rc < 0 && may_wait(record, &record->points[i])) {
+            fs_log(FS_EV_PRUNE_FAILED, FS_S("group", record->name), FS_E(&held));
+            rc = 0;
+            i++;
+            continue;
+        }
+        if (rc < 0) {
+            *err = held;
+        }
         if (rc == 0) {
             rc = fs_digest_unkeep(site->state, &record->group, &point.id, err);
         }

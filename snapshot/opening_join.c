@@ -55,7 +55,10 @@ static bool same_seeds(const struct fs_opening *opening)
 
 int fs_opening_check_seeds(struct fs_opening *opening)
 {
-    if (!opening->record || fs_uuid_is_zero(&opening->plan.base) || same_seeds(opening)) {
+    bool resync = opening->record && fs_record_is_resync(opening->record); /* of one that joined */
+
+    if (!opening->record ||
+        (!resync && (fs_uuid_is_zero(&opening->plan.base) || same_seeds(opening)))) {
         return 0;
     }
     if (!opening->admission->compare) {

@@ -736,6 +736,8 @@ int fs_settle_run(struct fs_site *site, struct fs_helpers *helpers, struct fs_re
                   const struct fs_uuid *committed, const struct fs_digest *agreed, size_t n_agreed,
                   int64_t current_until_ns, struct fs_error *err)
 {
+    fs_record_drop_stale_seeds(record);
+
     struct fs_record_point *point = fs_record_find_point(record, committed);
     int rc;
 

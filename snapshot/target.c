@@ -82,6 +82,7 @@ static void doubt_joined(const struct fs_record *record, const struct fs_stamp *
 {
     if (fs_uuid_equal(&stamp->group, &record->joins)) {
         target->hold.proven = false;
+        target->hold.crashed = true; /* it was ourselves: what differs is kept aside */
     }
 }
 

@@ -168,14 +168,17 @@ const struct fs_record_content *fs_record_find_content(const struct fs_record_po
 const struct fs_record_point *fs_record_find_seed(const struct fs_record *record,
                                                   const struct fs_uuid *volume)
 {
-    for (size_t i = record ? record->n_points : 0; i-- > 0;) {
+    const struct fs_record_point *seed = NULL;
+
+    for (size_t i = 0; record && i < record->n_points; i++) {
         const struct fs_record_point *point = &record->points[i];
 
-        if (point->state == FS_POINT_SEED && fs_record_find_content(point, volume)) {
-            return point;
+        if (point->state == FS_POINT_SEED && fs_record_find_content(point, volume) &&
+            (!seed || point->point.seq > seed->point.seq)) {
+            seed = point;
         }
     }
-    return NULL;
+    return seed;
 }
 
 const struct fs_record_content *fs_record_base_content(const struct fs_record *record,

@@ -7,8 +7,7 @@
 #include "farshore/record.h"
 
 /* Before the points of the group's own, which keep their order. */
-static int add_seed(struct fs_record *record, const struct fs_record_point *from,
-                    enum fs_point_state state)
+static int add_seed(struct fs_record *record, const struct fs_record_point *from)
 {
     struct fs_record_point *point = fs_record_add_point(record, from->n_contents);
 
@@ -17,7 +16,7 @@ static int add_seed(struct fs_record *record, const struct fs_record_point *from
     }
     struct fs_record_content *contents = point->contents;
     *point = *from;
-    point->state = state;
+    point->state = FS_POINT_SEED;
     point->objects = (struct fs_captured){0};
     point->contents = contents;
     memcpy(contents, from->contents, from->n_contents * sizeof(*contents));
@@ -93,10 +92,10 @@ int fs_record_join(struct fs_record *record, const struct fs_record *joining)
     }
     const struct fs_volume *joins = &joining->volumes[0].volume;
     struct fs_record_volume *volume = fs_record_find_volume(record, &joins->uuid);
-    if (volume && !volume->gone) {
+    if (volume && !volume->gone && fs_record_find_point(record, &newest->point.id)) {
         return 0;
     }
-    if (volume) { /* it left before a point had it, and what it was went on */
+    if (volume) { /* it was parted from it before a point had it, and what it was went on */
         volume->gone = false;
         end_seeds_of(record, &joins->uuid);
     } else {
@@ -111,10 +110,10 @@ int fs_record_join(struct fs_record *record, const struct fs_record *joining)
         const struct fs_record_point *point = &joining->points[i];
         struct fs_record_point *known = fs_record_find_point(record, &point->point.id);
         if (known) { /* the same content */
-            known->state = point == newest ? FS_POINT_SEED : known->state;
+            known->state = FS_POINT_SEED;
             continue;
         }
-        int rc = add_seed(record, point, point == newest ? FS_POINT_SEED : FS_POINT_TAKING);
+        int rc = add_seed(record, point);
         if (rc < 0) {
             return rc;
         }
@@ -126,6 +125,23 @@ static bool is_in_a_point(const struct fs_record *record, const struct fs_uuid *
 {
     for (size_t i = 0; i < record->n_points; i++) {
         if (record->points[i].state == FS_POINT_COMMITTED &&
+            fs_record_find_content(&record->points[i], volume)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool fs_record_is_joining(const struct fs_record *record, const struct fs_uuid *volume)
+{
+    return fs_record_find_seed(record, volume) && !is_in_a_point(record, volume);
+}
+
+/* What is to become, or was to become, a point of the group has it. */
+static bool was_taken_with(const struct fs_record *record, const struct fs_uuid *volume)
+{
+    for (size_t i = 0; i < record->n_points; i++) {
+        if (record->points[i].state != FS_POINT_SEED &&
             fs_record_find_content(&record->points[i], volume)) {
             return true;
         }
@@ -158,7 +174,7 @@ void fs_record_unjoin(struct fs_record *record, bool whole)
     for (size_t i = 0; i < record->n_volumes; i++) {
         const struct fs_uuid volume = record->volumes[i].volume.uuid;
 
-        if (fs_record_find_seed(record, &volume) && !is_in_a_point(record, &volume)) {
+        if (fs_record_is_joining(record, &volume) && (whole || !was_taken_with(record, &volume))) {
             record->volumes[i].gone = true;
             if (whole) {
                 strip(record, &volume);
@@ -172,13 +188,7 @@ static bool is_stale(struct fs_record *record, const struct fs_record_point *see
     const struct fs_uuid *volume = &seed->contents[0].volume;
     const struct fs_record_volume *known = fs_record_find_volume(record, volume);
 
-    for (size_t i = 0; i < record->n_points; i++) {
-        if (record->points[i].state != FS_POINT_SEED &&
-            fs_record_find_content(&record->points[i], volume)) {
-            return false;
-        }
-    }
-    return !known || known->gone;
+    return (!known || known->gone) && !was_taken_with(record, volume);
 }
 
 void fs_record_drop_stale_seeds(struct fs_record *record)

@@ -192,18 +192,20 @@ void fs_record_clear_incoming(struct fs_record *record);
 /* --- a volume that joins (record_join.c) ------------------------------------------------------ */
 
 /*
- * The one volume of joining, a group of its own so far, becomes the record's, with its committed
- * points as seeds: the newest as FS_POINT_SEED, those before it as FS_POINT_TAKING, to be removed.
- * Again, it changes nothing. -errno: ENOMEM, E2BIG, or EINVAL where joining is not such a group.
+ * The one volume of joining, a group of its own so far, becomes the record's, with its points as
+ * seeds, of which the newest counts. Again, it changes nothing. -errno: ENOMEM, E2BIG, or EINVAL
+ * where joining is not such a group.
  */
 int fs_record_join(struct fs_record *record, const struct fs_record *joining);
 /*
  * Volumes that have a seed and are in no committed point are the groups' that they were again: gone
  * from the record. whole: and so is what its points have of them; no snapshot goes, for those
- * groups' records name them. Else points that are to be removed keep it, and the seeds stay: by
- * them the images may be opened for that.
+ * groups' records name them. Else one that a point has which was taken here stays a member, since
+ * its image is stamped as that; and seeds stay: by them images may be opened.
  */
 void fs_record_unjoin(struct fs_record *record, bool whole);
+/* It has a seed, and is in no committed point. */
+bool fs_record_is_joining(const struct fs_record *record, const struct fs_uuid *volume);
 /* Seeds of volumes that are gone, and in no other point, are needed no more; their snapshots are
  * those groups' that the volumes were. Moves the points. */
 void fs_record_drop_stale_seeds(struct fs_record *record);
