@@ -367,7 +367,6 @@ static void store(struct fs_group *group)
     struct fs_record *record = fs_operation_hand_over(group);
     if (record) {
         record->fence_users = false;
-        group->fence_tries = 0;
         fs_fault("supersede.fenced");
         group->ctx->source->ops->store(group->ctx->source, record, stored, group);
     }

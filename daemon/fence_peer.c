@@ -163,9 +163,13 @@ static void fence_users(struct fs_group *group, int64_t now)
 {
     const struct fs_record *record = group->record;
 
-    if (record->fence_users && record->role == FS_ROLE_SUPERSEDED && !group->operation &&
-        !group->heard_pending && group->phase == FS_PHASE_IDLE && now >= group->retry_ns &&
-        now >= group->fence_ns) {
+    if (!record->fence_users) { /* it is done, or needless: the next one has its own tries */
+        group->fence_ns = 0;
+        group->fence_tries = 0;
+        return;
+    }
+    if (record->role == FS_ROLE_SUPERSEDED && !group->operation && !group->heard_pending &&
+        group->phase == FS_PHASE_IDLE && now >= group->retry_ns && now >= group->fence_ns) {
         (void)fs_fence_start(group, record->peer);
     }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When what uses a group's volumes is brought up; the API's side of it is in tests/kube/. */
+/* When what uses a group's volumes is brought up, or shut out and stopped; the API's side of it is
+ * in tests/kube/. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -134,12 +135,37 @@ static void test_point_stays_until_its_objects_are_brought_up(void **state)
     end(pair);
 }
 
+/* What could not be stopped was put off, and a failback made it needless: that is over. */
+static void test_one_that_was_put_off_does_not_delay_the_next_fencing(void **state)
+{
+    struct pair *pair = pair_new(INTERVAL);
+
+    (void)state;
+    pair_connect(pair);
+    struct fs_group *east = pair_add_group(pair, "a", 1);
+    pair_advance(pair, INTERVAL);
+    east->fence_ns = fs_context_boot(&pair->east.ctx) + 960 * FS_SEC;
+    east->fence_tries = 5;
+    pair_advance(pair, FS_SEC);
+    pair_cut(pair);
+    (void)finished(pair, fs_failover_start(pair_find(&pair->west, "a"), &newest,
+                                           FS_FENCE_BEST_EFFORT, "tester"));
+    pair_connect(pair);
+    pair_advance(pair, INTERVAL);
+    assert_int_equal(east->record->role, FS_ROLE_SUPERSEDED);
+    assert_false(east->record->fence_users);
+    assert_true(mem_store_started(pair->east.store, MEM_OP_FENCE) > 0);
+    assert_int_equal(east->fence_tries, 0);
+    pair_free(pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_source_that_is_removed_meanwhile),
         cmocka_unit_test(test_higher_term_ends_it),
         cmocka_unit_test(test_point_stays_until_its_objects_are_brought_up),
+        cmocka_unit_test(test_one_that_was_put_off_does_not_delay_the_next_fencing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
