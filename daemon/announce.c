@@ -22,7 +22,7 @@
 #define CALM_NS        (3600 * FS_SEC)
 #define AWAITED_NS     (900 * FS_SEC)
 #define NOTE_EVERY_NS  (300 * FS_SEC)
-#define NOTE_RETRY_NS  (1 * FS_SEC) /* rounds come much more often */
+#define RETRY_NS       (1 * FS_SEC) /* rounds come much more often */
 #define LONG_AGO       (INT64_MIN / 2)
 
 /* What a state is called; NULL: nothing is said of it. */
@@ -110,21 +110,28 @@ static struct targets members_of(const struct fs_record *record)
     return targets;
 }
 
-static void say(const struct fs_group *group, const struct targets *targets, const char *reason,
+/* False: it was not taken, and is to be said in a later round. */
+static bool say(struct fs_group *group, const struct targets *targets, const char *reason,
                 bool warning, const char *message)
 {
     struct fs_announcer *announcer = group->ctx->announcer;
     const struct fs_announcement what = {reason, warning, message};
+    int64_t now = fs_context_boot(group->ctx);
 
-    announcer->say(announcer, targets->list, targets->count, &what);
+    if (now < group->announced.say_again_ns) {
+        return false;
+    }
+    bool taken = announcer->say(announcer, targets->list, targets->count, &what);
+    group->announced.say_again_ns = taken ? 0 : now + RETRY_NS;
+    return taken;
 }
 
-static void say_of_all(const struct fs_group *group, const char *reason, bool warning,
+static bool say_of_all(struct fs_group *group, const char *reason, bool warning,
                        const char *message)
 {
     const struct targets all = members_of(group->record);
 
-    say(group, &all, reason, warning, message);
+    return say(group, &all, reason, warning, message);
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
@@ -168,9 +175,9 @@ static void say_outcome(struct fs_group *group)
 {
     struct fs_announced *announced = &group->announced;
 
-    if (announced->outcome.reason) {
+    if (announced->outcome.reason &&
         say_of_all(group, announced->outcome.reason, announced->outcome.warning,
-                   announced->outcome.message);
+                   announced->outcome.message)) {
         announced->outcome.reason = NULL;
     }
 }
@@ -212,8 +219,8 @@ static bool say_protected(struct fs_group *group, int64_t now)
             fresh.list[fresh.count++] = &volume->volume;
         }
     }
-    cover(announced, newest);
     if (fresh.count == 0) {
+        cover(announced, newest);
         return false;
     }
     (void)snprintf(message, sizeof(message),
@@ -221,13 +228,16 @@ static bool say_protected(struct fs_group *group, int64_t now)
                    group->record->name, group->record->peer,
                    fs_point_snap_name(&newest->point, name),
                    (double)fs_group_interval_ns(group) / (double)FS_SEC);
-    say(group, &fresh, "Protected", false, message);
+    if (!say(group, &fresh, "Protected", false, message)) {
+        return false;
+    }
+    cover(announced, newest);
     announced->told = FS_STATE_OK;
     announced->held_ns = now;
     return true;
 }
 
-static void say_verdict(const struct fs_group *group, const struct fs_verdict *verdict)
+static bool say_verdict(struct fs_group *group, const struct fs_verdict *verdict)
 {
     char message[1000];
 
@@ -242,7 +252,8 @@ static void say_verdict(const struct fs_group *group, const struct fs_verdict *v
                        group->record->name, fs_state_name(verdict->state), verdict->reason,
                        verdict->hint[0] ? "; " : "", verdict->hint);
     }
-    say_of_all(group, states[verdict->state].reason, states[verdict->state].warning, message);
+    return say_of_all(group, states[verdict->state].reason, states[verdict->state].warning,
+                      message);
 }
 
 static void changed(struct fs_announced *announced, int64_t now)
@@ -270,14 +281,14 @@ static bool say_state(struct fs_group *group, const struct fs_verdict *verdict, 
     bool lasts = now - announced->seen_ns >= LASTS_NS || now - announced->held_ns >= GONE_NS;
     bool other =
         state != announced->told && lasts && now - announced->changed_ns >= announced->gap_ns;
-    int64_t often = announced->told_lost == group->ctx->announcer->lost ? AGAIN_NS : LOST_AGAIN_NS;
+    unsigned lost = group->ctx->announcer->lost;
+    int64_t often = announced->told_lost == lost ? AGAIN_NS : LOST_AGAIN_NS;
     bool again =
         state == announced->told && state != FS_STATE_OK && now - announced->told_ns >= often;
-    if (!states[state].reason || (!other && !again)) {
+    if (!states[state].reason || (!other && !again) || !say_verdict(group, verdict)) {
         return false;
     }
-    announced->told_lost = group->ctx->announcer->lost;
-    say_verdict(group, verdict);
+    announced->told_lost = lost;
     announced->told = state;
     announced->told_ns = now;
     if (other) {
@@ -294,9 +305,10 @@ static void say_ended(struct fs_group *group)
                    "%.250s is not selected any more: what is at %.100s stays, and no new "
                    "recovery points follow",
                    group->record->name, group->record->peer);
-    say_of_all(group, "ProtectionEnded", false, message);
-    cover(&group->announced, NULL);
-    group->announced.selected = false;
+    if (say_of_all(group, "ProtectionEnded", false, message)) {
+        cover(&group->announced, NULL);
+        group->announced.selected = false;
+    }
 }
 
 /* --- the newest point's time ------------------------------------------------------------------ */
@@ -339,7 +351,7 @@ static void note_newest(struct fs_group *group, bool now_exact, int64_t now)
         announced->noted_at_ns = now;
         announced->note_lost = lost;
     } else {
-        announced->note_again_ns = now + NOTE_RETRY_NS;
+        announced->note_again_ns = now + RETRY_NS;
     }
 }
 
@@ -413,6 +425,7 @@ void fs_announce_skipped(const struct fs_context *ctx, const struct fs_skipped_v
                    "policy %.200s selects it, but it is not protected: %s", volume->policy,
                    volume->reason);
     const struct fs_announcement what = {"NotProtected", true, message};
-    ctx->announcer->say(ctx->announcer, &target, 1, &what);
-    news->told_ns = now;
+    if (ctx->announcer->say(ctx->announcer, &target, 1, &what)) {
+        news->told_ns = now;
+    }
 }

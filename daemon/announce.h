@@ -23,8 +23,8 @@ struct fs_announcement {
 /* Who says it: the client of the Kubernetes API, or a test. What it is given is read during the
  * call only. */
 struct fs_announcer {
-    /* It may be lost. */
-    void (*say)(struct fs_announcer *announcer, const struct fs_volume *const *volumes,
+    /* It may be lost. False: not now, it is to be asked again. */
+    bool (*say)(struct fs_announcer *announcer, const struct fs_volume *const *volumes,
                 size_t n_volumes, const struct fs_announcement *what);
     /* The newest recovery point of these was taken at taken_ns (wall); INT64_MIN: that is to be
      * said no more. False: not now, it is to be asked again. */
@@ -51,8 +51,9 @@ struct fs_announced { /* of a group */
         const char *reason; /* NULL: nothing waits */
         bool warning;
         char message[FS_ANNOUNCED_OUTCOME];
-    } outcome;          /* of an operation, to be said once its objects are there */
-    int64_t awaited_ns; /* boot: since when they are waited for; 0: they are not */
+    } outcome;            /* of an operation, to be said once its objects are there */
+    int64_t awaited_ns;   /* boot: since when they are waited for; 0: they are not */
+    int64_t say_again_ns; /* boot: something was not taken, and nothing is tried before */
     bool noted;
     int64_t noted_ns, noted_at_ns; /* wall: what; boot: when */
     int64_t note_again_ns;         /* boot: it was not taken, and is not tried before */

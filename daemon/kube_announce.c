@@ -61,15 +61,21 @@ static void find_subjects(const struct fs_volume *const *volumes, size_t n_volum
     }
 }
 
-static void say(struct fs_announcer *announcer, const struct fs_volume *const *volumes,
+static bool say(struct fs_announcer *announcer, const struct fs_volume *const *volumes,
                 size_t n_volumes, const struct fs_announcement *what)
 {
     struct fs_kube_announce *announce = (struct fs_kube_announce *)announcer; /* first member */
-    json_t *message = is_on(announce) ? fs_status_text(what->message) : NULL;
     struct subjects subjects;
 
+    if (!is_on(announce)) {
+        return true; /* it is not wanted */
+    }
+    find_subjects(volumes, n_volumes, &subjects);
+    json_t *message = fs_kube_events_can_say(announce->events, subjects.count)
+                          ? fs_status_text(what->message)
+                          : NULL;
     if (!message) {
-        return;
+        return false;
     }
     const struct fs_kube_event event = {
         .reason = what->reason,
@@ -78,11 +84,11 @@ static void say(struct fs_announcer *announcer, const struct fs_volume *const *v
         .site = announce->ctx->config->site,
         .happened_ns = fs_context_wall(announce->ctx),
     };
-    find_subjects(volumes, n_volumes, &subjects);
     for (size_t i = 0; i < subjects.count; i++) {
         fs_kube_events_say(announce->events, &subjects.list[i], &event);
     }
     json_decref(message);
+    return true;
 }
 
 static bool note(struct fs_announcer *announcer, const struct fs_volume *const *volumes,
@@ -91,8 +97,11 @@ static bool note(struct fs_announcer *announcer, const struct fs_volume *const *
     struct fs_kube_announce *announce = (struct fs_kube_announce *)announcer; /* first member */
     struct subjects subjects;
 
+    if (!is_on(announce)) {
+        return false;
+    }
     find_subjects(volumes, n_volumes, &subjects);
-    if (!is_on(announce) || !fs_kube_events_has_room(announce->events, subjects.count)) {
+    if (!fs_kube_events_can_note(announce->events, subjects.count)) {
         return false;
     }
     for (size_t i = 0; i < subjects.count; i++) {

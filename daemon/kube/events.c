@@ -309,19 +309,16 @@ static void looked(void *arg, int status, json_t *answer, const struct fs_error 
     }
 }
 
+bool fs_kube_events_can_say(const struct fs_kube_events *events, size_t n)
+{
+    return events->says.count + n <= WAITING_MAX;
+}
+
 void fs_kube_events_say(struct fs_kube_events *events, const struct fs_kube_subject *subject,
                         const struct fs_kube_event *event)
 {
-    struct fs_error err = FS_ERROR_INIT;
-
-    if (events->says.count >= WAITING_MAX) {
-        (void)fs_error_set(&err, FS_ERR_TRANSIENT, ENOBUFS,
-                           "%d Events wait for the Kubernetes API, and more are dropped",
-                           WAITING_MAX);
-        tell_unwell(events, &err);
-        return;
-    }
     struct item *item = new_item(subject);
+
     if (!item) {
         return;
     }
@@ -367,9 +364,9 @@ static void note(struct fs_kube_events *events)
         noted);
 }
 
-bool fs_kube_events_has_room(const struct fs_kube_events *events, size_t n_notes)
+bool fs_kube_events_can_note(const struct fs_kube_events *events, size_t n)
 {
-    return events->notes.count + n_notes <= WAITING_MAX;
+    return events->notes.count + n <= WAITING_MAX;
 }
 
 void fs_kube_events_note(struct fs_kube_events *events, const struct fs_kube_subject *subject,

@@ -40,12 +40,14 @@ struct fs_kube_events;
 struct fs_kube_events *fs_kube_events_new(const struct fs_kube_events_options *options);
 void fs_kube_events_free(struct fs_kube_events *events);
 
+/* So many more Events can be taken. */
+bool fs_kube_events_can_say(const struct fs_kube_events *events, size_t n);
 /* An Event about the object, where it is there; all texts are copied but the reason (static). */
 void fs_kube_events_say(struct fs_kube_events *events, const struct fs_kube_subject *subject,
                         const struct fs_kube_event *event);
 
 /* So many more notes can be taken. */
-bool fs_kube_events_has_room(const struct fs_kube_events *events, size_t n_notes);
+bool fs_kube_events_can_note(const struct fs_kube_events *events, size_t n);
 /* The annotation of the object, where it is there; INT64_MIN: it goes. */
 void fs_kube_events_note(struct fs_kube_events *events, const struct fs_kube_subject *subject,
                          int64_t taken_ns);

@@ -67,7 +67,9 @@ static void tell(struct fs_kube_events *events, const json_t *line)
         .site = "east",
         .happened_ns = fs_clock_wall(fs_clock_system()),
     };
-    fs_kube_events_say(events, &subject, &event);
+    if (fs_kube_events_can_say(events, 1)) {
+        fs_kube_events_say(events, &subject, &event);
+    }
 }
 
 static void read_cb(struct bufferevent *input, void *arg)

@@ -33,16 +33,22 @@ struct listener {
     size_t n_notes, n_asked; /* taken, and all */
     int64_t noted_ns;        /* the newest */
     bool busy;
+    bool full;       /* says are not taken */
+    size_t n_offers; /* of them, since then */
 };
 
 static struct listener east, west;
 
-static void say(struct fs_announcer *announcer, const struct fs_volume *const *volumes,
+static bool say(struct fs_announcer *announcer, const struct fs_volume *const *volumes,
                 size_t n_volumes, const struct fs_announcement *what)
 {
     struct listener *listener = (struct listener *)announcer;
 
     assert_true(listener->n_said < SAID_MAX);
+    if (listener->full) {
+        listener->n_offers++;
+        return false;
+    }
     for (size_t i = 0; i < n_volumes; i++) {
         assert_true(volumes[i]->image.name[0] != '\0' || volumes[i]->pvc[0] != '\0');
     }
@@ -52,6 +58,7 @@ static void say(struct fs_announcer *announcer, const struct fs_volume *const *v
     (void)snprintf(listener->said[listener->n_said].message, sizeof(listener->said[0].message),
                    "%s", what->message);
     listener->n_said++;
+    return true;
 }
 
 static bool note(struct fs_announcer *announcer, const struct fs_volume *const *volumes,
@@ -178,6 +185,54 @@ static void test_failure_that_lasts_is_said_and_so_is_its_end(void **state)
     expect_said(&east, 5, "ProtectionRecovered", false, 2, "is protected again");
     pair_advance(pair, 60 * MINUTE);
     expect_nothing_new(&east, 6);
+    pair_free(pair);
+}
+
+static void expect_offers_then(struct pair *pair, struct listener *listener)
+{
+    size_t said = listener->n_said;
+
+    pair_advance(pair, MINUTE);
+    expect_nothing_new(listener, said);
+    assert_in_range(listener->n_offers, 20, 61); /* once a second at most */
+    listener->full = false;
+    listener->n_offers = 0;
+    pair_advance(pair, 2 * FS_SEC);
+}
+
+/* Where too much waits to be told, nothing counts as told. */
+static void test_what_is_not_taken_is_said_later(void **state)
+{
+    struct pair *pair = begin_without_groups();
+
+    (void)state;
+    east.full = true;
+    (void)pair_add_group(pair, "a", 2);
+    expect_offers_then(pair, &east);
+    expect_said(&east, 0, "Protected", false, 2, "a recovery point at west");
+    expect_nothing_new(&east, 1);
+    east.full = true;
+    pair_cut(pair);
+    expect_offers_then(pair, &east);
+    expect_said(&east, 1, "ProtectionFailed", true, 2, "peer_down");
+    expect_nothing_new(&east, 2);
+    pair_connect(pair);
+    pair_advance(pair, MINUTE);
+    expect_said(&east, 2, "ProtectionRecovered", false, 2, "is protected again");
+    east.full = true;
+    uint64_t serial = fs_relocate_start(pair_find(&pair->east, "a"), "tester");
+    pair_cut(pair);
+    expect_offers_then(pair, &east);
+    assert_non_null(fs_operation_result(pair_find(&pair->east, "a"), serial));
+    expect_said(&east, 3, "RelocationFailed", true, 2, "a at site east: ");
+    pair_connect(pair);
+    pair_advance(pair, 2 * MINUTE);
+    size_t said = east.n_said;
+    east.full = true;
+    pair_discover(pair, "a");
+    expect_offers_then(pair, &east);
+    expect_said(&east, said, "ProtectionEnded", false, 2, "is not selected any more");
+    expect_nothing_new(&east, said + 1);
     pair_free(pair);
 }
 
@@ -348,7 +403,12 @@ static void test_volume_that_cannot_be_protected_is_told_why(void **state)
     expect_said(&east, 0, "NotProtected", true, 1, "policy gold selects it");
     assert_non_null(strstr(east.said[0].message, "pool x is not mapped"));
     expect_nothing_new(&east, 1);
-    discover_skipped(pair, "pool x is not mapped", 21 * MINUTE);
+    east.full = true;
+    discover_skipped(pair, "pool x is not mapped", 25 * MINUTE);
+    expect_nothing_new(&east, 1);
+    assert_true(east.n_offers > 0);
+    east.full = false;
+    discover_skipped(pair, "pool x is not mapped", MINUTE);
     expect_said(&east, 1, "NotProtected", true, 1, "pool x");
     expect_nothing_new(&east, 2);
     pair_free(pair);
@@ -471,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_first_point_is_said_once),
         cmocka_unit_test(test_new_volume_is_told_alone),
         cmocka_unit_test(test_failure_that_lasts_is_said_and_so_is_its_end),
+        cmocka_unit_test(test_what_is_not_taken_is_said_later),
         cmocka_unit_test(test_moment_of_trouble_is_no_news),
         cmocka_unit_test(test_flapping_is_told_less_and_less),
         cmocka_unit_test(test_state_that_is_long_past_is_not_the_last_word),
