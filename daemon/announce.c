@@ -2,8 +2,8 @@
 /*
  * A state is news once it has lasted, and a group that flaps is told of less and less often. One
  * that stays bad is said again before an API forgets what it was told (Kubernetes: after an hour).
- * Nothing of this is durable: a daemon that starts takes it that all was well, and that what has a
- * recovery point was told so.
+ * Nothing of this is durable: a daemon that starts takes it that all was well, that what has a
+ * recovery point was told so, and that what was primary here once has its point's time noted.
  */
 #include "daemon/announce.h"
 
@@ -84,16 +84,32 @@ static void cover(struct fs_announced *announced, const struct fs_record_point *
     }
 }
 
+/* By this daemon or one before, and is to be taken off: a primary sees to it by itself. Of what
+ * was never primary here nothing is asked for. */
+static bool may_be_noted(const struct fs_announced *announced, const struct fs_record *record)
+{
+    if (record->role == FS_ROLE_PRIMARY) {
+        return false;
+    }
+    bool unknown = announced->role == FS_ROLE_NONE || announced->role == FS_ROLE_PRIMARY;
+    return unknown ? record->next_seq > 0 : announced->noted;
+}
+
 void fs_announced_init(struct fs_announced *announced, const struct fs_record *record, int64_t now)
 {
-    bool noted = announced->noted;
-
+    announced->noted = may_be_noted(announced, record);
     announced->role = record->role;
     cover(announced, fs_record_newest_committed(record));
     announced->told = announced->seen = FS_STATE_OK;
     announced->told_ns = announced->changed_ns = LONG_AGO;
     announced->held_ns = now;
-    announced->noted = noted; /* is to be taken off where this site is not primary any more */
+}
+
+void fs_announced_loaded(struct fs_announced *announced, const struct fs_record *record,
+                         int64_t now)
+{
+    cover(announced, fs_record_newest_committed(record));
+    announced->seen_ns = announced->held_ns = now; /* nobody looked meanwhile */
 }
 
 /* --- saying it -------------------------------------------------------------------------------- */
@@ -313,13 +329,19 @@ static void say_ended(struct fs_group *group)
 
 /* --- the newest point's time ------------------------------------------------------------------ */
 
-static void note_nothing(struct fs_group *group)
+static void note_nothing(struct fs_group *group, int64_t now)
 {
+    struct fs_announced *announced = &group->announced;
     struct fs_announcer *announcer = group->ctx->announcer;
-    const struct targets all = members_of(group->record);
 
-    if (group->announced.noted && announcer->note(announcer, all.list, all.count, INT64_MIN)) {
-        group->announced.noted = false;
+    if (!announced->noted || now < announced->note_again_ns) {
+        return;
+    }
+    const struct targets all = members_of(group->record);
+    if (announcer->note(announcer, all.list, all.count, INT64_MIN)) {
+        announced->noted = false;
+    } else {
+        announced->note_again_ns = now + RETRY_NS;
     }
 }
 
@@ -389,7 +411,7 @@ void fs_announce_run(struct fs_group *group, const struct fs_verdict *verdict)
         if (announced->selected) {
             say_ended(group);
         }
-        note_nothing(group);
+        note_nothing(group, now);
         return;
     }
     announced->selected = group->was_seen;
@@ -401,7 +423,7 @@ void fs_announce_run(struct fs_group *group, const struct fs_verdict *verdict)
     if (fs_group_is_primary(group)) {
         note_newest(group, told, now);
     } else {
-        note_nothing(group);
+        note_nothing(group, now);
     }
 }
 

@@ -63,6 +63,9 @@ struct fs_announced { /* of a group */
 /* What has been said of a group with this record: it may have been somebody else who did. now: of
  * the boot clock. */
 void fs_announced_init(struct fs_announced *announced, const struct fs_record *record, int64_t now);
+/* The record was loaded again, after a time in which somebody else may have worked for the site. */
+void fs_announced_loaded(struct fs_announced *announced, const struct fs_record *record,
+                         int64_t now);
 
 /* A round of the loop. verdict: of the group, syncing being ok. */
 void fs_announce_run(struct fs_group *group, const struct fs_verdict *verdict);

@@ -152,7 +152,7 @@ int fs_groups_load(struct fs_groups *groups, struct fs_record **records, size_t 
         records[i] = NULL;
         if (group) {
             fs_group_set_record(group, record);
-            fs_announced_init(&group->announced, record, fs_context_boot(groups->ctx));
+            fs_announced_loaded(&group->announced, record, fs_context_boot(groups->ctx));
             group->retry_ns = 0;
         } else if (fs_groups_add(groups, fs_group_new(groups->ctx, record)) < 0) {
             rc = -ENOMEM;

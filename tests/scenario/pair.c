@@ -365,13 +365,18 @@ static void load(struct pair_site *site)
     free(records);
 }
 
-static void drop_parts(struct pair_site *site)
+static void stop_groups(struct pair_site *site)
 {
     fs_groups_stop(site->ctx.groups);
     for (unsigned i = 0; i < 1000 && fs_groups_busy(site->ctx.groups) > 0; i++) {
         pair_pump(site->pair);
     }
     assert_int_equal(fs_groups_busy(site->ctx.groups), 0);
+}
+
+static void drop_parts(struct pair_site *site)
+{
+    stop_groups(site);
     fs_peers_free(site->ctx.peers);
     fs_groups_free(site->ctx.groups);
     assert_int_equal(site->ctx.sending.used, 0);
@@ -387,6 +392,13 @@ void pair_restart(struct pair_site *site)
     }
     make_parts(site);
     load(site);
+}
+
+void pair_reopen(struct pair_site *site)
+{
+    stop_groups(site);
+    load(site);
+    fs_groups_resume(site->ctx.groups);
 }
 
 void pair_free(struct pair *pair)

@@ -78,6 +78,8 @@ void pair_advance(struct pair *pair, int64_t ns);
 
 /* The site's process is new: its groups are loaded from what its store holds. */
 void pair_restart(struct pair_site *site);
+/* The same process stops its work for the site, and takes it up again. */
+void pair_reopen(struct pair_site *site);
 
 /* Newest committed point at both sites, or fails the test; compares bytes. */
 const struct fs_record_point *pair_check_synced(struct pair *pair, const char *name);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "daemon/failover.h"
+#include "daemon/follow.h"
 #include "daemon/relocate.h"
 #include "daemon/workload.h"
 #include "tests/scenario/pair.h"
@@ -482,6 +483,68 @@ static void test_failover_is_said_once_its_objects_are_there(void **state)
     event_base_free(base);
 }
 
+/* notes: how many there were before. */
+static void expect_taken_off_once(struct pair *pair, const struct listener *listener, size_t notes)
+{
+    pair_advance(pair, MINUTE);
+    assert_int_equal(listener->n_notes, notes + 1);
+    assert_int_equal(listener->noted_ns, INT64_MIN);
+    pair_advance(pair, 10 * MINUTE);
+    assert_int_equal(listener->n_notes, notes + 1);
+}
+
+/* Its daemon starts after the disaster: what it noted before is to go all the same. */
+static void test_note_of_a_former_life_is_taken_off(void **state)
+{
+    struct pair *pair = begin();
+
+    (void)state;
+    pair_cut(pair);
+    run_until_done(
+        pair, &pair->west,
+        fs_failover_start(pair_find(&pair->west, "a"), &newest, FS_FENCE_NONE, "tester"));
+    size_t notes = east.n_notes;
+    pair_restart(&pair->east);
+    pair->east.ctx.groups->report_ns = INT64_MAX; /* it had no time to note anything */
+    pair_connect(pair);
+    pair_advance(pair, FS_SEC);
+    pair->east.ctx.groups->report_ns = 0;
+    assert_int_equal(pair_find(&pair->east, "a")->record->role, FS_ROLE_SUPERSEDED);
+    expect_taken_off_once(pair, &east, notes);
+    east.busy = true; /* as where nothing is to be told at all */
+    notes = east.n_notes;
+    size_t asked = east.n_asked;
+    pair_restart(&pair->east);
+    pair_connect(pair);
+    pair_advance(pair, MINUTE);
+    assert_in_range(east.n_asked - asked, 2, 61); /* once a second at most */
+    east.busy = false;
+    expect_taken_off_once(pair, &east, notes);
+    pair_discover_west(pair);
+    run_until_done(pair, &pair->east,
+                   fs_follow_start(pair_find(&pair->east, "a"), false, "tester"));
+    assert_int_equal(pair_find(&pair->east, "a")->record->role, FS_ROLE_SECONDARY);
+    notes = east.n_notes;
+    pair_restart(&pair->east);
+    pair_connect(pair);
+    expect_taken_off_once(pair, &east, notes);
+    assert_int_not_equal(west.noted_ns, INT64_MIN);
+    pair_free(pair);
+}
+
+static void test_what_never_was_primary_has_no_note(void **state)
+{
+    struct pair *pair = begin();
+
+    (void)state;
+    pair_restart(&pair->west);
+    pair_connect(pair);
+    pair_advance(pair, 10 * MINUTE);
+    assert_int_equal(pair_find(&pair->west, "a")->record->role, FS_ROLE_SECONDARY);
+    assert_int_equal(west.n_asked, 0);
+    pair_free(pair);
+}
+
 static void test_relocation_is_said_at_both_sites(void **state)
 {
     struct pair *pair = begin();
@@ -508,6 +571,34 @@ static void test_relocation_that_fails_is_said(void **state)
     pair_cut(pair);
     run_until_done(pair, &pair->east, fs_relocate_start(group, "tester"));
     expect_said(&east, 1, "RelocationFailed", true, 2, "a at site east: ");
+    pair_free(pair);
+}
+
+/* What was said before its daemon lost the site, and got it back, still is to be followed by its
+ * end. */
+static void test_site_that_is_opened_again_goes_on_from_what_was_said(void **state)
+{
+    struct pair *pair = begin();
+
+    (void)state;
+    pair_cut(pair);
+    pair_advance(pair, MINUTE);
+    expect_said(&east, 1, "ProtectionFailed", true, 2, "peer_down");
+    pair_reopen(&pair->east);
+    pair_discover(pair, NULL);
+    pair_advance(pair, 5 * MINUTE);
+    expect_nothing_new(&east, 2);
+    fs_groups_stop(pair->east.ctx.groups);
+    pair_advance(pair, 10 * MINUTE);
+    pair_reopen(&pair->east);
+    pair_discover(pair, NULL);
+    pair_connect(pair);
+    pair_advance(pair, 25 * FS_SEC);
+    expect_nothing_new(&east, 2); /* it has to last, seen from now on */
+    pair_advance(pair, MINUTE);
+    expect_said(&east, 2, "ProtectionRecovered", false, 2, "is protected again");
+    pair_advance(pair, 10 * MINUTE);
+    expect_nothing_new(&east, 3);
     pair_free(pair);
 }
 
@@ -542,8 +633,11 @@ int main(void)
         cmocka_unit_test(test_volume_that_cannot_be_protected_is_told_why),
         cmocka_unit_test(test_failover_is_said_where_it_is_primary_now),
         cmocka_unit_test(test_failover_is_said_once_its_objects_are_there),
+        cmocka_unit_test(test_note_of_a_former_life_is_taken_off),
+        cmocka_unit_test(test_what_never_was_primary_has_no_note),
         cmocka_unit_test(test_relocation_is_said_at_both_sites),
         cmocka_unit_test(test_relocation_that_fails_is_said),
+        cmocka_unit_test(test_site_that_is_opened_again_goes_on_from_what_was_said),
         cmocka_unit_test(test_site_that_stopped_is_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
