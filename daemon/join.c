@@ -7,6 +7,7 @@
 #include "daemon/drill.h"
 #include "daemon/forget.h"
 #include "daemon/peer.h"
+#include "daemon/primary.h"
 #include "farshore/log.h"
 
 /* A group that could not be forgotten is tried again after that. */
@@ -189,26 +190,6 @@ static bool is_replica_there(const struct fs_group *group)
     return group->peer_role == FS_ROLE_SECONDARY || group->peer_role == FS_ROLE_NONE;
 }
 
-struct fs_group *fs_join_ready(const struct fs_group *group)
-{
-    const struct fs_groups *groups = group->ctx->groups;
-
-    if (is_joining(group) || !is_at_rest(group) || !peer_knows(group) ||
-        !fs_peers_session(group->ctx->peers, group->record->peer)) {
-        return NULL;
-    }
-    for (size_t i = 0; i < groups->count; i++) {
-        struct fs_group *other = groups->list[i];
-
-        if (other->join.ready && fs_uuid_equal(&other->record->joins, &group->record->group) &&
-            is_at_rest(other) && is_replica_there(other) &&
-            is_called_after(other->record, group->record) && !fs_join_is_over(other)) {
-            return other;
-        }
-    }
-    return NULL;
-}
-
 bool fs_join_waits(const struct fs_group *group)
 {
     const struct fs_group *into = group->join.ready ? fs_join_of(group) : NULL;
@@ -217,7 +198,7 @@ bool fs_join_waits(const struct fs_group *group)
            !group->requested;
 }
 
-void fs_join_refused(struct fs_group *group, const char *reason)
+static void refuse(struct fs_group *group, const char *reason)
 {
     const struct fs_volume *volume = &group->record->volumes[0].volume;
     char spec[FS_IMAGE_SPEC_SIZE];
@@ -228,6 +209,23 @@ void fs_join_refused(struct fs_group *group, const char *reason)
                FS_S("image", fs_image_spec(&volume->image, spec)), FS_S("reason", reason));
     }
     group->join.told = true;
+}
+
+/* Its volume becomes a member of the group that it joins, where both have nothing under way. */
+static void join(struct fs_group *group)
+{
+    struct fs_group *into = fs_join_of(group);
+
+    if (!into || is_joining(into) || !is_at_rest(into) || !peer_knows(into) ||
+        !fs_peers_session(into->ctx->peers, into->record->peer) || !is_at_rest(group) ||
+        !is_replica_there(group) || !is_called_after(group->record, into->record) ||
+        fs_join_is_over(group)) {
+        return;
+    }
+    if (fs_primary_take_in(into, group->record) == -E2BIG) {
+        refuse(group, "it cannot join its group, which has as many volumes or points as there may "
+                      "be: it stays a group of its own");
+    }
 }
 
 /* --- at both ---------------------------------------------------------------------------------- */
@@ -265,24 +263,32 @@ static bool is_drilled(const struct fs_groups *groups, const struct fs_group *gr
     return any;
 }
 
-void fs_join_run(struct fs_groups *groups)
+static void forget_joined(struct fs_groups *groups, struct fs_group *group)
 {
     int64_t now = fs_context_boot(groups->ctx);
 
+    if (group->record->version == 0 || !fs_join_is_complete(group) || is_drilled(groups, group)) {
+        return;
+    }
+    group->let_go = true; /* not shown any more, and no command finds it */
+    if (group->phase == FS_PHASE_IDLE && !group->operation && now >= group->join.forget_ns &&
+        groups->ctx->operators) {
+        group->join.forget_ns = now + FORGET_AGAIN_NS;
+        (void)fs_forget_start(group, groups->ctx->config->site);
+    }
+}
+
+void fs_join_run(struct fs_groups *groups)
+{
     for (size_t i = 0; i < groups->count; i++) {
         struct fs_group *group = groups->list[i];
 
-        if (!is_joining(group) || group->record->version == 0 || !fs_join_is_complete(group) ||
-            is_drilled(groups, group)) {
-            continue;
+        if (group->join.ready) {
+            join(group);
         }
-        group->let_go = true; /* not shown any more, and no command finds it */
-        if (group->phase != FS_PHASE_IDLE || group->operation || now < group->join.forget_ns ||
-            !groups->ctx->operators) {
-            continue;
+        if (is_joining(group)) {
+            forget_joined(groups, group);
         }
-        group->join.forget_ns = now + FORGET_AGAIN_NS;
-        (void)fs_forget_start(group, groups->ctx->config->site);
     }
 }
 

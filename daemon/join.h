@@ -26,10 +26,6 @@ struct fs_group *fs_join_find_beside(const struct fs_groups *groups, const struc
                                      const struct fs_image_ref *image);
 /* A point of it that was taken took_ns ago has gone to the peer, or nothing had changed (0). */
 void fs_join_shipped(struct fs_group *group, int64_t took_ns);
-/* One whose volume can become a member of group now, which has nothing under way; or NULL. */
-struct fs_group *fs_join_ready(const struct fs_group *group);
-/* It could not be; it stays a group of its own. */
-void fs_join_refused(struct fs_group *group, const char *reason);
 /* Ready, and the group that it joins has something under way: a point of its own would only be in
  * the way then. */
 bool fs_join_waits(const struct fs_group *group);
@@ -49,7 +45,8 @@ const struct fs_group *fs_join_any(const struct fs_group *group);
 /* Why its volume is not its own to promote: the group that it joined has a point with it, or is to
  * be failed over first. NULL, or text. */
 const char *fs_join_holds(const struct fs_group *group, char *text, size_t size);
-/* Forget those that the group that they joined has a point of. */
+/* Those whose volume can become a member now do; those are forgotten that the group that they
+ * joined has a point of. */
 void fs_join_run(struct fs_groups *groups);
 
 /* --- at the target --- */

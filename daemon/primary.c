@@ -248,39 +248,36 @@ static void store_done(void *arg, struct fs_record *record, const struct fs_erro
     enter(group, FS_PHASE_IDLE);
 }
 
-bool fs_primary_store_pending(struct fs_group *group)
+/* joining: whose volume becomes a member with it, or NULL. 1: it has begun; 0: there is nothing to
+ * store, or not now; -errno: it cannot be. */
+static int store_pending(struct fs_group *group, const struct fs_record *joining)
 {
     struct fs_context *ctx = group->ctx;
     int64_t now = fs_context_boot(ctx);
 
     if (group->phase != FS_PHASE_IDLE || !ctx->source || group->problem[0] || group->operation ||
         group->heard_pending || now < group->retry_ns || fs_join_is_over(group)) {
-        return false;
+        return 0;
     }
     const struct fs_config_policy *policy = fs_group_policy(group);
     bool config_changed =
         policy && ((policy->interval_ns > 0 && group->record->interval_ns != policy->interval_ns) ||
                    !same_text(group->record->peer, policy->peer));
-    struct fs_group *joining = fs_join_ready(group);
     if (!group->merge_pending && !group->pause_pending && !config_changed && !joining) {
-        return false;
+        return 0;
     }
     struct fs_record *record = copy_record(group);
     if (!record) {
-        return false;
+        return -ENOMEM;
     }
     int changed = group->merge_pending ? merge_found(group, record) : 0;
     if (changed >= 0 && joining) {
-        int rc = fs_record_join(record, joining->record);
+        int rc = fs_record_join(record, joining);
         changed = rc < 0 ? rc : 1;
-        if (rc == -E2BIG) {
-            fs_join_refused(joining, "it cannot join its group, which has as many volumes or "
-                                     "points as there may be: it stays a group of its own");
-        }
     }
     if (changed < 0) {
         fs_record_free(record);
-        return false;
+        return changed;
     }
     group->members_changed = changed > 0;
     changed |= merge_config(group, record);
@@ -292,12 +289,24 @@ bool fs_primary_store_pending(struct fs_group *group)
         group->merge_pending = false;
         group->pause_pending = false;
         fs_record_free(record);
-        return false;
+        return 0;
     }
     pass_store(group, "group.store", "members.store", "pause.store");
     enter(group, FS_PHASE_STORING);
     ctx->source->ops->store(ctx->source, record, store_done, group);
-    return true;
+    return 1;
+}
+
+bool fs_primary_store_pending(struct fs_group *group)
+{
+    return store_pending(group, NULL) > 0;
+}
+
+int fs_primary_take_in(struct fs_group *group, const struct fs_record *joining)
+{
+    int rc = store_pending(group, joining);
+
+    return rc < 0 ? rc : 0;
 }
 
 /* --- when ------------------------------------------------------------------------------------ */

@@ -14,6 +14,9 @@ int fs_primary_found(struct fs_group *group, const struct fs_found_group *found)
 int fs_primary_found_too(struct fs_group *group, const struct fs_volume *volume);
 /* Store what is pending, where nothing else is under way. True where it started something. */
 bool fs_primary_store_pending(struct fs_group *group);
+/* The volume of joining, a group of its own so far, becomes a member: store that. 0 where it has
+ * begun, or something else comes first; -errno as fs_record_join. */
+int fs_primary_take_in(struct fs_group *group, const struct fs_record *joining);
 /* Does it want a sync now? Fills the candidate's deadline. */
 bool fs_primary_wants_sync(const struct fs_group *group, struct fs_candidate *ret_candidate);
 /* When it may want one next, on the boot clock; INT64_MAX: something else has to happen first. */
