@@ -228,6 +228,21 @@ static void report_found(const struct fs_group *group, const struct fs_found_gro
            FS_U("volumes", found->n_volumes), FS_S("role", fs_role_name(group->record->role)));
 }
 
+/* One of the found volumes is a group of its own beside the others'. */
+static int found_beside(struct fs_group *beside, const struct fs_found_group *found,
+                        struct fs_volume *volume)
+{
+    struct fs_found_group own = *found;
+
+    memcpy(own.name, beside->record->name, sizeof(own.name));
+    own.volumes = volume;
+    own.n_volumes = 1;
+    if (!beside->was_seen) {
+        report_found(beside, &own);
+    }
+    return fs_primary_found(beside, &own);
+}
+
 /* Disks that are new to a group with points are copied beside it at first. */
 static int take_found(struct fs_groups *groups, struct fs_group *group,
                       const struct fs_found_group *found)
@@ -249,15 +264,7 @@ static int take_found(struct fs_groups *groups, struct fs_group *group,
             rc = beside ? 0 : -ENOMEM;
         }
         if (beside) {
-            struct fs_found_group own = *found;
-
-            memcpy(own.name, beside->record->name, sizeof(own.name));
-            own.volumes = volume;
-            own.n_volumes = 1;
-            if (!beside->was_seen) {
-                report_found(beside, &own);
-            }
-            rc = fs_primary_found(beside, &own);
+            rc = found_beside(beside, found, volume);
         } else {
             rest.volumes[rest.n_volumes++] = *volume; /* borrowed */
         }
@@ -274,20 +281,15 @@ static int take_found(struct fs_groups *groups, struct fs_group *group,
 static int give_back(struct fs_groups *groups, const struct fs_group *group,
                      const struct fs_found_group *found)
 {
-    for (size_t i = 0; group->record->role != FS_ROLE_PRIMARY && i < found->n_volumes; i++) {
-        struct fs_found_group own = *found;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && group->record->role != FS_ROLE_PRIMARY && i < found->n_volumes;
+         i++) {
         struct fs_group *beside = fs_join_find_beside(groups, group, &found->volumes[i].image);
 
-        if (beside) {
-            memcpy(own.name, beside->record->name, sizeof(own.name));
-            own.volumes = &found->volumes[i];
-            own.n_volumes = 1;
-            if (fs_primary_found(beside, &own) < 0) {
-                return -ENOMEM;
-            }
-        }
+        rc = beside ? found_beside(beside, found, &found->volumes[i]) : 0;
     }
-    return 0;
+    return rc;
 }
 
 /* Volumes that have become members of a group and are not stamped as its own yet. */

@@ -6,6 +6,7 @@
 
 #include "daemon/commands.h"
 #include "daemon/kube/kinds.h"
+#include "daemon/kube/run.h"
 #include "daemon/kube/strip.h"
 #include "daemon/operation_question.h"
 #include "daemon/status.h"
@@ -28,16 +29,9 @@ static void look_free(struct look *look)
 
 /* --- what differs ----------------------------------------------------------------------------- */
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
-
 static bool same_text(const json_t *a, const json_t *b, const char *key)
 {
-    return strcmp(text_of(a, key), text_of(b, key)) == 0;
+    return strcmp(fs_kube_text(a, key), fs_kube_text(b, key)) == 0;
 }
 
 /* The one of the same kind and name, or NULL. */
@@ -67,10 +61,10 @@ static void append(json_t *list, const json_t *object, const char *here, bool se
         fs_kube_mask(shown);
     }
     (void)json_array_append_new(
-        list,
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "api_version", text_of(object, "apiVersion"),
-                  "kind", text_of(object, "kind"), "namespace", text_of(metadata, "namespace"),
-                  "name", text_of(metadata, "name"), "here", here, "object", shown));
+        list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "api_version",
+                        fs_kube_text(object, "apiVersion"), "kind", fs_kube_text(object, "kind"),
+                        "namespace", fs_kube_text(metadata, "namespace"), "name",
+                        fs_kube_text(metadata, "name"), "here", here, "object", shown));
 }
 
 /* live: the document of this site's objects, or NULL where they are not known. */
@@ -84,7 +78,7 @@ static json_t *compare(const json_t *document, const json_t *live, bool secrets)
     json_array_foreach((json_t *)carried, i, object)
     {
         const json_t *other = find_same(present, object);
-        bool asked = other || fs_kube_kind_known(text_of(object, "kind"));
+        bool asked = other || fs_kube_kind_known(fs_kube_text(object, "kind"));
         const char *here = !live || !asked             ? "unknown"
                            : !other                    ? "absent"
                            : json_equal(object, other) ? "same"
@@ -141,8 +135,8 @@ static json_t *names_of(const json_t *document)
     json_array_foreach(json_object_get(document, "objects"), i, object)
     {
         (void)json_array_append_new(
-            names, json_pack("{s:s, s:s}", "kind", text_of(object, "kind"), "name",
-                             text_of(json_object_get(object, "metadata"), "name")));
+            names, json_pack("{s:s, s:s}", "kind", fs_kube_text(object, "kind"), "name",
+                             fs_kube_text(json_object_get(object, "metadata"), "name")));
     }
     return names;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/operation_commands.h"
-#include "daemon/join.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include "daemon/failover.h"
 #include "daemon/failover_plan.h"
 #include "daemon/hook.h"
+#include "daemon/join.h"
 #include "daemon/operation_hooks.h"
 #include "daemon/operation_log.h"
 #include "daemon/operation_question.h"

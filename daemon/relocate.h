@@ -31,5 +31,8 @@ void fs_relocate_asked(struct fs_groups *groups, const char *peer, struct fs_ses
                        const struct fs_move *move);
 void fs_relocate_answered(struct fs_groups *groups, const char *peer,
                           const struct fs_move_answer *answer);
+/* What this site says to a MOVE. */
+void fs_relocate_answer(struct fs_session *session, const struct fs_move *move,
+                        enum fs_move_outcome outcome, const char *message);
 
 #endif

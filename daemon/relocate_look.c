@@ -9,6 +9,7 @@
 #include "daemon/operation.h"
 #include "daemon/operation_hooks.h"
 #include "daemon/peer.h"
+#include "daemon/relocate.h"
 #include "daemon/workload_check.h"
 
 #define AGAIN_NS   (500 * FS_MSEC)
@@ -291,32 +292,19 @@ void fs_relocate_look_answered(struct fs_groups *groups, const char *peer,
 
 /* --- answering -------------------------------------------------------------------------------- */
 
-static void send_answer(struct fs_session *session, const struct fs_uuid *group,
-                        enum fs_move_what what, enum fs_move_outcome outcome, const char *message)
-{
-    struct fs_move_answer reply = {.group = *group, .what = what, .outcome = outcome};
-    struct fs_buf buf = FS_BUF_INIT;
-
-    (void)snprintf(reply.message, sizeof(reply.message), "%s", message);
-    size_t start = fs_frame_begin(&buf, FS_FRAME_MOVE_ANSWER, 0, 0);
-    fs_move_answer_encode(&reply, &buf);
-    fs_frame_finish(&buf, start);
-    fs_session_send(session, &buf);
-    fs_buf_fini(&buf);
-}
-
 /* Where the session is another one by now it is asked again. */
 static void checked(void *arg, const json_t *report, const struct fs_error *err)
 {
     struct answer *answer = arg;
     struct fs_session *session = session_with(answer->looks->groups->ctx, answer->peer);
+    const struct fs_move asked = {.group = answer->group, .what = FS_MOVE_LOOK};
     bool none = json_array_size(report) == 0;
     char text[sizeof(((struct fs_move_answer *)NULL)->message)];
 
     if (session) {
-        send_answer(session, &answer->group, FS_MOVE_LOOK, none && err ? FS_MOVE_NO : FS_MOVE_YES,
-                    none && err ? err->message
-                                : fs_workload_check_text(report, err, text, sizeof(text)));
+        fs_relocate_answer(session, &asked, none && err ? FS_MOVE_NO : FS_MOVE_YES,
+                           none && err ? err->message
+                                       : fs_workload_check_text(report, err, text, sizeof(text)));
     }
     answer_free(answer);
 }
@@ -424,7 +412,7 @@ void fs_relocate_look_asked(struct fs_groups *groups, const char *peer, struct f
     char text[sizeof(((struct fs_move_answer *)NULL)->message)] = "the group is not known there";
 
     if (!group || strcmp(group->record->peer, peer) != 0) {
-        send_answer(session, &move->group, move->what, outcome, text);
+        fs_relocate_answer(session, move, outcome, text);
         return;
     }
     text[0] = '\0';
@@ -443,6 +431,6 @@ void fs_relocate_look_asked(struct fs_groups *groups, const char *peer, struct f
         outcome = has_come(group, text, sizeof(text));
     }
     if (answers) {
-        send_answer(session, &move->group, move->what, outcome, text);
+        fs_relocate_answer(session, move, outcome, text);
     }
 }

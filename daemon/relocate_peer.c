@@ -11,8 +11,8 @@
 #include "daemon/relocate_look.h"
 #include "daemon/terms.h"
 
-static void answer(struct fs_session *session, const struct fs_move *move,
-                   enum fs_move_outcome outcome, const char *message)
+void fs_relocate_answer(struct fs_session *session, const struct fs_move *move,
+                        enum fs_move_outcome outcome, const char *message)
 {
     struct fs_move_answer reply = {
         .group = move->group, .what = move->what, .number = move->number, .outcome = outcome};
@@ -93,15 +93,15 @@ void fs_relocate_asked(struct fs_groups *groups, const char *peer, struct fs_ses
     if (move->what >= FS_MOVE_LOOK) {
         fs_relocate_look_asked(groups, peer, session, move);
     } else if (!group) {
-        answer(session, move, FS_MOVE_LATER, "the group is not known there yet");
+        fs_relocate_answer(session, move, FS_MOVE_LATER, "the group is not known there yet");
     } else if (is_taken(group, move)) {
         fs_terms_send_group(group);
     } else if (never(group, peer, move, text, sizeof(text))) {
-        answer(session, move, FS_MOVE_NO, text);
+        fs_relocate_answer(session, move, FS_MOVE_NO, text);
     } else if (not_now(group, text, sizeof(text))) {
-        answer(session, move, FS_MOVE_LATER, text);
+        fs_relocate_answer(session, move, FS_MOVE_LATER, text);
     } else if (move->what == FS_MOVE_CHECK) {
-        answer(session, move, FS_MOVE_YES, "");
+        fs_relocate_answer(session, move, FS_MOVE_YES, "");
     } else {
         (void)snprintf(who, sizeof(who), "relocation from %.40s", peer);
         if (fs_failover_start(group, &move->point, FS_FENCE_NONE, who)) {

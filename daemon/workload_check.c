@@ -7,6 +7,7 @@
 
 #include "daemon/groups.h"
 #include "daemon/kube/bring.h"
+#include "daemon/kube/run.h"
 #include "daemon/kube_source.h"
 #include "daemon/workload_private.h"
 
@@ -86,13 +87,6 @@ static void late_cb(evutil_socket_t fd, short what, void *arg)
 
 /* --- what was found --------------------------------------------------------------------------- */
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
-
 /* An API that is away says the same of each object. */
 static void add(json_t *report, const char *object, const char *outcome, const char *message)
 {
@@ -101,8 +95,8 @@ static void add(json_t *report, const char *object, const char *outcome, const c
 
     json_array_foreach(report, i, entry)
     {
-        if (strcmp(text_of(entry, "outcome"), outcome) == 0 &&
-            strcmp(text_of(entry, "message"), message) == 0) {
+        if (strcmp(fs_kube_text(entry, "outcome"), outcome) == 0 &&
+            strcmp(fs_kube_text(entry, "message"), message) == 0) {
             json_int_t others = json_integer_value(json_object_get(entry, "others"));
             (void)json_object_set_new(entry, "others", json_integer(others + 1));
             return;
@@ -121,12 +115,12 @@ static void add_missing(json_t *report, const json_t *missing)
 
     json_array_foreach((json_t *)missing, i, entry)
     {
-        (void)snprintf(object, sizeof(object), "%.100s %.250s", text_of(entry, "kind"),
-                       text_of(entry, "name"));
+        (void)snprintf(object, sizeof(object), "%.100s %.250s", fs_kube_text(entry, "kind"),
+                       fs_kube_text(entry, "name"));
         (void)snprintf(message, sizeof(message),
                        "%.250s needs it, and the point does not carry it (%.200s): it must be "
                        "here already",
-                       text_of(entry, "referred_by"), text_of(entry, "reason"));
+                       fs_kube_text(entry, "referred_by"), fs_kube_text(entry, "reason"));
         add(report, object, "missing", message);
     }
 }
@@ -142,8 +136,8 @@ static void checked(void *arg, const json_t *report, unsigned left, unsigned pen
     check->bring = NULL;
     json_array_foreach((json_t *)report, i, entry)
     {
-        add(check->report, text_of(entry, "object"), text_of(entry, "outcome"),
-            text_of(entry, "message"));
+        add(check->report, fs_kube_text(entry, "object"), fs_kube_text(entry, "outcome"),
+            fs_kube_text(entry, "message"));
     }
     finish(check, NULL);
 }
@@ -163,8 +157,8 @@ char *fs_workload_check_text(const json_t *report, const struct fs_error *err, c
             (void)snprintf(more, sizeof(more), " and %d more", others);
         }
         n = snprintf(text + length, size - length, "%s%s%s: %s: %s", length > 0 ? "; " : "",
-                     text_of(entry, "object"), more, text_of(entry, "outcome"),
-                     text_of(entry, "message"));
+                     fs_kube_text(entry, "object"), more, fs_kube_text(entry, "outcome"),
+                     fs_kube_text(entry, "message"));
         length += n > 0 ? (size_t)n : 0;
         if (length >= size) {
             return text;

@@ -27,19 +27,6 @@ static int add_seed(struct fs_record *record, const struct fs_record_point *from
     return 0;
 }
 
-/* New points have numbers above those of the seeds, by which their snapshots are told apart. */
-static void raise_seq(struct fs_record *record, const struct fs_record *joining)
-{
-    if (record->next_seq < joining->next_seq) {
-        record->next_seq = joining->next_seq;
-    }
-    for (size_t i = 0; i < joining->n_points; i++) {
-        if (record->next_seq <= joining->points[i].point.seq) {
-            record->next_seq = joining->points[i].point.seq + 1;
-        }
-    }
-}
-
 static void end_seeds_of(struct fs_record *record, const struct fs_uuid *volume)
 {
     for (size_t i = 0; i < record->n_points; i++) {
@@ -105,7 +92,9 @@ int fs_record_join(struct fs_record *record, const struct fs_record *joining)
         return -errno;
     }
     memcpy(volume->peer_identity, joining->volumes[0].peer_identity, sizeof(volume->peer_identity));
-    raise_seq(record, joining);
+    if (record->next_seq < joining->next_seq) { /* new points are told from the seeds by theirs */
+        record->next_seq = joining->next_seq;
+    }
     for (size_t i = 0; i < joining->n_points; i++) {
         const struct fs_record_point *point = &joining->points[i];
         struct fs_record_point *known = fs_record_find_point(record, &point->point.id);
@@ -121,11 +110,14 @@ int fs_record_join(struct fs_record *record, const struct fs_record *joining)
     return take_over_doubt(record, joining, &joins->uuid);
 }
 
-static bool is_in_a_point(const struct fs_record *record, const struct fs_uuid *volume)
+/* One that is committed, or (any) is to become, or was to become, a point of the group. */
+static bool is_in_a_point(const struct fs_record *record, const struct fs_uuid *volume, bool any)
 {
     for (size_t i = 0; i < record->n_points; i++) {
-        if (record->points[i].state == FS_POINT_COMMITTED &&
-            fs_record_find_content(&record->points[i], volume)) {
+        const struct fs_record_point *point = &record->points[i];
+
+        if ((any ? point->state != FS_POINT_SEED : point->state == FS_POINT_COMMITTED) &&
+            fs_record_find_content(point, volume)) {
             return true;
         }
     }
@@ -134,19 +126,7 @@ static bool is_in_a_point(const struct fs_record *record, const struct fs_uuid *
 
 bool fs_record_is_joining(const struct fs_record *record, const struct fs_uuid *volume)
 {
-    return fs_record_find_seed(record, volume) && !is_in_a_point(record, volume);
-}
-
-/* What is to become, or was to become, a point of the group has it. */
-static bool was_taken_with(const struct fs_record *record, const struct fs_uuid *volume)
-{
-    for (size_t i = 0; i < record->n_points; i++) {
-        if (record->points[i].state != FS_POINT_SEED &&
-            fs_record_find_content(&record->points[i], volume)) {
-            return true;
-        }
-    }
-    return false;
+    return fs_record_find_seed(record, volume) && !is_in_a_point(record, volume, false);
 }
 
 /* What the points have of the volume; those that had nothing else go. */
@@ -174,7 +154,8 @@ void fs_record_unjoin(struct fs_record *record, bool whole)
     for (size_t i = 0; i < record->n_volumes; i++) {
         const struct fs_uuid volume = record->volumes[i].volume.uuid;
 
-        if (fs_record_is_joining(record, &volume) && (whole || !was_taken_with(record, &volume))) {
+        if (fs_record_is_joining(record, &volume) &&
+            (whole || !is_in_a_point(record, &volume, true))) {
             record->volumes[i].gone = true;
             if (whole) {
                 strip(record, &volume);
@@ -188,7 +169,7 @@ static bool is_stale(struct fs_record *record, const struct fs_record_point *see
     const struct fs_uuid *volume = &seed->contents[0].volume;
     const struct fs_record_volume *known = fs_record_find_volume(record, volume);
 
-    return (!known || known->gone) && !was_taken_with(record, volume);
+    return (!known || known->gone) && !is_in_a_point(record, volume, true);
 }
 
 void fs_record_drop_stale_seeds(struct fs_record *record)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/kube/run.h"
 #include "farshore/model.h"
 
 struct entry {
@@ -30,13 +31,6 @@ struct catalogue {
     size_t n_entries;
     json_t *volumes; /* bound ones by the claim's key; values borrowed from objects by reference */
 };
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
 
 /* --- entries --------------------------------------------------------------------------------- */
 
@@ -68,8 +62,8 @@ static int index_volumes(struct catalogue *catalogue)
     catalogue->volumes = json_object();
     json_object_foreach((json_t *)catalogue->objects->volumes, name, volume)
     {
-        const char *claim = text_of(volume, "claim");
-        if (*claim && strcmp(text_of(volume, "phase"), "Bound") == 0 &&
+        const char *claim = fs_kube_text(volume, "claim");
+        if (*claim && strcmp(fs_kube_text(volume, "phase"), "Bound") == 0 &&
             json_object_set(catalogue->volumes, claim, volume) < 0) {
             return -ENOMEM;
         }
@@ -210,7 +204,7 @@ static void set_problem(struct fs_claim *claim, const char *format, ...)
 static bool is_rbd(const json_t *volume)
 {
     static const char rbd[] = "rbd.csi.ceph.com";
-    const char *driver = text_of(volume, "driver");
+    const char *driver = fs_kube_text(volume, "driver");
     size_t length = strlen(driver);
 
     return length >= sizeof(rbd) - 1 && strcmp(driver + length - (sizeof(rbd) - 1), rbd) == 0;
@@ -220,15 +214,16 @@ static const char *image_of(const json_t *volume)
 {
     const json_t *attributes = json_object_get(volume, "attributes");
 
-    return strcmp(text_of(attributes, "staticVolume"), "true") == 0
-               ? text_of(volume, "handle")
-               : text_of(attributes, "imageName");
+    return strcmp(fs_kube_text(attributes, "staticVolume"), "true") == 0
+               ? fs_kube_text(volume, "handle")
+               : fs_kube_text(attributes, "imageName");
 }
 
 static bool is_ours(const struct fs_kube_objects *objects, const json_t *volume)
 {
-    return is_rbd(volume) && strcmp(text_of(json_object_get(volume, "attributes"), "clusterID"),
-                                    objects->cluster_id) == 0;
+    return is_rbd(volume) &&
+           strcmp(fs_kube_text(json_object_get(volume, "attributes"), "clusterID"),
+                  objects->cluster_id) == 0;
 }
 
 /* The PVC's and the PV's word must agree: a PVC that was made again is not the old one. */
@@ -236,16 +231,16 @@ static bool is_bound(const struct entry *entry)
 {
     const json_t *pvc = entry->selected;
 
-    return entry->volume &&
-           (!pvc || (strcmp(text_of(pvc, "phase"), "Bound") == 0 &&
-                     strcmp(text_of(pvc, "uid"), text_of(entry->volume, "claim_uid")) == 0));
+    return entry->volume && (!pvc || (strcmp(fs_kube_text(pvc, "phase"), "Bound") == 0 &&
+                                      strcmp(fs_kube_text(pvc, "uid"),
+                                             fs_kube_text(entry->volume, "claim_uid")) == 0));
 }
 
 static void find_problem(const struct catalogue *catalogue, const struct entry *entry,
                          struct fs_claim *claim)
 {
     const json_t *attributes = json_object_get(entry->volume, "attributes");
-    const char *driver = text_of(entry->volume, "driver");
+    const char *driver = fs_kube_text(entry->volume, "driver");
 
     if (!is_bound(entry)) {
         if (!entry->selected) {
@@ -254,7 +249,7 @@ static void find_problem(const struct catalogue *catalogue, const struct entry *
                         entry->vm ? entry->vm : "");
         } else {
             set_problem(claim, "it is not bound to a volume (phase %s)",
-                        text_of(entry->selected, "phase"));
+                        fs_kube_text(entry->selected, "phase"));
         }
     } else if (!is_rbd(entry->volume)) {
         set_problem(claim, "its volume is not a Ceph RBD image: its driver is %s",
@@ -263,8 +258,8 @@ static void find_problem(const struct catalogue *catalogue, const struct entry *
         set_problem(claim,
                     "its volume is in the Ceph cluster with clusterID %s, and this site's is %s "
                     "(discovery.cluster_id)",
-                    text_of(attributes, "clusterID"), catalogue->objects->cluster_id);
-    } else if (!*text_of(attributes, "pool") || !*image_of(entry->volume)) {
+                    fs_kube_text(attributes, "clusterID"), catalogue->objects->cluster_id);
+    } else if (!*fs_kube_text(attributes, "pool") || !*image_of(entry->volume)) {
         set_problem(claim, "its volume does not say which pool and image it is "
                            "(volumeAttributes pool and imageName)");
     }
@@ -302,8 +297,8 @@ static int set_names(const struct entry *entry, const struct entry *root, struct
 
     claim->ns = strndup(entry->key, strcspn(entry->key, "/"));
     claim->name = strdup(name_in(entry->key));
-    claim->pool = strdup(known ? text_of(attributes, "pool") : "");
-    claim->rados_ns = strdup(known ? text_of(attributes, "radosNamespace") : "");
+    claim->pool = strdup(known ? fs_kube_text(attributes, "pool") : "");
+    claim->rados_ns = strdup(known ? fs_kube_text(attributes, "radosNamespace") : "");
     claim->image = strdup(known ? image_of(entry->volume) : "");
     if (entry->vm) {
         claim->vm = strdup(name_in(entry->vm));
@@ -398,11 +393,11 @@ json_t *fs_kube_images(const struct fs_kube_objects *objects)
         if (!is_ours(objects, volume)) {
             continue;
         }
-        (void)snprintf(ref.pool, sizeof(ref.pool), "%s", text_of(attributes, "pool"));
-        (void)snprintf(ref.ns, sizeof(ref.ns), "%s", text_of(attributes, "radosNamespace"));
+        (void)snprintf(ref.pool, sizeof(ref.pool), "%s", fs_kube_text(attributes, "pool"));
+        (void)snprintf(ref.ns, sizeof(ref.ns), "%s", fs_kube_text(attributes, "radosNamespace"));
         (void)snprintf(ref.name, sizeof(ref.name), "%s", image_of(volume));
         fs_image_spec(&ref, spec);
-        if (strcmp(text_of(json_object_get(images, spec), "reclaim"), "Delete") != 0 &&
+        if (strcmp(fs_kube_text(json_object_get(images, spec), "reclaim"), "Delete") != 0 &&
             json_object_set_new(images, spec,
                                 json_pack("{s:s, s:O}", "volume", name, "reclaim",
                                           json_object_get(volume, "reclaim"))) < 0) {

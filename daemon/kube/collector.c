@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/kube/kinds.h"
+#include "daemon/kube/run.h"
 #include "daemon/kube/strip.h"
 #include "farshore/clock.h"
 
@@ -58,13 +59,6 @@ struct collection {
     fs_kube_collected_fn *done;
     void *arg;
 };
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
 
 /* --- the end of a collection ------------------------------------------------------------------ */
 
@@ -161,9 +155,9 @@ static void miss(struct collection *collection, const json_t *reference, const c
     if (!json_is_true(json_object_get(reference, "optional"))) {
         (void)json_array_append_new(collection->missing,
                                     json_pack("{s:s, s:s, s:s, s:s}", "kind",
-                                              text_of(reference, "kind"), "name",
-                                              text_of(reference, "name"), "referred_by",
-                                              text_of(reference, "by"), "reason", reason));
+                                              fs_kube_text(reference, "kind"), "name",
+                                              fs_kube_text(reference, "name"), "referred_by",
+                                              fs_kube_text(reference, "by"), "reason", reason));
     }
 }
 
@@ -183,12 +177,12 @@ static void want(struct collection *collection, const char *kind, const char *na
 
 static void add(struct collection *collection, json_t *item)
 {
-    const char *kind = text_of(item, "kind"), *name = text_of(item, "name");
+    const char *kind = fs_kube_text(item, "kind"), *name = fs_kube_text(item, "name");
     char key[900], by[600];
     const json_t *reference;
     size_t i;
 
-    (void)snprintf(key, sizeof(key), "%.255s/%.255s/%.300s", text_of(item, "api"), kind, name);
+    (void)snprintf(key, sizeof(key), "%.255s/%.255s/%.300s", fs_kube_text(item, "api"), kind, name);
     if (json_object_get(collection->found, key)) {
         return;
     }
@@ -197,7 +191,7 @@ static void add(struct collection *collection, json_t *item)
     (void)snprintf(by, sizeof(by), "%.255s/%.300s", kind, name);
     json_array_foreach(json_object_get(item, "references"), i, reference)
     {
-        want(collection, text_of(reference, "kind"), text_of(reference, "name"), by,
+        want(collection, fs_kube_text(reference, "kind"), fs_kube_text(reference, "name"), by,
              json_is_true(json_object_get(reference, "optional")));
     }
 }
@@ -289,8 +283,8 @@ static bool start_get(struct collection *collection, json_t *reference)
     get->reference = json_incref(reference);
     const struct fs_kube_api_request request = {
         .method = "GET",
-        .path = fs_kube_object_path(text_of(reference, "kind"), collection->ns,
-                                    text_of(reference, "name"), path),
+        .path = fs_kube_object_path(fs_kube_text(reference, "kind"), collection->ns,
+                                    fs_kube_text(reference, "name"), path),
         .timeout_ns = COLLECT_NS,
         .done = got,
         .arg = get,
@@ -393,9 +387,9 @@ static void gather(struct collection *collection)
         }
         json_object_foreach((json_t *)fs_kube_reflector_items(watch->reflector), key, item)
         {
-            const char *value = text_of(json_object_get(item, "labels"), collection->label);
+            const char *value = fs_kube_text(json_object_get(item, "labels"), collection->label);
 
-            if (strcmp(text_of(item, "ns"), collection->ns) == 0 &&
+            if (strcmp(fs_kube_text(item, "ns"), collection->ns) == 0 &&
                 strcmp(value, collection->value) == 0) {
                 add(collection, item);
             }
@@ -411,8 +405,8 @@ static void gather(struct collection *collection)
     }
     json_array_foreach(collection->also, i, name)
     {
-        if (fs_kube_kind_known(text_of(name, "kind"))) {
-            want(collection, text_of(name, "kind"), text_of(name, "name"), "", true);
+        if (fs_kube_kind_known(fs_kube_text(name, "kind"))) {
+            want(collection, fs_kube_text(name, "kind"), fs_kube_text(name, "name"), "", true);
         }
     }
 }

@@ -3,12 +3,7 @@
 
 #include <stdio.h>
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
+#include "daemon/kube/run.h"
 
 json_t *fs_kube_reduce_claim(const json_t *object)
 {
@@ -17,9 +12,9 @@ json_t *fs_kube_reduce_claim(const json_t *object)
 
     return json_pack("{s:o, s:s, s:s, s:s}", "labels",
                      json_is_object(labels) ? json_deep_copy(labels) : json_object(), "uid",
-                     text_of(metadata, "uid"), "volume",
-                     text_of(json_object_get(object, "spec"), "volumeName"), "phase",
-                     text_of(json_object_get(object, "status"), "phase"));
+                     fs_kube_text(metadata, "uid"), "volume",
+                     fs_kube_text(json_object_get(object, "spec"), "volumeName"), "phase",
+                     fs_kube_text(json_object_get(object, "status"), "phase"));
 }
 
 static json_t *attributes_of(const json_t *csi)
@@ -45,14 +40,15 @@ json_t *fs_kube_reduce_volume(const json_t *object)
     char key[520] = "";
 
     if (claim) {
-        (void)snprintf(key, sizeof(key), "%.255s/%.255s", text_of(claim, "namespace"),
-                       text_of(claim, "name"));
+        (void)snprintf(key, sizeof(key), "%.255s/%.255s", fs_kube_text(claim, "namespace"),
+                       fs_kube_text(claim, "name"));
     }
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "claim", key, "claim_uid", text_of(claim, "uid"),
-        "phase", text_of(json_object_get(object, "status"), "phase"), "reclaim",
-        text_of(spec, "persistentVolumeReclaimPolicy"), "driver", text_of(csi, "driver"), "handle",
-        text_of(csi, "volumeHandle"), "attributes", attributes_of(csi));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "claim", key, "claim_uid",
+                     fs_kube_text(claim, "uid"), "phase",
+                     fs_kube_text(json_object_get(object, "status"), "phase"), "reclaim",
+                     fs_kube_text(spec, "persistentVolumeReclaimPolicy"), "driver",
+                     fs_kube_text(csi, "driver"), "handle", fs_kube_text(csi, "volumeHandle"),
+                     "attributes", attributes_of(csi));
 }
 
 json_t *fs_kube_reduce_vm(const json_t *object)
@@ -65,9 +61,10 @@ json_t *fs_kube_reduce_vm(const json_t *object)
 
     json_array_foreach((json_t *)volumes, i, volume)
     {
-        const char *claim = text_of(json_object_get(volume, "persistentVolumeClaim"), "claimName");
+        const char *claim =
+            fs_kube_text(json_object_get(volume, "persistentVolumeClaim"), "claimName");
         /* A DataVolume makes a PVC of its own name. */
-        const char *data = text_of(json_object_get(volume, "dataVolume"), "name");
+        const char *data = fs_kube_text(json_object_get(volume, "dataVolume"), "name");
         const char *name = *claim ? claim : data;
         if (*name) {
             (void)json_array_append_new(claims, json_string(name));

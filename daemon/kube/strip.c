@@ -8,16 +8,9 @@
 #include "daemon/kube/kinds.h"
 #include "daemon/kube/run.h"
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
-
 static bool is_kind(const json_t *object, const char *kind)
 {
-    return strcmp(text_of(object, "kind"), kind) == 0;
+    return strcmp(fs_kube_text(object, "kind"), kind) == 0;
 }
 
 static void drop(json_t *object, const char *const *keys)
@@ -97,7 +90,7 @@ static void strip_service(json_t *spec)
     json_t *port;
     size_t i;
 
-    if (strcmp(text_of(spec, "clusterIP"), "None") != 0) {
+    if (strcmp(fs_kube_text(spec, "clusterIP"), "None") != 0) {
         (void)json_object_del(spec, "clusterIP");
     }
     drop(spec, keys);
@@ -139,10 +132,10 @@ static void strip_spec(json_t *object, bool host_is_generated)
 /* Their contents are of the cluster's own making. */
 static bool is_of_cluster(const json_t *object)
 {
-    const char *name = text_of(json_object_get(object, "metadata"), "name");
+    const char *name = fs_kube_text(json_object_get(object, "metadata"), "name");
 
     return (is_kind(object, "Secret") &&
-            strcmp(text_of(object, "type"), "kubernetes.io/service-account-token") == 0) ||
+            strcmp(fs_kube_text(object, "type"), "kubernetes.io/service-account-token") == 0) ||
            (is_kind(object, "ConfigMap") && (strcmp(name, "kube-root-ca.crt") == 0 ||
                                              strcmp(name, "openshift-service-ca.crt") == 0));
 }
@@ -151,7 +144,7 @@ bool fs_kube_strip(json_t *object)
 {
     json_t *metadata = json_object_get(object, "metadata");
     const json_t *annotations = json_object_get(metadata, "annotations");
-    bool generated = strcmp(text_of(annotations, "openshift.io/host.generated"), "true") == 0;
+    bool generated = strcmp(fs_kube_text(annotations, "openshift.io/host.generated"), "true") == 0;
 
     if (is_of_cluster(object)) {
         return false;
@@ -205,8 +198,8 @@ static void refer(json_t *list, const char *kind, const char *name, bool optiona
     }
     json_array_foreach(list, i, other)
     {
-        if (strcmp(text_of(other, "kind"), kind) == 0 &&
-            strcmp(text_of(other, "name"), name) == 0) {
+        if (strcmp(fs_kube_text(other, "kind"), kind) == 0 &&
+            strcmp(fs_kube_text(other, "name"), name) == 0) {
             return;
         }
     }
@@ -220,7 +213,7 @@ static void refer(json_t *list, const char *kind, const char *name, bool optiona
 /* {"name": ...}, or with another key. */
 static void refer_in(json_t *list, const char *kind, const json_t *holder, const char *key)
 {
-    refer(list, kind, text_of(holder, key), json_is_true(json_object_get(holder, "optional")));
+    refer(list, kind, fs_kube_text(holder, key), json_is_true(json_object_get(holder, "optional")));
 }
 
 static void refer_cloud_init(json_t *list, const json_t *source)
@@ -234,7 +227,7 @@ static void refer_disk(json_t *list, const json_t *volume)
     const json_t *ephemeral = json_object_get(volume, "ephemeral");
     const json_t *sysprep = json_object_get(volume, "sysprep");
     /* A DataVolume makes a PVC of its own name, and may be gone once that is filled. */
-    const char *data = text_of(json_object_get(volume, "dataVolume"), "name");
+    const char *data = fs_kube_text(json_object_get(volume, "dataVolume"), "name");
 
     refer(list, "DataVolume", data, true);
     refer(list, "PersistentVolumeClaim", data, false);
@@ -294,10 +287,10 @@ json_t *fs_kube_references(const json_t *object)
     if (is_kind(object, "VirtualMachine")) {
         refer_machine(list, object);
     } else if (is_kind(object, "DataVolume")) {
-        refer(list, "PersistentVolumeClaim", text_of(json_object_get(object, "metadata"), "name"),
-              true);
+        refer(list, "PersistentVolumeClaim",
+              fs_kube_text(json_object_get(object, "metadata"), "name"), true);
     } else if (is_kind(object, "PersistentVolumeClaim")) {
-        refer(list, "PersistentVolume", text_of(spec, "volumeName"), false);
+        refer(list, "PersistentVolume", fs_kube_text(spec, "volumeName"), false);
     }
     return list;
 }
@@ -312,12 +305,12 @@ json_t *fs_kube_reduce_object(const json_t *object)
     bool carried = copy && fs_kube_strip(copy);
     char *text = carried ? json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS) : strdup("");
     json_t *item =
-        text
-            ? json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:s}", "api", text_of(object, "apiVersion"),
-                        "kind", text_of(object, "kind"), "ns", text_of(metadata, "namespace"),
-                        "name", text_of(metadata, "name"), "labels", labels ? labels : json_null(),
-                        "references", references, "text", text)
-            : NULL;
+        text ? json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:s}", "api",
+                         fs_kube_text(object, "apiVersion"), "kind", fs_kube_text(object, "kind"),
+                         "ns", fs_kube_text(metadata, "namespace"), "name",
+                         fs_kube_text(metadata, "name"), "labels", labels ? labels : json_null(),
+                         "references", references, "text", text)
+             : NULL;
 
     free(text);
     json_decref(copy);
@@ -327,12 +320,12 @@ json_t *fs_kube_reduce_object(const json_t *object)
 
 static int compare(const json_t *a, const json_t *b, const char *const *keys)
 {
-    unsigned rank_a = fs_kube_kind_rank(text_of(a, "kind"));
-    unsigned rank_b = fs_kube_kind_rank(text_of(b, "kind"));
+    unsigned rank_a = fs_kube_kind_rank(fs_kube_text(a, "kind"));
+    unsigned rank_b = fs_kube_kind_rank(fs_kube_text(b, "kind"));
     int order = rank_a < rank_b ? -1 : rank_a > rank_b;
 
     for (; order == 0 && *keys; keys++) {
-        order = strcmp(text_of(a, *keys), text_of(b, *keys));
+        order = strcmp(fs_kube_text(a, *keys), fs_kube_text(b, *keys));
     }
     return order;
 }
@@ -387,8 +380,8 @@ static char *join(const json_t *items, const json_t *missing)
                       lost);
         json_array_foreach((json_t *)items, i, item)
         {
-            if (*text_of(item, "text")) {
-                (void)fprintf(out, "%s%s", separator, text_of(item, "text"));
+            if (*fs_kube_text(item, "text")) {
+                (void)fprintf(out, "%s%s", separator, fs_kube_text(item, "text"));
                 separator = ",";
             }
         }
@@ -420,7 +413,7 @@ static bool are_objects(const json_t *array)
 
     json_array_foreach((json_t *)array, i, object)
     {
-        if (!*text_of(object, "kind")) {
+        if (!*fs_kube_text(object, "kind")) {
             return false;
         }
     }
