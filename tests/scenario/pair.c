@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -449,4 +450,41 @@ enum fs_group_state pair_state(struct pair_site *site, const char *name)
 
     fs_group_verdict(pair_find(site, name), &verdict);
     return verdict.state;
+}
+
+void pair_pass(void *death, const char *step)
+{
+    struct pair_death *its = death;
+
+    if (!its->dead && strcmp(step, its->step) == 0 && ++its->passed == its->nth) {
+        its->dead = true;
+        mem_store_crash(its->store);
+    }
+}
+
+struct pair *pair_with_workload(int64_t interval_ns, struct event_base *base)
+{
+    static const struct fs_config_source kubernetes = {.kubernetes = true, .workloads = true};
+    struct pair *pair = pair_new(interval_ns);
+
+    pair->east.api.objects = "{\"format\":1,\"missing\":[],\"objects\":[{\"kind\":\"ConfigMap\"}]}";
+    pair_connect(pair);
+    (void)pair_add_group(pair, "a", 1);
+    pair_advance(pair, interval_ns);
+    (void)pair_check_synced(pair, "a");
+    pair->west.ctx.workloads = fs_workloads_new(base);
+    pair->west.config.kubernetes = &kubernetes;
+    struct fs_volume *volume = &pair_find(&pair->west, "a")->record->volumes[0].volume;
+    (void)snprintf(volume->pvc, FS_NAME_SIZE, "data");
+    (void)snprintf(volume->pvc_namespace, FS_NAME_SIZE, "shop");
+    mem_store_hold(pair->west.store, MEM_OP_OBJECTS);
+    return pair;
+}
+
+void pair_await_reading(struct pair *pair)
+{
+    for (unsigned i = 0; i < 600 && !mem_store_in_flight(pair->west.store, MEM_OP_OBJECTS); i++) {
+        pair_advance(pair, 100 * FS_MSEC);
+    }
+    assert_int_equal(mem_store_in_flight(pair->west.store, MEM_OP_OBJECTS), 1);
 }

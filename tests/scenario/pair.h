@@ -11,6 +11,7 @@
 #include "daemon/groups.h"
 #include "daemon/peer.h"
 #include "daemon/primary.h"
+#include "daemon/workload.h"
 #include "farshore/log.h"
 #include "tests/scenario/fake_transport.h"
 #include "tests/scenario/mem_digest.h"
@@ -80,6 +81,23 @@ void pair_advance(struct pair *pair, int64_t ns);
 void pair_restart(struct pair_site *site);
 /* The same process stops its work for the site, and takes it up again. */
 void pair_reopen(struct pair_site *site);
+
+/* A site that dies when it passes a fault point (farshore/fault.h) for the nth time: passes them as
+ * fs_fault_set_hook's function, with this as its argument. */
+struct pair_death {
+    const char *step;
+    struct mem_store *store;
+    unsigned nth, passed;
+    bool dead;
+};
+void pair_pass(void *death, const char *step);
+
+/* Both sites are connected and have a point, with Kubernetes objects, of group "a": one disk, of
+ * PVC shop/data. West is to bring it up once it is primary, and what it reads of the objects then
+ * waits (MEM_OP_OBJECTS). base is borrowed. */
+struct pair *pair_with_workload(int64_t interval_ns, struct event_base *base);
+/* Until west reads the objects. */
+void pair_await_reading(struct pair *pair);
 
 /* Newest committed point at both sites, or fails the test; compares bytes. */
 const struct fs_record_point *pair_check_synced(struct pair *pair, const char *name);

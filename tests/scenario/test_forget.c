@@ -109,23 +109,6 @@ static void test_group_of_a_source_that_is_away_is_forgotten(void **state)
 
 #ifdef FARSHORE_FAULTS
 
-struct life {
-    const char *step;
-    struct pair *pair;
-    unsigned nth, passed;
-    bool dead;
-};
-
-static void pass(void *arg, const char *step)
-{
-    struct life *life = arg;
-
-    if (!life->dead && strcmp(step, life->step) == 0 && ++life->passed == life->nth) {
-        life->dead = true;
-        mem_store_crash(life->pair->west.store);
-    }
-}
-
 static void test_crash_at_any_step_is_mended_by_another_try(void **state)
 {
     static const char *const steps[] = {"forget.pruned", "forget.unstamped", "forget.record"};
@@ -133,14 +116,14 @@ static void test_crash_at_any_step_is_mended_by_another_try(void **state)
 
     for (size_t i = 0; i < 3; i++) {
         for (unsigned nth = 1; nth <= (i < 2 ? N_IMAGES : 1); nth++) {
-            struct life life = {.step = steps[i], .pair = unlabelled(), .nth = nth};
-            struct pair *pair = life.pair;
+            struct pair *pair = unlabelled();
+            struct pair_death death = {.step = steps[i], .store = pair->west.store, .nth = nth};
 
             pair_cut(pair);
-            fs_fault_set_hook(pass, &life);
+            fs_fault_set_hook(pair_pass, &death);
             forget(pair);
             fs_fault_set_hook(NULL, NULL);
-            assert_true(life.dead);
+            assert_true(death.dead);
             pair_restart(&pair->west);
             pair_advance(pair, FS_SEC);
             forget(pair);

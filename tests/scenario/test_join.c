@@ -205,24 +205,6 @@ static void test_site_is_lost_before_the_disk_joins(void **state)
 
 #ifdef FARSHORE_FAULTS
 
-struct life {
-    const char *step;
-    struct pair *pair;
-    bool east;
-    unsigned nth, passed;
-    bool dead;
-};
-
-static void pass(void *arg, const char *step)
-{
-    struct life *life = arg;
-
-    if (!life->dead && strcmp(step, life->step) == 0 && ++life->passed == life->nth) {
-        life->dead = true;
-        mem_store_crash(life->east ? life->pair->east.store : life->pair->west.store);
-    }
-}
-
 /* From the label to the first points of the group with the disk, and what it was is forgotten. */
 static void test_crash_at_any_step(void **state)
 {
@@ -251,24 +233,23 @@ static void test_crash_at_any_step(void **state)
     (void)state;
 
     for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++) {
-        struct life life = {.step = crashes[i].step,
-                            .east = crashes[i].east,
-                            .nth = crashes[i].nth,
-                            .pair = protected()};
-        struct pair *pair = life.pair;
+        struct pair *pair = protected();
+        struct pair_site *site = crashes[i].east ? &pair->east : &pair->west;
+        struct pair_death death = {
+            .step = crashes[i].step, .store = site->store, .nth = crashes[i].nth};
 
-        fs_fault_set_hook(pass, &life);
+        fs_fault_set_hook(pair_pass, &death);
         add_disk(pair);
-        for (unsigned k = 0; k < 40 && !life.dead; k++) {
+        for (unsigned k = 0; k < 40 && !death.dead; k++) {
             pair_write(pair, "a");
             pair_advance(pair, INTERVAL / 4);
-            if (!life.dead) {
+            if (!death.dead) {
                 pair_discover(pair, NULL);
             }
         }
         fs_fault_set_hook(NULL, NULL);
-        assert_true(life.dead);
-        pair_restart(life.east ? &pair->east : &pair->west);
+        assert_true(death.dead);
+        pair_restart(site);
         pair_connect(pair);
         pair_discover(pair, NULL);
         live_on(pair);

@@ -18,10 +18,8 @@
 
 #define INTERVAL (10 * FS_SEC)
 #define STEP     (100 * FS_MSEC)
-#define OBJECTS  "{\"format\":1,\"missing\":[],\"objects\":[{\"kind\":\"ConfigMap\"}]}"
 
 static const struct fs_uuid newest;
-static const struct fs_config_source kubernetes = {.kubernetes = true, .workloads = true};
 static struct event_base *base;
 
 static struct fs_group *east_of(struct pair *pair)
@@ -32,14 +30,6 @@ static struct fs_group *east_of(struct pair *pair)
 static struct fs_group *west_of(struct pair *pair)
 {
     return pair_find(&pair->west, "a");
-}
-
-static void read_objects(struct pair *pair)
-{
-    for (unsigned i = 0; i < 600 && !mem_store_in_flight(pair->west.store, MEM_OP_OBJECTS); i++) {
-        pair_advance(pair, STEP);
-    }
-    assert_int_equal(mem_store_in_flight(pair->west.store, MEM_OP_OBJECTS), 1);
 }
 
 static const struct fs_operation_result *ended(struct pair *pair, uint64_t serial)
@@ -57,22 +47,10 @@ static const struct fs_operation_result *ended(struct pair *pair, uint64_t seria
 /* The group has moved to west, which reads what its workload is to be made of. */
 static struct pair *begin(void)
 {
-    struct pair *pair = pair_new(INTERVAL);
-
-    pair->east.api.objects = OBJECTS;
-    pair_connect(pair);
-    (void)pair_add_group(pair, "a", 1);
-    pair_advance(pair, INTERVAL);
-    (void)pair_check_synced(pair, "a");
     base = event_base_new();
-    pair->west.ctx.workloads = fs_workloads_new(base);
-    pair->west.config.kubernetes = &kubernetes;
-    struct fs_volume *volume = &west_of(pair)->record->volumes[0].volume;
-    (void)snprintf(volume->pvc, FS_NAME_SIZE, "data");
-    (void)snprintf(volume->pvc_namespace, FS_NAME_SIZE, "shop");
-    mem_store_hold(pair->west.store, MEM_OP_OBJECTS);
+    struct pair *pair = pair_with_workload(INTERVAL, base);
     uint64_t serial = fs_relocate_start(east_of(pair), "tester");
-    read_objects(pair);
+    pair_await_reading(pair);
     const struct fs_operation_result *result = ended(pair, serial);
     assert_true(!result->failed && result->coming);
     return pair;
@@ -81,10 +59,12 @@ static struct pair *begin(void)
 /* Bringing up fails for a reason that a later run may mend. */
 static void leave_over(struct pair *pair)
 {
+    const struct fs_config_source *kubernetes = pair->west.config.kubernetes;
+
     pair->west.config.kubernetes = NULL;
     mem_store_release(pair->west.store, MEM_OP_OBJECTS);
     pair_advance(pair, STEP);
-    pair->west.config.kubernetes = &kubernetes;
+    pair->west.config.kubernetes = kubernetes;
     mem_store_hold(pair->west.store, MEM_OP_OBJECTS);
     pair_advance(pair, 2 * FS_SEC);
 }

@@ -18,34 +18,19 @@
 
 #define INTERVAL (10 * FS_SEC)
 #define STEP     (100 * FS_MSEC)
-#define OBJECTS  "{\"format\":1,\"missing\":[],\"objects\":[{\"kind\":\"ConfigMap\"}]}"
 
 static const struct fs_uuid newest;
-static const struct fs_config_source kubernetes = {.kubernetes = true, .workloads = true};
 static struct event_base *base;
 
 /* West was promoted, and reads what the point carries. */
 static struct pair *begin(uint64_t *ret_serial)
 {
-    struct pair *pair = pair_new(INTERVAL);
-
-    pair->east.api.objects = OBJECTS;
-    pair_connect(pair);
-    (void)pair_add_group(pair, "a", 1);
-    pair_advance(pair, INTERVAL);
-    (void)pair_check_synced(pair, "a");
     base = event_base_new();
-    pair->west.ctx.workloads = fs_workloads_new(base);
-    pair->west.config.kubernetes = &kubernetes;
+    struct pair *pair = pair_with_workload(INTERVAL, base);
     struct fs_group *group = pair_find(&pair->west, "a");
-    (void)snprintf(group->record->volumes[0].volume.pvc, FS_NAME_SIZE, "data");
-    (void)snprintf(group->record->volumes[0].volume.pvc_namespace, FS_NAME_SIZE, "shop");
-    mem_store_hold(pair->west.store, MEM_OP_OBJECTS);
+
     *ret_serial = fs_failover_start(group, &newest, FS_FENCE_NONE, "tester");
-    for (unsigned i = 0; i < 600 && !mem_store_in_flight(pair->west.store, MEM_OP_OBJECTS); i++) {
-        pair_advance(pair, STEP);
-    }
-    assert_int_equal(mem_store_in_flight(pair->west.store, MEM_OP_OBJECTS), 1);
+    pair_await_reading(pair);
     return pair;
 }
 

@@ -40,6 +40,15 @@ static void fill_offer(struct fs_offer *offer, struct fs_offer_volume *volumes, 
     volumes[0].volume.labels = (char *)"{\"a\":\"b\"}";
 }
 
+/* got: to be freed. */
+static void round_trip(const struct fs_offer *offer, struct fs_buf *buf, struct fs_offer *ret_got)
+{
+    struct fs_error err = FS_ERROR_INIT;
+
+    fs_offer_encode(offer, buf);
+    assert_int_equal(fs_offer_decode(buf->data, buf->length, ret_got, &err), 0);
+}
+
 static void test_offer_round_trip(void **state)
 {
     (void)state;
@@ -47,10 +56,8 @@ static void test_offer_round_trip(void **state)
     struct fs_offer_volume volumes[2];
     struct fs_uuid held[2];
     fill_offer(&offer, volumes, 2, held);
-    struct fs_error err = FS_ERROR_INIT;
     struct fs_buf buf = FS_BUF_INIT;
-    fs_offer_encode(&offer, &buf);
-    assert_int_equal(fs_offer_decode(buf.data, buf.length, &got, &err), 0);
+    round_trip(&offer, &buf, &got);
     assert_true(fs_uuid_equal(&got.group, &offer.group));
     assert_string_equal(got.name, "shop/db");
     assert_string_equal(got.policy, "gold");
@@ -87,14 +94,12 @@ static void test_offer_names_objects_at_its_end(void **state)
     struct fs_uuid held[2] = {uuid_b, uuid_a};
     struct fs_offer offer, got;
     struct fs_offer_volume volumes[2];
-    struct fs_error err = FS_ERROR_INIT;
     struct fs_buf buf = FS_BUF_INIT;
 
     (void)state;
     fill_offer(&offer, volumes, 2, held);
     offer.objects = (struct fs_captured){.size = 77, .digest = {{1, 2, 3}}, .stale = true};
-    fs_offer_encode(&offer, &buf);
-    assert_int_equal(fs_offer_decode(buf.data, buf.length, &got, &err), 0);
+    round_trip(&offer, &buf, &got);
     assert_int_equal(got.flags, offer.flags);
     assert_true(fs_captured_same(&got.objects, &offer.objects));
     assert_true(got.objects.stale);
@@ -112,15 +117,13 @@ static void test_offer_names_what_joins_at_its_end(void **state)
     struct fs_uuid held[2] = {uuid_b, uuid_a};
     struct fs_offer offer, got;
     struct fs_offer_volume volumes[2];
-    struct fs_error err = FS_ERROR_INIT;
     struct fs_buf buf = FS_BUF_INIT;
 
     (void)state;
     fill_offer(&offer, volumes, 2, held);
     offer.objects = (struct fs_captured){.size = 77, .digest = {{1, 2, 3}}};
     volumes[1].seed = uuid_b;
-    fs_offer_encode(&offer, &buf);
-    assert_int_equal(fs_offer_decode(buf.data, buf.length, &got, &err), 0);
+    round_trip(&offer, &buf, &got);
     assert_int_equal(got.flags, offer.flags);
     assert_true(fs_uuid_is_zero(&got.joins) && fs_uuid_is_zero(&got.volumes[0].seed));
     assert_true(fs_uuid_equal(&got.volumes[1].seed, &uuid_b));
@@ -131,8 +134,7 @@ static void test_offer_names_what_joins_at_its_end(void **state)
     buf = FS_BUF_INIT;
     volumes[1].seed = (struct fs_uuid){0};
     offer.joins = uuid_b;
-    fs_offer_encode(&offer, &buf);
-    assert_int_equal(fs_offer_decode(buf.data, buf.length, &got, &err), 0);
+    round_trip(&offer, &buf, &got);
     assert_true(fs_uuid_equal(&got.joins, &uuid_b));
     fs_offer_fini(&got);
     /* The flag, and nothing that joins. */
