@@ -117,6 +117,17 @@ static void explain_ssl(const SSL *ssl, const char *address, struct fs_error *er
     }
 }
 
+static void explain_lost(int code, const char *address, struct fs_error *err)
+{
+    fs_error_set(err, FS_ERR_TRANSIENT, code, "the connection to %s was lost: %s", address,
+                 strerror(code));
+}
+
+void tls_explain_errno(const char *address, struct fs_error *err)
+{
+    explain_lost(errno, address, err);
+}
+
 void tls_explain(const SSL *ssl, int result, const char *address, struct fs_error *err)
 {
     int code = errno;
@@ -126,8 +137,7 @@ void tls_explain(const SSL *ssl, int result, const char *address, struct fs_erro
         break;
     case SSL_ERROR_SYSCALL:
         if (code != 0) {
-            fs_error_set(err, FS_ERR_TRANSIENT, code, "the connection to %s was lost: %s", address,
-                         strerror(code));
+            explain_lost(code, address, err);
             break;
         }
         __attribute__((fallthrough));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The inside of TLS, shared by its files: tls.c (certificates), tls_error.c (what went wrong, for
- * people), tls_transport.c (an open connection), tls_handshake.c (one that opens), tls_address.c,
+ * people), tls_transport.c (an open connection), tls_gather.c (its writes), tls_handshake.c (one
+ * that opens), tls_address.c,
  * tls_resolve.c (names to addresses), tls_listener.c and tls_dial.c. LOOP only.
  */
 #ifndef FARSHORE_SHIP_TLS_PRIVATE_H
@@ -36,6 +37,16 @@ bool tls_peer_is(const SSL *ssl, const char *name);
  * called at once, with errno and OpenSSL's error queue as the operation left them.
  */
 void tls_explain(const SSL *ssl, int result, const char *address, struct fs_error *err);
+/* Likewise where a system call on the connection failed. */
+void tls_explain_errno(const char *address, struct fs_error *err);
+
+/* --- tls_gather.c --------------------------------------------------------------------------- */
+
+/* What ssl writes over fd (borrowed) waits until it is flushed. False when out of memory. */
+bool tls_gather(SSL *ssl, int fd);
+bool tls_gather_waits(const SSL *ssl);
+/* Give the kernel what waits. 1: all of it; 0: it takes no more now; -1 with errno. */
+int tls_gather_flush(SSL *ssl);
 
 /* --- tls_transport.c ------------------------------------------------------------------------ */
 

@@ -5,8 +5,6 @@
  * the loop's events; a close from inside one takes effect when it returns.
  */
 #include <assert.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +16,6 @@
 /* Bytes read or written for one event, so that one fast peer does not starve the others. */
 #define READ_TURN  (512u * 1024)
 #define WRITE_TURN (1024u * 1024)
-/* More than one record. */
-#define CORK_FROM (16u * 1024)
 /* Smaller buffers are copied to the end of the last one: fewer records. */
 #define COALESCE 4096u
 
@@ -66,6 +62,7 @@ static void free_transport(struct tls_transport *t)
     if (!t->told_closed) {
         ERR_clear_error();
         SSL_shutdown(t->ssl); /* a courtesy: whether it arrives does not matter */
+        (void)tls_gather_flush(t->ssl);
         ERR_clear_error();
     }
     SSL_free(t->ssl);
@@ -164,8 +161,8 @@ static void wrote(struct tls_transport *t, size_t length)
     }
 }
 
-/* Writes what the kernel takes. False when the connection broke, with err. */
-static bool write_turn(struct tls_transport *t, struct fs_error *err)
+/* Gives what waits to OpenSSL, while there is room. False when the connection broke, with err. */
+static bool encrypt_turn(struct tls_transport *t, struct fs_error *err)
 {
     size_t left = WRITE_TURN;
     t->write_wants_read = false;
@@ -187,6 +184,19 @@ static bool write_turn(struct tls_transport *t, struct fs_error *err)
         }
         wrote(t, length);
         left = length < left ? left - length : 0;
+    }
+    return true;
+}
+
+/* Writes what the kernel takes. False when the connection broke, with err. */
+static bool write_turn(struct tls_transport *t, struct fs_error *err)
+{
+    if (!encrypt_turn(t, err)) {
+        return false;
+    }
+    if (tls_gather_flush(t->ssl) < 0) {
+        tls_explain_errno(t->transport.address, err);
+        return false;
     }
     return true;
 }
@@ -247,13 +257,6 @@ static void receive(struct tls_transport *t)
 
 /* --- events --------------------------------------------------------------------------------- */
 
-/* A TLS record is 16 KiB, and one system call. Without TCP_NODELAY's hurry in between they fill
- * packets, and wake the peer less often. */
-static void cork(const struct tls_transport *t, int on)
-{
-    setsockopt(t->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
-}
-
 static void transmit(struct tls_transport *t)
 {
     struct fs_error err = FS_ERROR_INIT;
@@ -261,16 +264,9 @@ static void transmit(struct tls_transport *t)
     if (!open) {
         fs_error_set(&err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
     }
-    bool several = t->queued > CORK_FROM;
-    if (several) {
-        cork(t, 1);
-    }
     if (open && !write_turn(t, &err)) {
         open = false;
         receive(t); /* the peer may have said why */
-    }
-    if (several) {
-        cork(t, 0);
     }
     if (!open) {
         tell_closed(t, &err);
@@ -302,7 +298,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     if (t->told_closed) {
         return;
     }
-    if (t->read_wants_write || (t->head != NULL && !t->write_wants_read)) {
+    if (t->read_wants_write || tls_gather_waits(t->ssl) ||
+        (t->head != NULL && !t->write_wants_read)) {
         event_add(t->writable, NULL);
     } else {
         event_del(t->writable);
@@ -348,7 +345,9 @@ struct fs_transport *tls_transport_new(struct event_base *base, struct fs_tls *t
     snprintf(t->transport.address, sizeof(t->transport.address), "%s", address);
     t->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_event, t);
     t->writable = event_new(base, fd, EV_WRITE | EV_PERSIST, on_event, t);
-    if (t->readable == NULL || t->writable == NULL || event_add(t->readable, NULL) < 0) {
+    if (t->readable == NULL || t->writable == NULL || !tls_gather(ssl, fd) ||
+        event_add(t->readable, NULL) < 0) {
+        t->told_closed = true; /* nothing is said */
         free_transport(t);
         return NULL;
     }

@@ -4,11 +4,15 @@
  * contents touch, too. Where librbd does everything, an I/O is one run. Where the target may be
  * written directly, it is all runs that the segment has in one object; librbd writes the longest
  * DATA one (the essay in objects.c says why one has to go that way), then a single operation has
- * all the others. Whole objects, and an object's only run, stay with librbd: a hole becomes a
- * removed object there, and a write takes as many operations either way.
+ * all the others, and those of I/Os that came for the same object meanwhile: an object whose
+ * changes are in two segments takes two operations, not four. Whole objects, and an object's only
+ * run, stay with librbd: a hole becomes a removed object there, and a write takes as many
+ * operations either way.
  *
- * Where bytes are copied: librbd sends from the segment's buffer; librados's C interface copies
- * what is put into an operation, once. That is why the longest run goes through librbd.
+ * Where bytes are copied: once, by librbd or by librados's C interface, into what is sent. librbd
+ * would send from the segment's buffer with rbd_disable_zero_copy_writes off, a tenth of the loop's
+ * CPU in a first copy; but then 16.2 never completes a write that it refuses itself (beyond the
+ * image's end, without the lock): what is refused holds the buffer that the completion waits for.
  */
 #include "snapshot/applier.h"
 
@@ -16,6 +20,9 @@
 #include <stdlib.h>
 
 #include "snapshot/alloc.h"
+
+/* For longer runs an operation of their own costs little, and they do not wait for another one. */
+#define FOLLOW_MAX (UINT64_C(256) << 10)
 
 /* One write of the caller's: a segment. */
 struct segment_write {
@@ -48,6 +55,8 @@ struct io {
     struct fs_direct *direct; /* NULL: librbd does all of it */
     uint64_t object;          /* with direct */
     bool is_direct;           /* the step that is under way */
+    struct io *followers; /* a list: to the same object, with the next direct step of this one */
+    struct io *next_touching;
     int result;
     size_t n_done, n_runs; /* runs that need nothing more; all */
     struct run runs[];
@@ -223,21 +232,24 @@ static void add_run(rados_write_op_t op, const struct run *run, uint64_t object_
     }
 }
 
-static int submit_directly(struct io *io)
+/* The chain: an I/O and its followers, all of what is left of them. */
+static int submit_directly(struct io *chain)
 {
-    const struct fs_objects *objects = fs_direct_objects(io->direct);
+    const struct fs_objects *objects = fs_direct_objects(chain->direct);
     char name[FS_OBJECT_NAME_SIZE];
     rados_completion_t completion;
     rados_write_op_t op = rados_create_write_op();
-    int rc = rados_aio_create_completion2(io, direct_cb, &completion);
+    int rc = rados_aio_create_completion2(chain, direct_cb, &completion);
 
     if (rc == 0) {
         rados_write_op_assert_exists(op);
-        for (size_t i = io->n_done; i < io->n_runs; i++) {
-            add_run(op, &io->runs[i], objects->object_size);
+        for (const struct io *io = chain; io; io = io->followers) {
+            for (size_t i = io->n_done; i < io->n_runs; i++) {
+                add_run(op, &io->runs[i], objects->object_size);
+            }
         }
         rc = rados_aio_write_op_operate(op, objects->ioctx, completion,
-                                        fs_objects_name(objects, io->object, name), NULL, 0);
+                                        fs_objects_name(objects, chain->object, name), NULL, 0);
         if (rc < 0) {
             rados_aio_release(completion);
         }
@@ -246,55 +258,82 @@ static int submit_directly(struct io *io)
     return rc;
 }
 
-/* Its next step: all the rest in one operation where that is allowed, or librbd's next run. */
-static void submit(struct io *io)
+/* Its next run. Until that is written, others that come for the object follow it. */
+static void go_to_librbd(struct io *io)
 {
     const struct segment_write *write = io->write;
+    struct fs_applier *applier = write->applier;
     int rc;
 
-    io->is_direct =
-        io->direct && io->n_runs - io->n_done > 1 && fs_direct_enter(io->direct, io->object);
-    rc = io->is_direct
-             ? submit_directly(io)
-             : submit_to_librbd(io, write->applier->targets[write->segment.volume].image.handle);
+    io->is_direct = false;
+    if (io->direct && io->runs[io->n_done].kind == FS_EXTENT_DATA) {
+        io->next_touching = applier->touching;
+        applier->touching = io;
+    }
+    rc = submit_to_librbd(io, applier->targets[write->segment.volume].image.handle);
     if (rc < 0) {
         io->result = rc;
         fs_mailbox_post(io->mailbox, &io->letter);
     }
 }
 
-/* A step has completed. True: the I/O has another one. */
-static bool step_done(struct io *io)
+static size_t count_left(const struct io *chain)
 {
-    if (io->is_direct) {
-        fs_direct_leave(io->direct);
-        if (io->result == -ENOENT) { /* the object is gone: librbd does it, or says why not */
-            io->direct = NULL;
-            io->result = 0;
-            return true;
-        }
-        io->n_done = io->n_runs;
-    } else {
-        if (io->direct && io->result >= 0 && io->runs[io->n_done].kind == FS_EXTENT_DATA) {
-            fs_direct_touched(io->direct, io->object);
-        }
-        io->n_done++;
+    size_t count = 0;
+
+    for (; chain; chain = chain->followers) {
+        count += chain->n_runs - chain->n_done;
     }
-    return io->result >= 0 && io->n_done < io->n_runs;
+    return count;
 }
 
-static void io_delivered_cb(struct fs_letter *letter)
+/* All the rest in one operation where that is allowed, or each I/O's next run by librbd. */
+static void go_on(struct io *chain)
 {
-    struct io *io = (struct io *)letter;
+    if (chain && chain->direct && count_left(chain) > 1 &&
+        fs_direct_enter(chain->direct, chain->object)) {
+        int rc;
+
+        chain->is_direct = true;
+        rc = submit_directly(chain);
+        if (rc < 0) {
+            chain->result = rc;
+            fs_mailbox_post(chain->mailbox, &chain->letter);
+        }
+        return;
+    }
+    while (chain) {
+        struct io *next = chain->followers;
+
+        chain->followers = NULL;
+        go_to_librbd(chain);
+        chain = next;
+    }
+}
+
+/* Its first step: with that of another I/O, or its own. */
+static void start(struct io *io)
+{
+    struct io *leader = io->write->applier->touching;
+
+    while (leader && (leader->direct != io->direct || leader->object != io->object)) {
+        leader = leader->next_touching;
+    }
+    if (leader && io->runs[0].kind == FS_EXTENT_DATA && io->runs[0].length <= FOLLOW_MAX) {
+        io->followers = leader->followers;
+        leader->followers = io;
+    } else {
+        go_on(io);
+    }
+}
+
+static void finish_io(struct io *io)
+{
     struct segment_write *write = io->write;
     struct fs_applier *applier = write->applier;
     const struct fs_target *target = &applier->targets[write->segment.volume];
     char spec[FS_IMAGE_SPEC_SIZE];
 
-    if (step_done(io)) {
-        submit(io);
-        return;
-    }
     applier->in_flight--;
     write->in_flight--;
     if (io->result < 0) {
@@ -310,6 +349,65 @@ static void io_delivered_cb(struct fs_letter *letter)
     }
 }
 
+static void touched(struct io *io)
+{
+    struct io **at = &io->write->applier->touching;
+
+    while (*at && *at != io) {
+        at = &(*at)->next_touching;
+    }
+    if (*at) {
+        *at = io->next_touching;
+        if (io->result >= 0) {
+            fs_direct_touched(io->direct, io->object);
+        }
+    }
+}
+
+static void librbd_done(struct io *io)
+{
+    touched(io);
+    io->n_done++;
+    if (io->result >= 0 && io->n_done < io->n_runs) {
+        go_on(io);
+    } else {
+        go_on(io->followers);
+        finish_io(io);
+    }
+}
+
+static void direct_done(struct io *chain)
+{
+    int result = chain->result;
+
+    fs_direct_leave(chain->direct);
+    while (chain) {
+        struct io *next = chain->followers;
+
+        chain->followers = NULL;
+        if (result == -ENOENT) { /* the object is gone: librbd does it, or says why not */
+            chain->direct = NULL;
+            chain->result = 0;
+            go_on(chain);
+        } else {
+            chain->result = result;
+            finish_io(chain);
+        }
+        chain = next;
+    }
+}
+
+static void io_delivered_cb(struct fs_letter *letter)
+{
+    struct io *io = (struct io *)letter;
+
+    if (io->is_direct) {
+        direct_done(io);
+    } else {
+        librbd_done(io);
+    }
+}
+
 /* Keep so many I/Os in flight. */
 static void pump(struct fs_applier *applier)
 {
@@ -322,7 +420,7 @@ static void pump(struct fs_applier *applier)
             io->letter.deliver = io_delivered_cb;
             applier->in_flight++;
             write->in_flight++;
-            submit(io);
+            start(io);
         }
         if (!is_submitted(write)) {
             return;

@@ -10,6 +10,7 @@
 #include "snapshot/target.h"
 
 struct segment_write;
+struct io;
 
 /* Embedded. The caller looks at nothing but `writes`. */
 struct fs_applier {
@@ -22,8 +23,9 @@ struct fs_applier {
     void *arg;
     /* loop only */
     struct segment_write *queue, **queue_tail;
-    unsigned in_flight; /* I/Os */
-    size_t writes;      /* segments not done yet */
+    unsigned in_flight;  /* I/Os */
+    struct io *touching; /* those in which librbd writes to an object */
+    size_t writes;       /* segments not done yet */
 };
 
 void fs_applier_init(struct fs_applier *applier, struct fs_mailbox *mailbox, const char *group,

@@ -22,6 +22,8 @@
  */
 #define LIBRBD_GAP (UINT64_C(64) << 10)
 #define DIRECT_GAP (UINT64_C(16) << 10)
+/* The point is read once: it is not to push out of the OSDs' caches what the machines use. */
+#define READ_ONCE LIBRADOS_OP_FLAG_FADVISE_NOCACHE
 
 /* One read of the caller's. LOOP. */
 struct read_op {
@@ -112,8 +114,8 @@ static void submit_range(struct range_io *io)
 
     volume->reading->librbd_in_flight++;
     if (rc == 0) {
-        rc = rbd_aio_read(volume->image.handle, range->offset, range->length, range->buffer,
-                          completion);
+        rc = rbd_aio_read2(volume->image.handle, range->offset, range->length, range->buffer,
+                           completion, READ_ONCE);
         if (rc < 0) {
             rbd_aio_release(completion); /* the callback does not come */
         }
@@ -197,6 +199,7 @@ static int submit_object(struct object_io *io, uint64_t object)
         for (size_t i = 0; i < io->count; i++) {
             rados_read_op_read(op, ranges[i].offset % objects->object_size, ranges[i].length,
                                ranges[i].buffer, &io->lengths[i], NULL);
+            rados_read_op_set_flags(op, READ_ONCE);
         }
         rc = rados_aio_read_op_operate(op, objects->ioctx, completion,
                                        fs_objects_name(objects, object, name), 0);

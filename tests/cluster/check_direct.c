@@ -223,22 +223,35 @@ static void write_done(void *arg, const struct fs_error *err)
     run->pending--;
 }
 
-/* Some blocks of the first volume's first object, with a hole after each. */
-static void write_blocks(struct run *run, uint64_t from, unsigned count, uint8_t byte)
-{
-    static uint8_t payload[MODEL_BLOCK];
+/* A segment: some blocks of the first volume's first object, with a hole after each. */
+struct blocks {
     struct fs_extent extents[16];
-    struct fs_segment_data segment = {.extents = extents, .payload = payload};
+    uint8_t payload[16 * 4096];
+};
 
-    memset(payload, byte, sizeof(payload));
+static void submit_blocks(struct run *run, struct blocks *blocks, uint64_t from, unsigned count,
+                          uint8_t byte)
+{
+    struct fs_segment_data segment = {.extents = blocks->extents,
+                                      .n_extents = count,
+                                      .payload = blocks->payload,
+                                      .payload_length = count * 4096};
+
+    memset(blocks->payload, byte, segment.payload_length);
     for (unsigned i = 0; i < count; i++) {
-        extents[segment.n_extents++] =
+        blocks->extents[i] =
             (struct fs_extent){.offset = from + i * 8192, .length = 4096, .kind = FS_EXTENT_DATA};
-        segment.payload_length += 4096;
     }
-    run->err = FS_ERROR_INIT;
     run->pending++;
     run->incoming->ops->write(run->incoming, &segment, write_done, run);
+}
+
+static void write_blocks(struct run *run, uint64_t from, unsigned count, uint8_t byte)
+{
+    static struct blocks blocks;
+
+    run->err = FS_ERROR_INIT;
+    submit_blocks(run, &blocks, from, count, byte);
     run_wait(run);
     must(run, -run->err.code);
 }
@@ -275,6 +288,30 @@ static void test_one_operation_has_all_of_an_object(void **state)
     check_blocks(name, 0, 8, 1);
     check_blocks(name, 512 << 10, 8, 2);
     check_blocks(name, 256 << 10, 1, 3);
+    run_close(&run);
+    end(&run, name);
+}
+
+/* While librbd writes to it for the first time, others come: they go together, after that. */
+static void test_segments_of_an_object_share_an_operation(void **state)
+{
+    (void)state;
+    const char *name = "direct-shared";
+    static struct blocks blocks[3];
+    struct run run;
+
+    open_second(&run, name);
+    run.err = FS_ERROR_INIT;
+    submit_blocks(&run, &blocks[0], 0, 8, 1);
+    submit_blocks(&run, &blocks[1], 512 << 10, 1, 2);
+    submit_blocks(&run, &blocks[2], 768 << 10, 8, 3);
+    run_wait(&run);
+    must(&run, -run.err.code);
+    assert_int_equal(librbd_writes, 1);
+    assert_int_equal(operations, 1);
+    check_blocks(name, 0, 8, 1);
+    check_blocks(name, 512 << 10, 1, 2);
+    check_blocks(name, 768 << 10, 8, 3);
     run_close(&run);
     end(&run, name);
 }
@@ -348,6 +385,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_snapshot_without_quiescing_ends_direct_writes),
         cmocka_unit_test(test_snapshot_while_direct_writes_are_in_flight),
         cmocka_unit_test(test_one_operation_has_all_of_an_object),
+        cmocka_unit_test(test_segments_of_an_object_share_an_operation),
         cmocka_unit_test(test_object_that_vanished_is_left_to_librbd),
         cmocka_unit_test(test_resized_image_is_written_by_librbd),
         cmocka_unit_test(test_switched_off_means_off),
