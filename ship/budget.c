@@ -102,3 +102,22 @@ void fs_budget_give(struct fs_budget *budget, struct fs_budget_client *client, u
     budget->used -= bytes;
     serve(budget);
 }
+
+bool fs_budget_keep(struct fs_budget *budget, uint64_t bytes)
+{
+    if (budget->kept + bytes > budget->limit / 8 || budget->waiters || !has_room(budget, bytes)) {
+        return false;
+    }
+    budget->kept += bytes;
+    budget->used += bytes;
+    budget->peak = budget->used > budget->peak ? budget->used : budget->peak;
+    return true;
+}
+
+void fs_budget_unkeep(struct fs_budget *budget, uint64_t bytes)
+{
+    assert(bytes <= budget->kept && bytes <= budget->used);
+    budget->kept -= bytes;
+    budget->used -= bytes;
+    serve(budget);
+}

@@ -129,6 +129,16 @@ static void end_stretch(struct fs_tuner *tuner, int64_t now_ns)
     double share =
         tuner->content_bytes > 0 ? (double)tuner->payload_bytes / (double)tuner->content_bytes : 1;
 
+    /* More work for the CPU, as deltas are, does not end it: only a link that has room does. */
+    if (full && busy < CPU_SATURATED && !contended) {
+        tuner->scarce = true;
+    } else if (!full) {
+        tuner->scarce = false;
+    }
+    if (!tuner->adapts) {
+        return;
+    }
+
     bool too_slow = idle && (busy >= CPU_BUSY || contended) && saves_cpu(tuner);
     bool in_vain = tuner->on_trial && share > WORTH_SHARE * tuner->payload_share;
 
@@ -141,6 +151,11 @@ static void end_stretch(struct fs_tuner *tuner, int64_t now_ns)
         tuner->on_trial = false;
         tuner->waited = 0;
     }
+}
+
+bool fs_tuner_link_is_scarce(const struct fs_tuner *tuner)
+{
+    return tuner->scarce;
 }
 
 void fs_tuner_encoded(struct fs_tuner *tuner, const struct fs_tuner_sample *sample, int64_t now_ns)
@@ -161,9 +176,7 @@ void fs_tuner_encoded(struct fs_tuner *tuner, const struct fs_tuner_sample *samp
     tuner->content_bytes += sample->content_bytes;
     tuner->payload_bytes += sample->payload_bytes;
     if (tuner->samples >= STRETCH_SAMPLES && now_ns - tuner->began_ns >= STRETCH_NS) {
-        if (tuner->adapts) {
-            end_stretch(tuner, now_ns);
-        }
+        end_stretch(tuner, now_ns);
         tuner->samples = 0;
     }
 }

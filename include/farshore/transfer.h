@@ -152,6 +152,7 @@ struct fs_budget_client {
 struct fs_budget {
     uint64_t limit;
     uint64_t used; /* never above limit */
+    uint64_t kept; /* of it: by fs_budget_keep */
     uint64_t peak;
     size_t n_clients;
     struct fs_budget_client *waiters; /* oldest first */
@@ -167,5 +168,13 @@ void fs_budget_leave(struct fs_budget *budget, struct fs_budget_client *client);
  * client at a time. bytes is at most limit. */
 bool fs_budget_take(struct fs_budget *budget, struct fs_budget_client *client, uint64_t bytes);
 void fs_budget_give(struct fs_budget *budget, struct fs_budget_client *client, uint64_t bytes);
+
+/*
+ * What is kept for the length of a transfer, while more is taken: at most an eighth of the limit,
+ * for all together, and only where it is there at once, so that nobody ever waits for it. False:
+ * do without.
+ */
+bool fs_budget_keep(struct fs_budget *budget, uint64_t bytes);
+void fs_budget_unkeep(struct fs_budget *budget, uint64_t bytes);
 
 #endif

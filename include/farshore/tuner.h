@@ -23,6 +23,13 @@ enum fs_link_state {
     FS_LINK_FULL, /* what was encoded waits for the link, or for its limit of bandwidth */
 };
 
+/* When content is sent as the difference to what the base holds. */
+enum fs_delta_mode {
+    FS_DELTA_AUTO = 0, /* where the link is scarce, and as long as it makes the bytes fewer */
+    FS_DELTA_NEVER,
+    FS_DELTA_ALWAYS,
+};
+
 /* One segment that was encoded. */
 struct fs_tuner_sample {
     int level;
@@ -50,6 +57,7 @@ struct fs_tuner {
     unsigned patience;    /* stretches in a row in which the CPU waits, before it rises */
     unsigned waited;      /* such stretches */
     bool rose;            /* the last move was up */
+    bool scarce;          /* the newest stretch that could tell: the link, and not the CPU */
     bool on_trial;        /* it has to show that the bytes became fewer than */
     double payload_share; /* ... this part of the content */
 };
@@ -60,6 +68,8 @@ void fs_tuner_fix(struct fs_tuner *tuner, int level);
 void fs_tuner_adapt(struct fs_tuner *tuner);
 
 int fs_tuner_level(const struct fs_tuner *tuner);
+/* Whether it is the link that segments wait for, and has been for a stretch. */
+bool fs_tuner_link_is_scarce(const struct fs_tuner *tuner);
 void fs_tuner_encoded(struct fs_tuner *tuner, const struct fs_tuner_sample *sample, int64_t now_ns);
 
 #endif

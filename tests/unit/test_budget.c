@@ -79,12 +79,34 @@ static void test_budget_leave_forgets_the_waiter(void **state)
     assert_null(budget.waiters);
 }
 
+/* What is kept leaves room for everything that comes and goes, and nobody waits to keep. */
+static void test_budget_keeps_an_eighth_at_most(void **state)
+{
+    struct fs_budget budget = {.limit = 800};
+    struct fs_budget_client a;
+    (void)state;
+    grants = 0;
+    fs_budget_join(&budget, &a, count_cb);
+    assert_true(fs_budget_keep(&budget, 60));
+    assert_false(fs_budget_keep(&budget, 41));
+    assert_true(fs_budget_keep(&budget, 40));
+    assert_int_equal(budget.used, 100);
+    assert_false(fs_budget_take(&budget, &a, 750));
+    fs_budget_unkeep(&budget, 60);
+    assert_int_equal(grants, 1);
+    assert_false(fs_budget_keep(&budget, 20)); /* no room */
+    fs_budget_unkeep(&budget, 40);
+    fs_budget_leave(&budget, &a);
+    assert_int_equal(budget.used, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_budget_first_come_first_served),
         cmocka_unit_test(test_budget_client_above_its_share_leaves_room),
         cmocka_unit_test(test_budget_leave_forgets_the_waiter),
+        cmocka_unit_test(test_budget_keeps_an_eighth_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,6 +243,25 @@ static void test_fixed_level_stays(void **state)
     assert_int_equal(fs_tuner_level(&world.tuner), 1);
 }
 
+/* Only where the link is what segments wait for, also at a fixed level; not while the cores are. */
+static void test_link_is_scarce_where_it_is_waited_for(void **state)
+{
+    struct world world;
+    (void)state;
+    world_init(&world, 4, 10);
+    assert_false(fs_tuner_link_is_scarce(&world.tuner));
+    world_run(&world, 10);
+    assert_true(fs_tuner_link_is_scarce(&world.tuner));
+    world.link_mib_s = 100000;
+    world_run(&world, 10);
+    assert_false(fs_tuner_link_is_scarce(&world.tuner));
+    world_init(&world, 4, 10);
+    fs_tuner_fix(&world.tuner, 1);
+    world_run(&world, 10);
+    assert_true(fs_tuner_link_is_scarce(&world.tuner));
+    assert_int_equal(fs_tuner_level(&world.tuner), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_level_that_costs_less_than_it_saves_stays),
         cmocka_unit_test(test_memory_bounds_the_level),
         cmocka_unit_test(test_fixed_level_stays),
+        cmocka_unit_test(test_link_is_scarce_where_it_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
