@@ -11,6 +11,7 @@
 #include "daemon/bandwidth.h"
 #include "farshore/selector.h"
 #include "farshore/sink.h"
+#include "farshore/tuner.h"
 
 struct fs_config_peer {
     char *name;
@@ -103,11 +104,12 @@ struct fs_config {
     int64_t discovery_interval_ns;             /* the shortest of theirs; 0 without one */
     struct fs_config_policy *policies;
     size_t n_policies;
-    uint64_t memory_bytes; /* limits.memory, default 256 MiB */
-    unsigned open_images;  /* limits.open_images, default 500 */
-    unsigned cpu_threads;  /* limits.cpu; 0: as many as there are processors */
-    bool fixed_level;      /* compression.level is a number, and not auto */
-    int zstd_level;        /* that number: FS_LEVEL_MIN to FS_LEVEL_MAX */
+    uint64_t memory_bytes;    /* limits.memory, default 256 MiB */
+    unsigned open_images;     /* limits.open_images, default 500 */
+    unsigned cpu_threads;     /* limits.cpu; 0: as many as there are processors */
+    bool fixed_level;         /* compression.level is a number, and not auto */
+    int zstd_level;           /* that number: FS_LEVEL_MIN to FS_LEVEL_MAX */
+    enum fs_delta_mode delta; /* compression.delta: auto | off | always; default auto */
 };
 
 /*

@@ -357,6 +357,22 @@ static void set_level(struct fs_schema_loader *loader, const struct fs_schema_ke
     config->zstd_level = (int)level;
 }
 
+static const char *const deltas[] = {"auto", "off", "always", NULL};
+
+static void set_delta(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                      const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config *config = base;
+
+    (void)loader;
+    (void)key;
+    (void)where;
+    (void)node;
+    config->delta = strcmp(text, "off") == 0      ? FS_DELTA_NEVER
+                    : strcmp(text, "always") == 0 ? FS_DELTA_ALWAYS
+                                                  : FS_DELTA_AUTO;
+}
+
 static const char *const truths[] = {"true", "false", NULL};
 static const char *const objects[] = {"captured", "none", NULL};
 static const char *const stop_late[] = {"refuse", "force", NULL};
@@ -508,6 +524,8 @@ const struct fs_schema_key fs_config_table[] = {
     {.path = "compression", .type = FS_SCHEMA_SECTION},
     {"compression.level", FS_SCHEMA_CUSTOM, .type_text = "auto, or a number from -7 to 19",
      .default_text = "auto", .set = set_level},
+    {"compression.delta", FS_SCHEMA_CUSTOM, .type_text = "auto, off or always",
+     .default_text = "auto", .choices = deltas, .set = set_delta},
     {.path = NULL},
 };
 /* clang-format on */

@@ -50,6 +50,7 @@ struct fs_group {
     } log;
     struct fs_rate rate;          /* of the transfer under way */
     struct fs_reach reach;        /* of the point under way: what is sent again is counted */
+    bool deltas_refused;          /* the peer could not make one whole: no more of them */
     int64_t phase_since_ns;       /* boot */
     enum fs_group_state reported; /* the state that the log was told last */
     struct fs_announced announced;

@@ -385,6 +385,10 @@ void fs_metrics_render(const json_t *document, struct fs_buf *out)
                 "Bytes found changed, read, sent on the wire, written at the target, and sent "
                 "again after an interruption.",
                 "sync_bytes", "stage");
+    put_counter(out, groups, "farshore_delta_bytes_total",
+                "Content that was sent as the difference to what the base holds, and what it took "
+                "on the wire; parts of what was sent.",
+                "delta_bytes", "stage");
     put_counter(out, groups, "farshore_sync_failures_total",
                 "Cycles that ended without a committed point.", "failures", "reason");
     put_histogram(out, groups, "farshore_sync_duration_seconds",

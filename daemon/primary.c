@@ -454,6 +454,16 @@ static void abandon_if_gone(struct fs_group *group, const struct fs_error *err)
     }
 }
 
+/* What the peer has as the base may not be what we have: without deltas there is no need for it.
+ * Not again until the daemon restarts, or every point would be sent twice. */
+static void note_deltas(struct fs_group *group, const struct fs_sender_result *result)
+{
+    if (result->outcome == FS_SENT_REFUSED && result->stats.delta_bytes > 0 &&
+        (result->refusal == FS_REFUSE_DIGEST || result->refusal == FS_REFUSE_BROKEN)) {
+        group->deltas_refused = true;
+    }
+}
+
 static void sent(void *arg, const struct fs_sender_result *result)
 {
     struct fs_group *group = arg;
@@ -461,6 +471,7 @@ static void sent(void *arg, const struct fs_sender_result *result)
 
     group->sender = NULL;
     group->cancelled = false;
+    note_deltas(group, result);
     fs_group_stats_add(&group->stats, &result->stats);
     fs_group_stats_speed(&group->stats, result->stats.wire_bytes,
                          fs_context_boot(group->ctx) - group->phase_since_ns);
@@ -534,6 +545,7 @@ static void ship(struct fs_group *group, const struct fs_record_point *point)
         .budget = &ctx->sending,
         .tuner = fs_peers_tuner(ctx->peers, group->record->peer),
         .reach = &group->reach,
+        .delta = group->deltas_refused ? FS_DELTA_NEVER : ctx->config->delta,
     };
     enter(group, FS_PHASE_SHIPPING);
     group->sender = fs_sender_start(&options, group->record, &point->point.id, &offer, sent, group);

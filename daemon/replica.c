@@ -244,6 +244,7 @@ static bool receive(struct fs_groups *groups, struct fs_group *group, const char
         .sync_interval_ns = SYNC_INTERVAL_NS,
         .sync_bytes = SYNC_BYTES,
         .reach = &group->reach,
+        .source = ctx->source,
     };
     struct fs_record *record = NULL;
 

@@ -35,6 +35,8 @@ void fs_group_stats_add(struct fs_group_stats *stats, const struct fs_transfer_s
     stats->total.changed_bytes += transfer->changed_bytes;
     stats->total.read_bytes += transfer->read_bytes;
     stats->total.wire_bytes += transfer->wire_bytes;
+    stats->total.delta_bytes += transfer->delta_bytes;
+    stats->total.delta_wire_bytes += transfer->delta_wire_bytes;
     if (transfer->content_bytes > 0 && transfer->wire_bytes > 0) {
         stats->compression_ratio = (double)transfer->content_bytes / (double)transfer->wire_bytes;
     }

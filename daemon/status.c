@@ -327,7 +327,11 @@ static json_t *counters_json(const struct fs_group_stats *stats)
     for (size_t i = 0; i < stats->n_failures; i++) {
         set(failures, stats->failures[i].reason, bytes(stats->failures[i].count));
     }
+    json_t *deltas = json_object();
+    set(deltas, "content", bytes(stats->total.delta_bytes));
+    set(deltas, "wire", bytes(stats->total.delta_wire_bytes));
     set(object, "sync_bytes", sync);
+    set(object, "delta_bytes", deltas);
     set(object, "committed", bytes(stats->committed));
     set(object, "unchanged", bytes(stats->unchanged));
     set(object, "failures", failures);

@@ -25,6 +25,13 @@
 #define SAMPLE_SIZE  4096u
 #define SAMPLE_COUNT 4
 
+/* A delta's matches lie in up to 2 MiB of prefix; zstd's tables are made for the content alone. At
+ * levels above 9 they would take several times the memory that the tuner counts with, for one part
+ * in a hundred (measured). */
+#define DELTA_LEVEL_MAX  9
+#define DELTA_WINDOW_LOG 22
+#define DELTA_TABLE_LOG  18
+
 /* --- what a thread keeps --------------------------------------------------------------------- */
 
 struct tools {
@@ -199,6 +206,109 @@ static size_t compress(struct tools *tools, const struct builder *builder, int l
     return ZSTD_isError(r) ? 0 : r;
 }
 
+/*
+ * What the base holds of the pieces becomes what it holds of the DATA extents: runs of zeroes were
+ * found in the pieces since, and take no part. Returns the length of the whole prefix.
+ */
+static size_t trim_prefix(const struct fs_content_request *request, const struct builder *builder)
+{
+    const struct fs_content_delta *delta = request->delta;
+    uint8_t *from = delta->prefix + delta->ranges_length, *to = from;
+    size_t next = 0;
+    for (size_t i = 0; i < request->n_pieces; i++) {
+        const struct fs_extent *piece = &request->pieces[i].extent;
+        uint64_t end = piece->offset + piece->length;
+        if (piece->kind == FS_EXTENT_ZERO) {
+            continue;
+        }
+        for (; next < builder->count && builder->extents[next].extent.offset < end; next++) {
+            const struct fs_extent *extent = &builder->extents[next].extent;
+            if (extent->kind == FS_EXTENT_DATA) {
+                memmove(to, from + (extent->offset - piece->offset), extent->length);
+                to += extent->length;
+            }
+        }
+        from += piece->length;
+    }
+    return (size_t)(to - delta->prefix);
+}
+
+static void set_up_delta(ZSTD_CCtx *context, const uint8_t *prefix, size_t length, int level)
+{
+    level = level < 1 ? 1 : level;
+    level = level > DELTA_LEVEL_MAX ? DELTA_LEVEL_MAX : level;
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, DELTA_WINDOW_LOG);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_hashLog, DELTA_TABLE_LOG);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_chainLog, DELTA_TABLE_LOG);
+    ZSTD_CCtx_refPrefix(context, prefix, length);
+}
+
+/* As compress, for the payload behind the ranges, both together shorter than the content. */
+static size_t compress_delta(struct tools *tools, const struct fs_content_request *request,
+                             const struct builder *builder, uint8_t *packed)
+{
+    size_t ranges = fs_segment_ranges_size(request->delta->n_ranges);
+    if (builder->length == 0 || ranges >= WORTH(builder->length)) {
+        return 0;
+    }
+    size_t prefix = trim_prefix(request, builder);
+    set_up_delta(tools->compress, request->delta->prefix, prefix, request->zstd_level);
+    size_t r = ZSTD_compress2(tools->compress, packed + ranges, WORTH(builder->length) - ranges,
+                              builder->content, builder->length);
+    ZSTD_CCtx_reset(tools->compress, ZSTD_reset_session_and_parameters);
+    return ZSTD_isError(r) ? 0 : r;
+}
+
+struct packed {
+    enum fs_codec codec;
+    size_t length; /* without the ranges */
+    uint64_t plain_bytes, delta_bytes;
+};
+
+/* Both ways, the shorter one to payload; where memory is short, only without the base. */
+static void pack_both(struct tools *tools, const struct fs_content_request *request,
+                      const struct builder *builder, uint8_t *payload, struct packed *packed)
+{
+    uint8_t *other = malloc(builder->length);
+    size_t ranges = fs_segment_ranges_size(request->delta->n_ranges);
+    size_t plain = compress(tools, builder, request->zstd_level, payload);
+    size_t delta = other ? compress_delta(tools, request, builder, other) : 0;
+    packed->plain_bytes = plain > 0 ? plain : builder->length;
+    packed->delta_bytes = delta > 0 ? ranges + delta : builder->length;
+    if (packed->delta_bytes < packed->plain_bytes) {
+        memcpy(payload + ranges, other + ranges, delta);
+        packed->codec = FS_CODEC_DELTA;
+        packed->length = delta;
+    } else if (plain > 0) {
+        packed->codec = FS_CODEC_ZSTD;
+        packed->length = plain;
+    }
+    free(other);
+}
+
+/* payload has room for the content. */
+static struct packed pack(struct tools *tools, const struct fs_content_request *request,
+                          const struct builder *builder, uint8_t *payload)
+{
+    struct packed packed = {.codec = FS_CODEC_RAW, .length = builder->length};
+    size_t length = 0;
+    if (request->delta && request->delta->try_both && builder->length > 0) {
+        pack_both(tools, request, builder, payload, &packed);
+    } else if (request->delta) {
+        length = compress_delta(tools, request, builder, payload);
+        packed.codec = length > 0 ? FS_CODEC_DELTA : FS_CODEC_RAW;
+    } else {
+        length = compress(tools, builder, request->zstd_level, payload);
+        packed.codec = length > 0 ? FS_CODEC_ZSTD : FS_CODEC_RAW;
+    }
+    packed.length = length > 0 ? length : packed.length;
+    if (packed.codec == FS_CODEC_RAW && builder->length > 0) {
+        memcpy(payload, builder->content, builder->length);
+    }
+    return packed;
+}
+
 size_t fs_content_frame_bound(size_t n_pieces, uint64_t content_bytes)
 {
     size_t extents = 3 * n_pieces + 2 * (size_t)(content_bytes / FS_ZERO_RUN);
@@ -220,7 +330,7 @@ static int64_t thread_cpu_ns(void)
  */
 static bool make_frame(struct tools *tools, const struct fs_content_request *request,
                        const struct builder *builder, struct fs_segment *segment,
-                       struct fs_buf *ret_frame, int64_t *ret_compress_ns)
+                       struct fs_content_result *ret_result)
 {
     size_t head = FS_FRAME_HEADER + fs_segment_size(segment);
     struct fs_buf frame = {.data = malloc(head + builder->length),
@@ -230,13 +340,15 @@ static bool make_frame(struct tools *tools, const struct fs_content_request *req
     }
     uint8_t *payload = frame.data + head;
     int64_t began = thread_cpu_ns();
-    size_t packed = compress(tools, builder, request->zstd_level, payload);
-    *ret_compress_ns = thread_cpu_ns() - began;
-    if (packed == 0 && builder->length > 0) {
-        memcpy(payload, builder->content, builder->length);
+    struct packed packed = pack(tools, request, builder, payload);
+    ret_result->compress_ns = thread_cpu_ns() - began;
+    segment->codec = packed.codec;
+    segment->payload_length = (uint32_t)packed.length;
+    if (packed.codec == FS_CODEC_DELTA) {
+        segment->n_ranges = request->delta->n_ranges;
+        segment->ranges = (struct fs_range *)request->delta->ranges; /* only read */
+        head += fs_segment_ranges_size(segment->n_ranges);
     }
-    segment->codec = packed > 0 ? FS_CODEC_ZSTD : FS_CODEC_RAW;
-    segment->payload_length = (uint32_t)(packed > 0 ? packed : builder->length);
     size_t start = fs_frame_begin(&frame, FS_FRAME_SEGMENT, FS_FRAME_CRITICAL, request->stream);
     fs_segment_encode(segment, &frame);
     assert(frame.length == head && !frame.failed);
@@ -247,7 +359,12 @@ static bool make_frame(struct tools *tools, const struct fs_content_request *req
         frame.data = cut;
         frame.capacity = frame.length;
     }
-    *ret_frame = frame;
+    ret_result->frame = frame;
+    ret_result->payload_bytes = frame.length - FS_FRAME_HEADER - FS_SEGMENT_HEAD_SIZE -
+                                segment->n_extents * FS_SEGMENT_EXTENT_SIZE;
+    ret_result->delta = packed.codec == FS_CODEC_DELTA;
+    ret_result->plain_bytes = packed.plain_bytes;
+    ret_result->delta_bytes = packed.delta_bytes;
     return true;
 }
 
@@ -284,21 +401,17 @@ int fs_content_encode(const struct fs_content_request *request,
         .n_extents = builder.count,
         .extents = builder.extents,
     };
-    struct fs_buf frame;
-    int64_t compress_ns;
-    if (!make_frame(tools, request, &builder, &segment, &frame, &compress_ns)) {
-        free(builder.extents);
-        return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
-    }
-    *ret_result = (struct fs_content_result){
-        .frame = frame,
+    struct fs_content_result result = {
         .extents = builder.extents,
         .n_extents = builder.count,
         .changed_bytes = builder.changed,
         .content_bytes = builder.length,
-        .payload_bytes = segment.payload_length,
-        .compress_ns = compress_ns,
     };
+    if (!make_frame(tools, request, &builder, &segment, &result)) {
+        free(builder.extents);
+        return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
+    }
+    *ret_result = result;
     return 0;
 }
 
@@ -309,7 +422,8 @@ void fs_content_result_fini(struct fs_content_result *result)
     *result = (struct fs_content_result){0};
 }
 
-int fs_content_decompress(const uint8_t *payload, size_t length, uint8_t *raw, size_t raw_length,
+int fs_content_decompress(const uint8_t *payload, size_t length, const uint8_t *prefix,
+                          size_t prefix_length, uint8_t *raw, size_t raw_length,
                           struct fs_error *err)
 {
     struct tools *tools = tools_get();
@@ -317,9 +431,21 @@ int fs_content_decompress(const uint8_t *payload, size_t length, uint8_t *raw, s
         return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
     }
     /* One frame that knows its size: nothing is decompressed of one that says something else. */
-    if (ZSTD_getFrameContentSize(payload, length) != raw_length ||
-        ZSTD_findFrameCompressedSize(payload, length) != length ||
-        ZSTD_decompressDCtx(tools->decompress, raw, raw_length, payload, length) != raw_length) {
+    bool sound = ZSTD_getFrameContentSize(payload, length) == raw_length &&
+                 ZSTD_findFrameCompressedSize(payload, length) == length;
+    if (sound && prefix) {
+        sound = !ZSTD_isError(ZSTD_DCtx_refPrefix(tools->decompress, prefix, prefix_length));
+    }
+    size_t r = sound ? ZSTD_decompressDCtx(tools->decompress, raw, raw_length, payload, length) : 0;
+    if (sound && prefix) {
+        ZSTD_DCtx_refPrefix(tools->decompress, NULL, 0);
+        if (r != raw_length) {
+            return fs_error_set(err, FS_ERR_DATA, EBADMSG,
+                                "what the target has as the base of the transfer is not what the "
+                                "source sent the difference to");
+        }
+    }
+    if (r != raw_length) {
         return fs_error_set(err, FS_ERR_PEER, EPROTO,
                             "the peer's SEGMENT does not decompress to the %zu bytes that it "
                             "announces; do both sites run the same version of Farshore?",

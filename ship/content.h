@@ -23,6 +23,16 @@ struct fs_piece {
     uint8_t *content; /* borrowed, may be changed; NULL for ZERO */
 };
 
+/* For FS_CODEC_DELTA. */
+struct fs_content_delta {
+    const struct fs_range *ranges; /* of the base, as a segment has them */
+    size_t n_ranges;
+    /* What the base holds of them, and behind it of the DATA pieces; may be changed. */
+    uint8_t *prefix;
+    size_t ranges_length; /* where the pieces' begins */
+    bool try_both;        /* also without, and the shorter one is taken */
+};
+
 struct fs_content_request {
     uint32_t stream;
     uint16_t volume;
@@ -30,15 +40,18 @@ struct fs_content_request {
     const struct fs_piece *pieces;
     size_t n_pieces; /* ascending, in the image and in memory; fs_content_pieces_fit */
     int zstd_level;  /* 0: RAW */
+    const struct fs_content_delta *delta; /* NULL: without */
 };
 
 struct fs_content_result {
     struct fs_buf frame;               /* a whole SEGMENT frame; moved out */
     struct fs_segment_extent *extents; /* owned; for the chain */
     size_t n_extents;
-    uint64_t changed_bytes; /* DATA and ZERO */
-    uint64_t content_bytes; /* DATA, before compression */
-    uint64_t payload_bytes; /* and after */
+    uint64_t changed_bytes;            /* DATA and ZERO */
+    uint64_t content_bytes;            /* DATA, before compression */
+    uint64_t payload_bytes;            /* and after */
+    bool delta;                        /* it is FS_CODEC_DELTA */
+    uint64_t plain_bytes, delta_bytes; /* after, each way; 0 where both were not tried */
     int64_t compress_ns; /* of this thread's CPU: to compress, and to find out that it is in vain */
 };
 
@@ -54,9 +67,11 @@ int fs_content_encode(const struct fs_content_request *request,
 void fs_content_result_fini(struct fs_content_result *result);
 
 /*
- * Decompress to exactly raw_length bytes; anything else is the peer's error: -EPROTO.
+ * Decompress to exactly raw_length bytes; anything else is the peer's error: -EPROTO. With a prefix
+ * (else NULL) it may be the base's fault as well: FS_ERR_DATA, -EBADMSG.
  */
-int fs_content_decompress(const uint8_t *payload, size_t length, uint8_t *raw, size_t raw_length,
+int fs_content_decompress(const uint8_t *payload, size_t length, const uint8_t *prefix,
+                          size_t prefix_length, uint8_t *raw, size_t raw_length,
                           struct fs_error *err);
 /* Compare the hashes of the DATA extents with their content, back to back in raw: -EBADMSG,
  * FS_ERR_DATA, with the offset. */

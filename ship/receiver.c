@@ -75,6 +75,14 @@ static void finish(struct fs_receiver *receiver)
     free(receiver);
 }
 
+static void base_closed_cb(void *arg, const struct fs_error *err)
+{
+    struct fs_receiver *receiver = arg;
+    (void)err; /* closing never fails */
+    receiver->closing = false;
+    fs_receiver_progress(receiver);
+}
+
 static void closed_cb(void *arg, struct fs_record *record, const struct fs_error *err)
 {
     struct fs_receiver *receiver = arg;
@@ -86,7 +94,8 @@ static void closed_cb(void *arg, struct fs_record *record, const struct fs_error
 /* Nothing is in flight: one last time durable, then close. */
 static void go_on_ending(struct fs_receiver *receiver)
 {
-    if (receiver->queue || receiver->jobs_in_flight > 0 || receiver->writes_in_flight > 0 ||
+    if (receiver->queue || receiver->reads_in_flight > 0 || receiver->jobs_in_flight > 0 ||
+        receiver->writes_in_flight > 0 || receiver->base.state == FS_BASE_OPENING ||
         receiver->syncing || receiver->digesting || receiver->storing_objects ||
         receiver->open_pending || receiver->closing) {
         return;
@@ -96,6 +105,9 @@ static void go_on_ending(struct fs_receiver *receiver)
         return;
     }
     receiver->closing = true;
+    if (fs_receiver_close_base(receiver, base_closed_cb)) {
+        return; /* before the images are parked */
+    }
     if (receiver->incoming) {
         receiver->incoming->ops->close(receiver->incoming, closed_cb, receiver);
     } else {
@@ -307,6 +319,7 @@ static void accept_offer(struct fs_receiver *receiver, const struct fs_sink_open
         receiver->stats.resumed_bytes += positions[i].offset;
     }
     receiver->stats.done_bytes = receiver->stats.resumed_bytes;
+    receiver->base_point = result->base;
     if (receiver->reach) {
         fs_reach_begin(receiver->reach, &receiver->offer.point.id);
     }
@@ -382,6 +395,7 @@ static struct fs_receiver *receiver_new(const struct fs_receiver_options *option
     receiver->cpu = options->cpu;
     receiver->clock = options->clock;
     receiver->reach = options->reach;
+    receiver->source = options->source;
     receiver->own_budget.limit = FS_BUDGET_MIN;
     receiver->budget = options->budget ? options->budget : &receiver->own_budget;
     receiver->sync_interval_ns =

@@ -18,6 +18,7 @@
 #define FARSHORE_SHIP_RECEIVER_H
 
 #include "farshore/transfer.h"
+#include "ship/base_point.h"
 #include "ship/content.h"
 
 /* One segment from its arrival until it is written. */
@@ -38,6 +39,12 @@ struct arrival {
     struct fs_buf frame;    /* as it came */
     const uint8_t *payload; /* in it; the content itself where it came RAW */
     uint8_t *raw;           /* decompressed, or NULL */
+    size_t n_ranges;        /* DELTA: of the base */
+    struct fs_range *ranges;
+    uint8_t *prefix; /* what they hold, and what the DATA extents held; until decoded */
+    size_t prefix_length;
+    struct fs_read *reads;
+    unsigned reads_in_flight;
     size_t n_extents;
     struct fs_segment_extent *hashed; /* until verified */
     struct fs_extent *extents;        /* then these */
@@ -79,6 +86,9 @@ struct fs_receiver {
     enum receiver_state state;
     struct fs_receiver_result result;
     struct fs_incoming *incoming;
+    struct fs_source *source; /* or NULL */
+    struct fs_uuid base_point;
+    struct fs_base_point base; /* open once a DELTA came */
     bool open_pending, closing;
     bool salvaging;      /* ENDING, but what has arrived is still written: it need not come again */
     bool keep_positions; /* make them durable once more at the end */
@@ -87,7 +97,7 @@ struct fs_receiver {
     struct arrival *queue, *queue_last; /* to be decoded */
     struct arrival *waiting;            /* the queue's first, while it waits for the budget */
     struct fs_budget_client client;
-    size_t jobs_in_flight, writes_in_flight;
+    size_t reads_in_flight, jobs_in_flight, writes_in_flight;
 
     /* Below the applied positions: given back before they are durable, and kept back until then. */
     uint64_t ahead, kept;
@@ -123,6 +133,23 @@ int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *fra
 void fs_receiver_drop_queue(struct fs_receiver *receiver);
 void fs_receiver_free_arrivals(struct fs_receiver *receiver); /* nothing is in flight */
 void fs_receiver_granted_cb(struct fs_budget_client *client);
+/* receiver_apply.c: decode what waits and can be. */
+void fs_receiver_pump(struct fs_receiver *receiver);
+/* receiver_apply.c: all is there that it takes. */
+void fs_receiver_decode(struct arrival *arrival);
+
+/* receiver_delta.c: whether the base can be read; opens it, and pumps once it can. */
+bool fs_receiver_base_ready(struct fs_receiver *receiver);
+/* receiver_delta.c: 0, or -EPROTO: it is a DELTA that cannot be. */
+int fs_receiver_check_delta(const struct fs_receiver *receiver, const struct fs_segment *segment,
+                            struct fs_error *err);
+/* receiver_delta.c: what a DELTA takes in memory for the base's content. */
+uint64_t fs_arrival_prefix_length(const struct arrival *arrival);
+/* receiver_delta.c: read what it is a difference to, then decode it. */
+void fs_receiver_read_base(struct arrival *arrival);
+/* receiver_delta.c: nothing is in flight: close it, closed follows with the receiver; false: it is
+ * not open. */
+bool fs_receiver_close_base(struct fs_receiver *receiver, fs_io_fn *closed);
 
 /* receiver_digest.c: a DIGEST_WANT came. As the frame callback of streams. */
 int fs_receiver_digest(struct fs_receiver *receiver, const struct fs_frame *frame,

@@ -22,6 +22,9 @@ static void arrival_free(struct arrival *arrival)
     }
     fs_buf_fini(&arrival->frame);
     free(arrival->raw);
+    free(arrival->ranges);
+    free(arrival->prefix);
+    free(arrival->reads);
     free(arrival->hashed);
     free(arrival->extents);
     free(arrival);
@@ -36,6 +39,10 @@ static void arrival_release(struct arrival *arrival)
     fs_buf_fini(&arrival->frame);
     free(arrival->raw);
     free(arrival->extents);
+    free(arrival->ranges);
+    free(arrival->reads);
+    arrival->ranges = NULL;
+    arrival->reads = NULL;
     arrival->raw = NULL;
     arrival->extents = NULL;
     arrival->reserved = 0;
@@ -110,18 +117,19 @@ static void decode_run(struct fs_job *job)
 {
     struct arrival *arrival = (struct arrival *)((char *)job - offsetof(struct arrival, job));
     const uint8_t *content = arrival->payload;
+    bool packed = arrival->codec != FS_CODEC_RAW;
     arrival->extents = malloc(arrival->n_extents * sizeof(*arrival->extents));
-    if (arrival->codec == FS_CODEC_ZSTD) {
+    if (packed) {
         arrival->raw = malloc(arrival->raw_length);
         content = arrival->raw;
     }
-    if (!arrival->extents || (arrival->codec == FS_CODEC_ZSTD && !arrival->raw)) {
+    if (!arrival->extents || (packed && !arrival->raw)) {
         fs_error_set(&arrival->err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
         return;
     }
-    if (arrival->codec == FS_CODEC_ZSTD &&
-        fs_content_decompress(arrival->payload, arrival->payload_length, arrival->raw,
-                              arrival->raw_length, &arrival->err) < 0) {
+    if (packed && fs_content_decompress(arrival->payload, arrival->payload_length, arrival->prefix,
+                                        arrival->prefix_length, arrival->raw, arrival->raw_length,
+                                        &arrival->err) < 0) {
         return;
     }
     if (fs_content_verify(arrival->hashed, arrival->n_extents, content, &arrival->err) < 0) {
@@ -131,7 +139,9 @@ static void decode_run(struct fs_job *job)
         arrival->extents[i] = arrival->hashed[i].extent;
     }
     free(arrival->hashed);
+    free(arrival->prefix);
     arrival->hashed = NULL;
+    arrival->prefix = NULL;
     if (arrival->raw) {
         fs_buf_fini(&arrival->frame);
     }
@@ -163,29 +173,56 @@ static void decode_done(struct fs_job *job)
     receiver->incoming->ops->write(receiver->incoming, &arrival->segment, written_cb, arrival);
 }
 
-static void decode(struct fs_receiver *receiver, uint64_t reserved)
+void fs_receiver_decode(struct arrival *arrival)
 {
-    struct arrival *arrival = receiver->queue;
-    receiver->queue = arrival->queued;
-    receiver->queue_last = receiver->queue ? receiver->queue_last : NULL;
-    arrival->reserved = reserved;
+    struct fs_receiver *receiver = arrival->receiver;
     arrival->job.run = decode_run;
     arrival->job.done = decode_done;
     receiver->jobs_in_flight++;
     fs_pool_submit(receiver->cpu, &arrival->job);
 }
 
+/* The first of the queue has its memory. */
+static void start(struct fs_receiver *receiver, uint64_t reserved)
+{
+    struct arrival *arrival = receiver->queue;
+    receiver->queue = arrival->queued;
+    receiver->queue_last = receiver->queue ? receiver->queue_last : NULL;
+    arrival->reserved = reserved;
+    if (arrival->codec == FS_CODEC_DELTA) {
+        fs_receiver_read_base(arrival);
+    } else {
+        fs_receiver_decode(arrival);
+    }
+}
+
 /* What comes RAW is in memory already, within the credit. */
-static void pump(struct fs_receiver *receiver)
+static uint64_t bytes_of(const struct arrival *arrival)
+{
+    switch (arrival->codec) {
+    case FS_CODEC_ZSTD:
+        return arrival->raw_length;
+    case FS_CODEC_DELTA:
+        return arrival->raw_length + fs_arrival_prefix_length(arrival) +
+               (arrival->n_ranges + arrival->n_extents) * sizeof(*arrival->reads);
+    default:
+        return 0;
+    }
+}
+
+void fs_receiver_pump(struct fs_receiver *receiver)
 {
     while (receiver->queue && !receiver->waiting) {
-        uint64_t bytes = receiver->queue->codec == FS_CODEC_ZSTD ? receiver->queue->raw_length : 0;
+        if (receiver->queue->codec == FS_CODEC_DELTA && !fs_receiver_base_ready(receiver)) {
+            return;
+        }
+        uint64_t bytes = bytes_of(receiver->queue);
         receiver->waiting = receiver->queue;
         if (bytes > 0 && !fs_budget_take(receiver->budget, &receiver->client, bytes)) {
             return;
         }
         receiver->waiting = NULL;
-        decode(receiver, bytes);
+        start(receiver, bytes);
     }
 }
 
@@ -198,8 +235,8 @@ void fs_receiver_granted_cb(struct fs_budget_client *client)
         fs_budget_give(receiver->budget, client, client->wanted);
         return;
     }
-    decode(receiver, client->wanted);
-    pump(receiver);
+    start(receiver, client->wanted);
+    fs_receiver_pump(receiver);
 }
 
 /* --- arrival --------------------------------------------------------------------------------- */
@@ -224,7 +261,7 @@ static int check(const struct fs_receiver *receiver, const struct fs_segment *se
                             segment->start, segment->end, segment->volume, volume->received.offset,
                             volume->size);
     }
-    return 0;
+    return fs_receiver_check_delta(receiver, segment, err);
 }
 
 static struct arrival *arrival_new(struct fs_receiver *receiver, struct fs_segment *segment,
@@ -243,6 +280,9 @@ static struct arrival *arrival_new(struct fs_receiver *receiver, struct fs_segme
     arrival->payload_length = segment->payload_length;
     arrival->payload = segment->payload;
     arrival->n_extents = segment->n_extents;
+    arrival->n_ranges = segment->n_ranges;
+    arrival->ranges = segment->ranges;
+    segment->ranges = NULL;
     arrival->hashed = segment->extents;
     segment->extents = NULL;
     arrival->credit = frame->length;
@@ -276,7 +316,7 @@ static void enqueue(struct fs_receiver *receiver, struct arrival *arrival)
         receiver->queue = arrival;
     }
     receiver->queue_last = arrival;
-    pump(receiver);
+    fs_receiver_pump(receiver);
 }
 
 int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *frame,
@@ -311,6 +351,10 @@ int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *fra
     fs_segment_fini(&segment);
     receiver->stats.content_bytes += raw_length;
     receiver->stats.wire_bytes += frame->length;
+    if (arrival && arrival->codec == FS_CODEC_DELTA) {
+        receiver->stats.delta_bytes += raw_length;
+        receiver->stats.delta_wire_bytes += frame->length;
+    }
     if (arrival) {
         for (size_t i = 0; i < arrival->n_extents; i++) {
             receiver->stats.changed_bytes += arrival->hashed[i].extent.length;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sender's conversation with the peer, its outcome and its end. */
-#include "ship/sender.h"
+#include "ship/sender_delta.h"
 #include "ship/stream.h"
 
 #include <assert.h>
@@ -24,6 +24,7 @@ static void finish(struct fs_sender *sender)
     free(sender->spare);
     sender->result.compared = sender->comparison != NULL;
     free(sender->comparison);
+    fs_sender_delta_free(sender);
     fs_buf_fini(&sender->packed);
     if (sender->result.outcome == FS_SENT_COMMITTED) {
         sender->result.agreed = sender->agreed;
@@ -66,7 +67,15 @@ static void close_reading_cb(void *arg, const struct fs_error *err)
 /* A list that waits for the peer's digests is over with the stream. */
 static bool is_listing(const struct fs_sender *sender)
 {
-    return sender->comparison ? fs_sender_compares(sender) : sender->listing;
+    return fs_sender_delta_is_busy(sender) ||
+           (sender->comparison ? fs_sender_compares(sender) : sender->listing);
+}
+
+static void close_rest_cb(void *arg, const struct fs_error *err)
+{
+    if (!fs_sender_compare_close(arg, close_reading_cb)) {
+        close_reading_cb(arg, err);
+    }
 }
 
 void fs_sender_check_drained(struct fs_sender *sender)
@@ -77,7 +86,8 @@ void fs_sender_check_drained(struct fs_sender *sender)
         return;
     }
     sender->closing = true;
-    if (fs_sender_compare_close(sender, close_reading_cb)) {
+    if (fs_sender_delta_close(sender, close_rest_cb) ||
+        fs_sender_compare_close(sender, close_reading_cb)) {
         return;
     }
     if (sender->reading) {
@@ -142,6 +152,7 @@ static void opened_cb(void *arg, struct fs_reading *reading, const struct fs_err
 static void open_compared(struct fs_sender *sender)
 {
     struct fs_error err = FS_ERROR_INIT;
+    fs_sender_delta_free(sender);
     sender->opening = true;
     if (fs_sender_compare_open(sender, &err) < 0) {
         sender->opening = false;
@@ -233,6 +244,7 @@ static int accepted(struct fs_sender *sender, const struct fs_accept *accept, st
         open_compared(sender);
         return 0;
     }
+    fs_sender_delta_accept(sender, &accept->base);
     sender->opening = true;
     sender->source->ops->open(sender->source, sender->record, &sender->point, &accept->base,
                               opened_cb, sender);
@@ -397,6 +409,7 @@ struct fs_sender *fs_sender_start(const struct fs_sender_options *options,
     sender->clock = options->clock;
     sender->tuner = options->tuner;
     sender->reach = options->reach;
+    sender->delta_mode = options->delta;
     sender->chunk_max = options->budget->limit / 16;
     sender->chunk_max = sender->chunk_max < CHUNK_MIN ? CHUNK_MIN : sender->chunk_max;
     sender->chunk_max = sender->chunk_max > READ_WINDOW ? READ_WINDOW : sender->chunk_max;

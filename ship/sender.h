@@ -30,6 +30,15 @@
 #define CHUNK_MIN      (UINT64_C(1) << 20) /* most bytes of a chunk's buffer in a small budget */
 
 struct chunk;
+struct segment_delta;
+struct sender_delta;
+
+/* How the segments of a chunk are encoded; see ship/sender_delta.h. */
+enum chunk_delta {
+    CHUNK_PLAIN,
+    CHUNK_DELTA,
+    CHUNK_BOTH, /* either way, to see which is shorter */
+};
 
 /* What is read in one call. */
 struct chunk_read {
@@ -45,7 +54,8 @@ struct chunk_segment {
     size_t first_piece, n_pieces;
     uint64_t content; /* bytes of its DATA pieces */
     int level;
-    int64_t run_ns, cpu_ns; /* of encoding */
+    int64_t run_ns, cpu_ns;      /* of encoding */
+    struct segment_delta *delta; /* owned; NULL: it is encoded by itself */
     bool encoded;
     struct fs_content_result result; /* once encoded, until sent */
     struct fs_error err;
@@ -67,6 +77,8 @@ struct chunk {
     uint8_t *buffer;      /* from the grant until all segments are encoded */
     uint64_t reserved;    /* in the budget */
     uint64_t segment_max; /* content of a segment: less where the link is slow */
+    uint64_t max;         /* bytes of the buffer */
+    enum chunk_delta delta;
     size_t n_segments, segments_encoded, segments_sent;
     struct chunk_segment segments[CHUNK_SEGMENTS];
 };
@@ -127,6 +139,8 @@ struct fs_sender {
     struct fs_digest agreed[FS_VOLUMES_MAX];
     struct fs_reading *reading;
     struct fs_comparison *comparison; /* owned; NULL: the diff tells what changed */
+    enum fs_delta_mode delta_mode;
+    struct sender_delta *delta; /* owned; NULL: no deltas */
     bool opening, closing;
     struct fs_job end_job;
 
@@ -167,6 +181,8 @@ void fs_sender_plan(struct fs_sender *sender);
 /* sender_plan.c: the list that was asked for is there, or err. */
 void fs_sender_listed(struct fs_sender *sender, struct fs_extent_list *list,
                       const struct fs_error *err);
+/* sender_ship.c: its content is there, and what it is to be encoded against. */
+void fs_sender_encode(struct chunk_segment *segment);
 /* sender_ship.c: take over a chunk that the planner has finished. */
 void fs_sender_queue_chunk(struct fs_sender *sender, struct chunk *chunk);
 void fs_chunk_free(struct chunk *chunk);

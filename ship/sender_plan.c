@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* List changed extents ahead and cut them into chunks, segments and reads. */
-#include "ship/sender.h"
+#include "ship/sender_delta.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+
+#define DELTA_CHUNK_MIN (UINT64_C(256) << 10)
 
 /* --- listing --------------------------------------------------------------------------------- */
 
@@ -74,7 +76,7 @@ static void list_ahead(struct fs_sender *sender)
                                 ? sender->volumes[sender->list_volume].planned
                                 : 0;
     }
-    if (sender->listing || sender->n_batches == LIST_BATCHES ||
+    if (sender->listing || fs_sender_delta_holds(sender) || sender->n_batches == LIST_BATCHES ||
         sender->list_volume == sender->offer.n_volumes) {
         return;
     }
@@ -132,6 +134,13 @@ static struct chunk *chunk_new(struct fs_sender *sender, unsigned volume)
         return NULL;
     }
     chunk->segment_max = fs_session_segment_max(sender->session);
+    /* A delta takes several times its content in memory: smaller ones, so that as many are on their
+     * way. */
+    chunk->delta = fs_sender_delta_choose(sender, volume);
+    chunk->max = sender->chunk_max;
+    if (chunk->delta != CHUNK_PLAIN) {
+        chunk->max = chunk->max / 4 > DELTA_CHUNK_MIN ? chunk->max / 4 : DELTA_CHUNK_MIN;
+    }
     chunk->n_segments = 1;
     chunk->segments[0].start = chunk->start;
     return chunk;
@@ -234,7 +243,7 @@ static uint64_t add_data(struct chunk *chunk, uint64_t offset, uint64_t length)
 
     struct fs_read *range = reaching(chunk, offset);
     uint64_t gap = range ? offset - (range->offset + range->length) : 0;
-    uint64_t room = chunk->sender->chunk_max - chunk->buffer_length;
+    uint64_t room = chunk->max - chunk->buffer_length;
     take = cut(offset, take, room > gap ? room - gap : 0);
     if (take == 0) {
         return 0;

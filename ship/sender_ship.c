@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chunks from the grant of their memory to the transport: read, encode, send in order. */
-#include "ship/sender.h"
+#include "ship/sender_delta.h"
 #include "ship/stream.h"
 
 #include <assert.h>
@@ -34,6 +34,7 @@ void fs_chunk_free(struct chunk *chunk)
     }
     for (size_t i = 0; i < chunk->n_segments; i++) {
         fs_content_result_fini(&chunk->segments[i].result);
+        fs_segment_delta_free(chunk->segments[i].delta);
     }
     free(chunk->pieces);
     free(chunk->piece_at);
@@ -63,7 +64,7 @@ static uint64_t chunk_bound(const struct chunk *chunk)
     for (size_t i = 0; i < chunk->n_segments; i++) {
         bound += fs_content_frame_bound(chunk->segments[i].n_pieces, chunk->segments[i].content);
     }
-    return bound;
+    return bound + fs_sender_delta_bound(chunk);
 }
 
 /* The buffer goes as soon as all frames are made; what stays reserved are the frames. */
@@ -100,6 +101,8 @@ static void encode_run(struct fs_job *job)
 {
     struct chunk_segment *segment = segment_of(job);
     const struct chunk *chunk = segment->chunk;
+    const struct segment_delta *against = segment->delta;
+    struct fs_content_delta delta;
     struct fs_content_request request = {
         .stream = chunk->sender->stream,
         .volume = (uint16_t)chunk->volume,
@@ -109,6 +112,16 @@ static void encode_run(struct fs_job *job)
         .n_pieces = segment->n_pieces,
         .zstd_level = segment->level,
     };
+    if (against) {
+        delta = (struct fs_content_delta){
+            .ranges = against->ranges,
+            .n_ranges = against->n_ranges,
+            .prefix = against->prefix,
+            .ranges_length = against->ranges_length,
+            .try_both = chunk->delta == CHUNK_BOTH,
+        };
+        request.delta = &delta;
+    }
     int64_t began = read_clock(CLOCK_MONOTONIC), computed = read_clock(CLOCK_THREAD_CPUTIME_ID);
     (void)fs_content_encode(&request, &segment->result, &segment->err);
     segment->run_ns = read_clock(CLOCK_MONOTONIC) - began;
@@ -145,10 +158,21 @@ static void encode_done(struct fs_job *job)
     }
     segment->encoded = true;
     tell_tuner(sender, segment);
+    fs_sender_delta_encoded(sender, segment);
     if (++chunk->segments_encoded == chunk->n_segments) {
         trade_buffer(chunk);
     }
     fs_sender_pump(sender);
+}
+
+void fs_sender_encode(struct chunk_segment *segment)
+{
+    struct fs_sender *sender = segment->chunk->sender;
+    segment->level = fs_tuner_level(sender->tuner);
+    segment->job.run = encode_run;
+    segment->job.done = encode_done;
+    sender->jobs_in_flight++;
+    fs_pool_submit(sender->cpu, &segment->job);
 }
 
 static void encode(struct chunk *chunk)
@@ -163,11 +187,11 @@ static void encode(struct chunk *chunk)
     for (size_t i = 0; i < chunk->n_segments; i++) {
         struct chunk_segment *segment = &chunk->segments[i];
         segment->chunk = chunk;
-        segment->level = fs_tuner_level(sender->tuner);
-        segment->job.run = encode_run;
-        segment->job.done = encode_done;
-        sender->jobs_in_flight++;
-        fs_pool_submit(sender->cpu, &segment->job);
+        if (chunk->delta == CHUNK_PLAIN) {
+            fs_sender_encode(segment);
+        } else {
+            fs_sender_delta_prepare(segment);
+        }
     }
 }
 
@@ -276,6 +300,10 @@ static void send_segment(struct fs_sender *sender, struct chunk_segment *segment
     sender->stats.done_bytes += segment->end - segment->start;
     sender->stats.content_bytes += segment->result.content_bytes;
     sender->stats.wire_bytes += payload;
+    if (segment->result.delta) {
+        sender->stats.delta_bytes += segment->result.content_bytes;
+        sender->stats.delta_wire_bytes += payload;
+    }
     if (sender->reach &&
         fs_reach_pass(sender->reach, chunk->volume, segment->start, segment->end)) {
         sender->stats.resent_bytes += payload;
@@ -338,6 +366,7 @@ void fs_sender_pump(struct fs_sender *sender)
         return;
     }
     pump_segments(sender);
+    fs_sender_delta_pump(sender);
     fs_sender_plan(sender);
     if (sender->state == SENDER_SHIPPING) {
         pump_reads(sender);

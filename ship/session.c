@@ -48,7 +48,8 @@ static bool send_hello(struct fs_session *session, const struct fs_session_optio
         .version_max = FS_WIRE_VERSION,
         .features = FS_FEATURE_VERIFY | FS_FEATURE_TERMS | FS_FEATURE_COMPARE | FS_FEATURE_FENCE |
                     FS_FEATURE_MOVE | FS_FEATURE_OBJECTS | FS_FEATURE_APPLICATION |
-                    FS_FEATURE_FENCE_LOOK | FS_FEATURE_JOIN | FS_FEATURE_MOVE_LOOK,
+                    FS_FEATURE_FENCE_LOOK | FS_FEATURE_JOIN | FS_FEATURE_MOVE_LOOK |
+                    FS_FEATURE_DELTA,
         .site_uuid = options->site_uuid,
         .instance = options->instance,
         .credit = session->window,

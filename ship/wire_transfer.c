@@ -6,6 +6,29 @@
 
 #include "ship/codec.h"
 
+/* What a DELTA begins with counts as its payload. */
+size_t fs_segment_ranges_size(size_t n_ranges)
+{
+    return sizeof(uint32_t) + n_ranges * FS_DELTA_RANGE_SIZE;
+}
+
+static size_t ranges_size(const struct fs_segment *message)
+{
+    return message->codec == FS_CODEC_DELTA ? fs_segment_ranges_size(message->n_ranges) : 0;
+}
+
+static void ranges_encode(const struct fs_segment *message, struct fs_buf *buf)
+{
+    if (message->codec != FS_CODEC_DELTA) {
+        return;
+    }
+    fs_buf_put_u32(buf, (uint32_t)message->n_ranges);
+    for (size_t i = 0; i < message->n_ranges; i++) {
+        fs_buf_put_u64(buf, message->ranges[i].offset);
+        fs_buf_put_u32(buf, (uint32_t)message->ranges[i].length);
+    }
+}
+
 void fs_segment_encode(const struct fs_segment *message, struct fs_buf *buf)
 {
     assert(message->n_extents <= FS_SEGMENT_EXTENTS_MAX);
@@ -17,7 +40,8 @@ void fs_segment_encode(const struct fs_segment *message, struct fs_buf *buf)
     fs_buf_put_u64(buf, message->start);
     fs_buf_put_u64(buf, message->end);
     fs_buf_put_u32(buf, (uint32_t)message->n_extents);
-    fs_buf_put_u32(buf, message->payload_length);
+    uint32_t payload_length = message->payload_length + (uint32_t)ranges_size(message);
+    fs_buf_put_u32(buf, payload_length);
     for (size_t i = 0; i < message->n_extents; i++) {
         const struct fs_segment_extent *extent = &message->extents[i];
         fs_buf_put_u64(buf, extent->extent.offset);
@@ -25,6 +49,7 @@ void fs_segment_encode(const struct fs_segment *message, struct fs_buf *buf)
         fs_buf_put_u8(buf, (uint8_t)extent->extent.kind);
         fs_buf_put_u64(buf, extent->hash);
     }
+    ranges_encode(message, buf);
     if (message->payload) {
         fs_buf_put(buf, message->payload, message->payload_length);
     }
@@ -98,7 +123,7 @@ static int segment_head_decode(struct fs_cursor *cursor, struct fs_segment *segm
     if (segment->start >= segment->end || segment->end > INT64_MAX) {
         return fs_codec_fail(err, "SEGMENT", "its range is empty or impossible");
     }
-    if (codec != FS_CODEC_RAW && codec != FS_CODEC_ZSTD) {
+    if (codec > FS_CODEC_DELTA) {
         return fs_codec_fail(err, "SEGMENT", "codec %u", codec);
     }
     bool sizes_fit = codec == FS_CODEC_RAW ? segment->payload_length == segment->raw_length
@@ -106,6 +131,35 @@ static int segment_head_decode(struct fs_cursor *cursor, struct fs_segment *segm
     if (!sizes_fit) {
         return fs_codec_fail(err, "SEGMENT", "%u bytes of codec %u for %u bytes of content",
                              segment->payload_length, codec, segment->raw_length);
+    }
+    return 0;
+}
+
+/* What they name together is bounded, whatever the peer says: it is read into memory. */
+static int ranges_decode(struct fs_cursor *cursor, struct fs_segment *segment, struct fs_error *err)
+{
+    uint32_t count = fs_cursor_get_u32(cursor);
+    uint64_t at = 0, bytes = 0;
+    if (cursor->failed || count > FS_DELTA_RANGES_MAX ||
+        fs_segment_ranges_size(count) >= segment->payload_length) {
+        return fs_codec_fail(err, "SEGMENT", "%u ranges of the base do not fit into it", count);
+    }
+    segment->payload_length -= (uint32_t)fs_segment_ranges_size(count);
+    segment->ranges = calloc(count + 1, sizeof(*segment->ranges));
+    if (!segment->ranges) {
+        return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
+    }
+    segment->n_ranges = count;
+    for (size_t i = 0; i < count; i++) {
+        struct fs_range *range = &segment->ranges[i];
+        range->offset = fs_cursor_get_u64(cursor);
+        range->length = fs_cursor_get_u32(cursor);
+        bytes += range->length;
+        if (range->offset < at || range->length == 0 || bytes > FS_DELTA_BYTES_MAX ||
+            range->offset > INT64_MAX - range->length) {
+            return fs_codec_fail(err, "SEGMENT", "range %zu of the base is impossible", i);
+        }
+        at = range->offset + range->length;
     }
     return 0;
 }
@@ -126,6 +180,9 @@ int fs_segment_decode(const uint8_t *payload, size_t length, struct fs_segment *
         }
     }
     r = extents_decode(&cursor, &segment, err);
+    if (r == 0 && segment.codec == FS_CODEC_DELTA) {
+        r = ranges_decode(&cursor, &segment, err);
+    }
     if (r < 0) {
         fs_segment_fini(&segment);
         return r;
@@ -138,12 +195,13 @@ int fs_segment_decode(const uint8_t *payload, size_t length, struct fs_segment *
 size_t fs_segment_size(const struct fs_segment *message)
 {
     return FS_SEGMENT_HEAD_SIZE + message->n_extents * FS_SEGMENT_EXTENT_SIZE +
-           message->payload_length;
+           ranges_size(message) + message->payload_length;
 }
 
 void fs_segment_fini(struct fs_segment *message)
 {
     free(message->extents);
+    free(message->ranges);
     *message = (struct fs_segment){0};
 }
 

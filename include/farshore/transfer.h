@@ -14,13 +14,15 @@
 struct fs_transfer_stats {
     uint64_t changed_bytes; /* found by the diff so far */
     uint64_t read_bytes;
-    uint64_t content_bytes; /* of DATA extents in segments, before compression */
-    uint64_t wire_bytes;    /* payload of segments after compression, with their headers */
-    uint64_t written_bytes; /* receiver: applied, DATA and ZERO extents */
-    uint64_t done_bytes;    /* of image size, for progress: sum of positions */
-    uint64_t total_bytes;   /* sum of the volumes' sizes */
-    uint64_t resumed_bytes; /* sum of the positions where it began */
-    uint64_t resent_bytes;  /* of wire_bytes: what had been on its way before, as fs_reach knows */
+    uint64_t content_bytes;    /* of DATA extents in segments, before compression */
+    uint64_t wire_bytes;       /* payload of segments after compression, with their headers */
+    uint64_t delta_bytes;      /* of content_bytes: sent as a delta against the base */
+    uint64_t delta_wire_bytes; /* of wire_bytes: what they took */
+    uint64_t written_bytes;    /* receiver: applied, DATA and ZERO extents */
+    uint64_t done_bytes;       /* of image size, for progress: sum of positions */
+    uint64_t total_bytes;      /* sum of the volumes' sizes */
+    uint64_t resumed_bytes;    /* sum of the positions where it began */
+    uint64_t resent_bytes; /* of wire_bytes: what had been on its way before, as fs_reach knows */
 };
 
 /*
@@ -70,6 +72,7 @@ struct fs_sender_options {
     struct fs_budget *budget; /* shared by all senders of the daemon; borrowed */
     struct fs_tuner *tuner;   /* says the level; borrowed, until done */
     struct fs_reach *reach;   /* borrowed; may be NULL */
+    enum fs_delta_mode delta;
 };
 
 /*
@@ -112,6 +115,8 @@ struct fs_receiver_options {
     int64_t sync_interval_ns;
     uint64_t sync_bytes;    /* ... and every so many bytes (0: 32 MiB) */
     struct fs_reach *reach; /* borrowed; may be NULL */
+    /* Of this site, from which the base is read where deltas come. NULL: they are refused. */
+    struct fs_source *source;
 };
 
 /*

@@ -116,9 +116,10 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
 #define FS_FEATURE_OBJECTS     (UINT64_C(1) << 6) /* an OFFER may name Kubernetes objects */
 #define FS_FEATURE_APPLICATION (UINT64_C(1) << 5) /* knows FS_POINT_APPLICATION in an offer */
 
-#define FS_FEATURE_FENCE_LOOK (UINT64_C(1) << 7) /* knows FENCE_LOOK */
-#define FS_FEATURE_JOIN       (UINT64_C(1) << 8) /* an OFFER may name what joins, and seeds */
-#define FS_FEATURE_MOVE_LOOK  (UINT64_C(1) << 9) /* knows MOVEs that are questions of workloads */
+#define FS_FEATURE_FENCE_LOOK (UINT64_C(1) << 7)  /* knows FENCE_LOOK */
+#define FS_FEATURE_JOIN       (UINT64_C(1) << 8)  /* an OFFER may name what joins, and seeds */
+#define FS_FEATURE_MOVE_LOOK  (UINT64_C(1) << 9)  /* knows MOVEs that are questions of workloads */
+#define FS_FEATURE_DELTA      (UINT64_C(1) << 10) /* knows FS_CODEC_DELTA */
 
 struct fs_hello {
     uint16_t version_min, version_max;
@@ -169,7 +170,20 @@ struct fs_segment_extent {
 enum fs_codec {
     FS_CODEC_RAW = 0,
     FS_CODEC_ZSTD = 1,
+    /* Between sites that both have FS_FEATURE_DELTA, of a volume that the base has: zstd with a
+     * prefix, which is what the base holds of the segment's ranges and then of its DATA extents, in
+     * their order; zeroes beyond its end. */
+    FS_CODEC_DELTA = 2,
 };
+
+struct fs_range {
+    uint64_t offset, length; /* length is not 0 */
+};
+
+/* Of one segment: how many, and their bytes together. */
+#define FS_DELTA_RANGES_MAX 256
+#define FS_DELTA_BYTES_MAX  FS_SEGMENT_MAX
+#define FS_DELTA_RANGE_SIZE 12 /* on the wire */
 
 /*
  * A run of changed extents of one volume. Everything changed in [start, end) is in it. Segments
@@ -182,9 +196,11 @@ struct fs_segment {
     uint64_t start, end;
     size_t n_extents;
     struct fs_segment_extent *extents; /* owned */
+    size_t n_ranges;                   /* DELTA: of the base; ascending, disjoint */
+    struct fs_range *ranges;           /* owned */
     const uint8_t *payload;            /* borrowed; codec over the contents back to back. To encode,
                                           NULL: who calls puts it behind the rest */
-    uint32_t payload_length;
+    uint32_t payload_length;           /* without the ranges */
 };
 
 struct fs_progress {
@@ -405,6 +421,8 @@ FS_WIRE_MESSAGES(FS_WIRE_PROTOTYPES)
 
 /* Bytes that the encoded segment takes, without the frame header: what it costs in credit. */
 size_t fs_segment_size(const struct fs_segment *message);
+/* Of them, what so many ranges of a DELTA take, before its payload. */
+size_t fs_segment_ranges_size(size_t n_ranges);
 
 void fs_accept_fini(struct fs_accept *message);
 void fs_segment_fini(struct fs_segment *message);

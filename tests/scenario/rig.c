@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+enum fs_delta_mode rig_delta = FS_DELTA_AUTO;
+
 /* --- sessions -------------------------------------------------------------------------------- */
 
 static const char *on_hello(void *arg, struct fs_session *session, const struct fs_hello *hello)
@@ -57,6 +59,7 @@ static void on_offer(void *arg, struct fs_session *session, uint32_t stream, str
         .sync_interval_ns = rig->sync_interval_ns,
         .sync_bytes = rig->sync_bytes,
         .reach = &rig->reach[1],
+        .source = rig->no_base_reads ? NULL : mem_store_source(rig->stores[1]),
     };
     struct fs_admission admission = {
         .peer = "east",
@@ -182,6 +185,7 @@ void rig_init(struct rig *rig, size_t threads, uint64_t seed)
     fs_tuner_init(&rig->tuner, threads, 0);
     fs_tuner_fix(&rig->tuner, 1);
     rig->sync_bytes = 64 << 10;
+    rig->delta = rig_delta;
     rig->retain = 3;
     snprintf(rig->map.source_pool, sizeof(rig->map.source_pool), "rbd");
     snprintf(rig->map.target_pool, sizeof(rig->map.target_pool), "copies");
@@ -330,6 +334,7 @@ void rig_start(struct rig *rig, const struct fs_uuid *point)
         .budget = &rig->budgets[0],
         .tuner = &rig->tuner,
         .reach = &rig->reach[0],
+        .delta = rig->delta,
     };
     rig_offer(rig, point, &offer);
     rig->received_committed = false;

@@ -27,6 +27,8 @@ struct rig {
     uint64_t credit;
     size_t chunk;          /* bytes that a step of the link delivers, 0: all */
     struct fs_tuner tuner; /* fixed at level 1 */
+    enum fs_delta_mode delta;
+    bool no_base_reads; /* the next receivers cannot read their base */
     int64_t sync_interval_ns;
     uint64_t sync_bytes;
     struct fs_pool_map map;
@@ -48,6 +50,9 @@ struct rig {
     bool received_committed;
     struct fs_transfer_stats received_stats;
 };
+
+/* What rig_init sets: whole programs run with deltas, too. */
+extern enum fs_delta_mode rig_delta;
 
 /* A group with no volumes yet. threads as for fs_pool_new. */
 void rig_init(struct rig *rig, size_t threads, uint64_t seed);

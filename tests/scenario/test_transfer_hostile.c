@@ -194,6 +194,18 @@ static void spoil_end(struct fs_segment *segment)
     segment->end = 4 * MIB + 1;
 }
 
+static void spoil_delta(struct fs_segment *segment)
+{
+    segment->codec = FS_CODEC_DELTA;
+}
+
+/* A first copy has no base. */
+static void test_receiver_delta_without_a_base_ends_the_session(void **state)
+{
+    (void)state;
+    refuses(1, spoil_delta, FS_REFUSE_NONE);
+}
+
 static void test_receiver_corrupt_content_refuses_digest(void **state)
 {
     (void)state;
@@ -525,6 +537,7 @@ static void test_sender_digests_that_nobody_wants_end_the_session(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_receiver_delta_without_a_base_ends_the_session),
         cmocka_unit_test(test_receiver_corrupt_content_refuses_digest),
         cmocka_unit_test(test_receiver_bad_zstd_is_refused),
         cmocka_unit_test(test_receiver_segment_against_the_offer_ends_the_session),

@@ -178,8 +178,8 @@ static void check_content(const struct fs_frame *frame)
     assert_int_equal(fs_segment_decode(frame->payload, frame->length, &segment, &err), 0);
     const uint8_t *content = segment.payload;
     if (segment.codec == FS_CODEC_ZSTD) {
-        assert_int_equal(fs_content_decompress(segment.payload, segment.payload_length, raw,
-                                               segment.raw_length, &err),
+        assert_int_equal(fs_content_decompress(segment.payload, segment.payload_length, NULL, 0,
+                                               raw, segment.raw_length, &err),
                          0);
         content = raw;
     }

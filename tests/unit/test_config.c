@@ -694,7 +694,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 65);
+    assert_int_equal(count, 66);
 }
 
 int main(void)

@@ -443,7 +443,7 @@ static void test_segment_impossible_fields_are_refused(void **state)
 {
     (void)state;
     REFUSED(s.volume = FS_VOLUMES_MAX);
-    REFUSED(s.codec = (enum fs_codec)2);
+    REFUSED(s.codec = (enum fs_codec)3);
     REFUSED(s.raw_length--);
     REFUSED(s.raw_length++);
     REFUSED(s.payload_length--);
@@ -481,6 +481,92 @@ static void test_segment_content_above_bound_is_refused(void **state)
     check_segment(&s, __LINE__);
 }
 
+/* --- deltas ---------------------------------------------------------------------------------- */
+
+static void fill_delta(struct fs_segment *segment, struct fs_segment_extent *extents,
+                       struct fs_range *ranges)
+{
+    fill_segment(segment, extents);
+    ranges[0] = (struct fs_range){0, 8192};
+    ranges[1] = (struct fs_range){8192, 4096};
+    ranges[2] = (struct fs_range){UINT64_C(1) << 41, FS_DELTA_BYTES_MAX - 12288};
+    segment->codec = FS_CODEC_DELTA;
+    segment->payload_length = 10;
+    segment->n_ranges = 3;
+    segment->ranges = ranges;
+}
+
+static void test_delta_round_trip(void **state)
+{
+    (void)state;
+    struct fs_segment segment, got;
+    struct fs_segment_extent extents[3];
+    struct fs_range ranges[3];
+    struct fs_error err = FS_ERROR_INIT;
+    for (size_t n = 0; n <= 3; n += 3) {
+        struct fs_buf buf = FS_BUF_INIT;
+        fill_delta(&segment, extents, ranges);
+        segment.n_ranges = n;
+        fs_segment_encode(&segment, &buf);
+        assert_int_equal(buf.length, fs_segment_size(&segment));
+        assert_int_equal(fs_segment_decode(buf.data, buf.length, &got, &err), 0);
+        assert_int_equal(got.codec, FS_CODEC_DELTA);
+        assert_int_equal(got.n_ranges, n);
+        assert_memory_equal(got.ranges, ranges, n * sizeof(ranges[0]));
+        assert_int_equal(got.payload_length, 10);
+        assert_memory_equal(got.payload, segment.payload, 10);
+        fs_segment_fini(&got);
+        check_bounds(decode_segment, &buf);
+    }
+}
+
+#define REFUSED_DELTA(change)                                                                      \
+    do {                                                                                           \
+        struct fs_segment s;                                                                       \
+        struct fs_segment_extent e[3];                                                             \
+        struct fs_range r[3];                                                                      \
+        fill_delta(&s, e, r);                                                                      \
+        change;                                                                                    \
+        check_segment(&s, __LINE__);                                                               \
+    } while (0)
+
+static void test_delta_hostile_ranges_are_refused(void **state)
+{
+    (void)state;
+    static struct fs_range many[FS_DELTA_RANGES_MAX + 1];
+    for (size_t i = 0; i <= FS_DELTA_RANGES_MAX; i++) {
+        many[i] = (struct fs_range){i * 16, 16};
+    }
+    REFUSED_DELTA(r[0].length = 0);
+    REFUSED_DELTA(r[0].length = 8193);
+    REFUSED_DELTA(r[1].offset = 0);
+    REFUSED_DELTA(r[2].length++);
+    REFUSED_DELTA(r[2].length = UINT32_MAX);
+    REFUSED_DELTA(r[2].offset = UINT64_MAX - 4095);
+    REFUSED_DELTA(r[2].offset = INT64_MAX);
+    REFUSED_DELTA(s.payload_length = 0);
+    REFUSED_DELTA((s.ranges = many, s.n_ranges = FS_DELTA_RANGES_MAX + 1));
+}
+
+/* A count that promises more than there is. */
+static void test_delta_count_beyond_the_payload_is_refused(void **state)
+{
+    (void)state;
+    struct fs_segment segment;
+    struct fs_segment_extent extents[3];
+    struct fs_range ranges[3];
+    struct fs_buf buf = FS_BUF_INIT;
+    fill_delta(&segment, extents, ranges);
+    fs_segment_encode(&segment, &buf);
+    uint8_t *count = buf.data + FS_SEGMENT_HEAD_SIZE + 3 * FS_SEGMENT_EXTENT_SIZE;
+    const uint32_t wrong[] = {4, 256, 257, UINT32_MAX};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        memcpy(count, &wrong[i], sizeof(wrong[i]));
+        assert_int_equal(decode_copy(decode_segment, buf.data, buf.length), -EPROTO);
+    }
+    fs_buf_fini(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -497,6 +583,9 @@ int main(void)
         cmocka_unit_test(test_move_answer_round_trip),
         cmocka_unit_test(test_positions_round_trip),
         cmocka_unit_test(test_segment_round_trip),
+        cmocka_unit_test(test_delta_round_trip),
+        cmocka_unit_test(test_delta_hostile_ranges_are_refused),
+        cmocka_unit_test(test_delta_count_beyond_the_payload_is_refused),
         cmocka_unit_test(test_segment_without_extents_is_a_step_forward),
         cmocka_unit_test(test_segment_impossible_fields_are_refused),
         cmocka_unit_test(test_segment_content_above_bound_is_refused),
