@@ -13,12 +13,16 @@ def chains(quick):
     made = ship.disk(quick)
     made.steps = made.steps[:2]
     made.against = tuple(name for name in made.against if name != "limit")
-    return [made]
+    database = ship.database(quick)
+    database.against = ("export-diff", "export-diff-zstd")
+    return [made, database]
 
 
 def suite(stage, options):
     report = Report()
-    ship.play(stage, chains(options.quick), options, report)
+    chosen = [chain for chain in chains(options.quick)
+              if set(options.workloads).intersection(chain.workloads())]
+    ship.play(stage, chosen, options, report)
     report.compare(METRICS)
     # What we sent, had the line been full all the time: the ratio is one divided by the use of the line.
     for (workload, who), costs in list(report.costs.items()):

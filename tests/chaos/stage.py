@@ -72,7 +72,9 @@ class Stage:
         self.sites = [Site(self.dir / "lab", name) for name in ("east", "west")]
         self.make_volumes()
         self.pair = DaemonPair(*self.sites, self.dir / "run", policies=POLICIES,
-                               limits={"memory": f"{MEMORY // MIB} MiB"})
+                               limits={"memory": f"{MEMORY // MIB} MiB"},
+                               # Loopback is never scarce: by turns with deltas all the time.
+                               settings={"compression": {"delta": "always"}} if self.seed % 2 else {})
         for daemon in self.pair:  # of use in builds that have fault points
             daemon.environment["FARSHORE_FAULT"] = f"@{self.armed(daemon.site.name)}"
             daemon.environment["FARSHORE_FAULT_CLOCK"] = str(daemon.dir / "clock")

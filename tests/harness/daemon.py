@@ -232,6 +232,7 @@ class DaemonPair:
     def _daemon(self, site, peer, limits, environment, settings, endpoints=None, listen=None):
         directory = self.dir / site.name
         object_io = os.environ.get("FARSHORE_TEST_OBJECT_IO")  # a suite runs with it off, too
+        delta = os.environ.get("FARSHORE_TEST_DELTA")  # and with deltas always
         config = {
             "site": site.name,
             "ceph": {"conf": str(site.conf), "user": "farshore", "state_pool": "rbd",
@@ -244,6 +245,7 @@ class DaemonPair:
             "control": str(directory / "control.sock"),
             "discovery": [{"source": "images", "interval": "1s"}],
             "policies": {},
+            **({"compression": {"delta": delta}} if delta else {}),
             **(settings or {}),
         }
         if listen:
