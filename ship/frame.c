@@ -24,6 +24,10 @@ const char *fs_frame_type_name(uint16_t type)
         return "PONG";
     case FS_FRAME_CREDIT:
         return "CREDIT";
+    case FS_FRAME_LANES:
+        return "LANES";
+    case FS_FRAME_LANE:
+        return "LANE";
     case FS_FRAME_OFFER:
         return "OFFER";
     case FS_FRAME_ACCEPT:

@@ -49,7 +49,7 @@ static bool send_hello(struct fs_session *session, const struct fs_session_optio
         .features = FS_FEATURE_VERIFY | FS_FEATURE_TERMS | FS_FEATURE_COMPARE | FS_FEATURE_FENCE |
                     FS_FEATURE_MOVE | FS_FEATURE_OBJECTS | FS_FEATURE_APPLICATION |
                     FS_FEATURE_FENCE_LOOK | FS_FEATURE_JOIN | FS_FEATURE_MOVE_LOOK |
-                    FS_FEATURE_DELTA,
+                    FS_FEATURE_DELTA | (session->lane_window > 0 ? FS_FEATURE_LANES : 0),
         .site_uuid = options->site_uuid,
         .instance = options->instance,
         .credit = session->window,
@@ -462,7 +462,9 @@ struct fs_session *fs_session_new(const struct fs_session_options *options,
     session->window = clamp(options->credit, FS_CREDIT_MIN, FS_SESSION_AHEAD_MAX / 2);
     session->may_receive = session->window;
     session->deadline_ns = fs_clock_boot(session->clock) + options->hello_ns;
+    session->lane_window = options->lane_window;
     session->rtt_ns = -1;
+    session->rtt_least_ns = -1;
     session->in_size = FS_FRAME_HEADER;
     session->next_stream = transport->dialed ? 1 : 2;
     if (!send_hello(session, options)) {
@@ -512,6 +514,11 @@ const struct fs_transport *fs_session_transport(const struct fs_session *session
 int64_t fs_session_rtt_ns(const struct fs_session *session)
 {
     return session->rtt_ns;
+}
+
+int64_t fs_session_rtt_least_ns(const struct fs_session *session)
+{
+    return session->rtt_least_ns;
 }
 
 int64_t fs_session_clock_offset_ns(const struct fs_session *session)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The inside of a session, shared by its files: session.c (life, sending, credit),
- * session_receive.c (what arrives) and session_streams.c (the table of streams). LOOP only.
+ * session_receive.c (what arrives), session_lanes.c and session_streams.c (the table of streams).
+ * LOOP only.
  */
 #ifndef FARSHORE_SHIP_SESSION_PRIVATE_H
 #define FARSHORE_SHIP_SESSION_PRIVATE_H
@@ -50,8 +51,9 @@ struct fs_session {
     struct fs_transport *transport; /* owned */
     struct fs_uuid site_uuid, instance;
     int64_t heartbeat_ns;
-    uint64_t send_limit; /* at least FS_TRANSPORT_LOW: see has_room */
-    uint64_t window;     /* credit that we give */
+    uint64_t send_limit;  /* at least FS_TRANSPORT_LOW: see has_room */
+    uint64_t window;      /* credit that we give */
+    uint64_t lane_window; /* 0: one connection only */
 
     enum session_state state;
     struct fs_error err;   /* why it ends */
@@ -65,8 +67,14 @@ struct fs_session {
     unsigned missed; /* beats in a row without a byte from the peer */
     bool heard;      /* a byte came since the last beat */
     uint64_t last_ping;
-    int64_t rtt_ns; /* -1: unknown */
+    int64_t rtt_ns;       /* -1: unknown */
+    int64_t rtt_least_ns; /* the same */
     int64_t offset_ns;
+
+    /* lanes */
+    bool bundled;        /* LANES was said: transport is a bundle */
+    bool lanes_open;     /* the peer's came, too */
+    struct fs_lane lane; /* the token, from then on */
 
     /* credit */
     uint64_t may_send;    /* bytes of segments that the peer still takes */
@@ -104,6 +112,8 @@ void session_finish(struct fs_session *session);
 void session_serve(struct fs_session *session);
 /* Hand over what came before attach. */
 void session_deliver_aborts(struct fs_session *session);
+int session_handle_lanes(struct fs_session *session, const struct fs_frame *frame,
+                         struct fs_error *err);
 /* Transport events. */
 uint8_t *session_room(void *arg, size_t *ret_length);
 void session_received(void *arg, size_t length);

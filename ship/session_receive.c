@@ -26,6 +26,7 @@ static enum place place_of(uint16_t type)
     case FS_FRAME_PING:
     case FS_FRAME_PONG:
     case FS_FRAME_CREDIT:
+    case FS_FRAME_LANES:
     case FS_FRAME_CURRENT:
     case FS_FRAME_CURRENT_ACK:
     case FS_FRAME_TERMS:
@@ -182,6 +183,7 @@ static int handle_pong(struct fs_session *session, const struct fs_frame *frame,
         return broken(err, "an impossible clock");
     }
     bool first = session->rtt_ns < 0;
+    session->rtt_least_ns = first || rtt < session->rtt_least_ns ? rtt : session->rtt_least_ns;
     session->rtt_ns = first ? rtt : smooth(session->rtt_ns, rtt);
     session->offset_ns = first ? offset : smooth(session->offset_ns, offset);
     return 0;
@@ -322,6 +324,8 @@ static int handle_control(struct fs_session *session, const struct fs_frame *fra
         return handle_pong(session, frame, err);
     case FS_FRAME_CREDIT:
         return handle_credit(session, frame, err);
+    case FS_FRAME_LANES:
+        return session_handle_lanes(session, frame, err);
     case FS_FRAME_TERMS:
         return handle_terms(session, frame, err);
     case FS_FRAME_MOVE:

@@ -18,6 +18,10 @@ static const unsigned char alpn[] = "\x0a"
 const unsigned char tls_enroll_alpn[TLS_ENROLL_ALPN_LENGTH + 1] = "\x11"
                                                                   "farshore-enroll/1";
 
+static const unsigned char lane_alpn[] = "\x0f"
+                                         "farshore-lane/1";
+#define LANE_ALPN_LENGTH (sizeof(lane_alpn) - 1)
+
 struct fs_tls {
     unsigned refs;
     SSL_CTX *server;
@@ -84,7 +88,9 @@ static int select_alpn(SSL *ssl, const unsigned char **ret_out, unsigned char *r
     const struct fs_tls *tls = arg;
     unsigned char *out;
     if (SSL_select_next_proto(&out, ret_length, alpn, ALPN_LENGTH, in, length) ==
-        OPENSSL_NPN_NEGOTIATED) {
+            OPENSSL_NPN_NEGOTIATED ||
+        SSL_select_next_proto(&out, ret_length, lane_alpn, LANE_ALPN_LENGTH, in, length) ==
+            OPENSSL_NPN_NEGOTIATED) {
         *ret_out = out;
         return SSL_TLSEXT_ERR_OK;
     }
@@ -242,17 +248,18 @@ int64_t fs_tls_not_after(const struct fs_tls *tls)
 
 /* --- connections ---------------------------------------------------------------------------- */
 
-SSL *tls_new_ssl(struct fs_tls *tls, int fd, bool server)
+SSL *tls_new_ssl(struct fs_tls *tls, int fd, enum tls_role role)
 {
-    SSL *ssl = SSL_new(server ? tls->server : tls->client);
+    SSL *ssl = SSL_new(role == TLS_SERVER ? tls->server : tls->client);
     if (ssl == NULL) {
         return NULL;
     }
-    if (SSL_set_fd(ssl, fd) != 1) {
+    if (SSL_set_fd(ssl, fd) != 1 ||
+        (role == TLS_LANE && SSL_set_alpn_protos(ssl, lane_alpn, LANE_ALPN_LENGTH) != 0)) {
         SSL_free(ssl);
         return NULL;
     }
-    if (server) {
+    if (role == TLS_SERVER) {
         SSL_set_accept_state(ssl);
     } else {
         SSL_set_connect_state(ssl);
@@ -260,20 +267,31 @@ SSL *tls_new_ssl(struct fs_tls *tls, int fd, bool server)
     return ssl;
 }
 
-bool tls_alpn_agreed(const SSL *ssl)
+/* alpn with the byte of its length. */
+static bool agreed_on(const SSL *ssl, const unsigned char *wanted)
 {
     const unsigned char *name;
     unsigned length;
     SSL_get0_alpn_selected(ssl, &name, &length);
-    return length == ALPN_LENGTH - 1 && memcmp(name, alpn + 1, length) == 0;
+    return length == wanted[0] && memcmp(name, wanted + 1, length) == 0;
+}
+
+bool tls_alpn_agreed(const SSL *ssl, enum tls_role role)
+{
+    if (role == TLS_SERVER) {
+        return agreed_on(ssl, alpn) || tls_is_lane(ssl) || tls_enrolls(ssl);
+    }
+    return agreed_on(ssl, role == TLS_LANE ? lane_alpn : alpn);
 }
 
 bool tls_enrolls(const SSL *ssl)
 {
-    const unsigned char *name;
-    unsigned length;
-    SSL_get0_alpn_selected(ssl, &name, &length);
-    return length == TLS_ENROLL_ALPN_LENGTH - 1 && memcmp(name, tls_enroll_alpn + 1, length) == 0;
+    return agreed_on(ssl, tls_enroll_alpn);
+}
+
+bool tls_is_lane(const SSL *ssl)
+{
+    return agreed_on(ssl, lane_alpn);
 }
 
 bool tls_peer_key(const SSL *ssl, uint8_t ret_hash[32])

@@ -14,6 +14,7 @@
 struct fs_tls_dial {
     struct event_base *base;
     struct fs_tls *tls;
+    enum tls_role role;
     char host[TLS_HOST_SIZE];
     char port[TLS_PORT_SIZE];
     int64_t end_ns;      /* boot clock */
@@ -125,7 +126,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
     dial->connected = NULL;
     dial->fd = -1;
     /* The dial's own timer bounds the handshake too. */
-    dial->handshake = tls_handshake_start(dial->base, dial->tls, fd, false, dial->address,
+    dial->handshake = tls_handshake_start(dial->base, dial->tls, fd, dial->role, dial->address,
                                           dial->end_ns - now_ns(), on_handshake, dial);
     if (dial->handshake == NULL) {
         fs_error_set(&dial->err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
@@ -227,8 +228,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-struct fs_tls_dial *fs_tls_dial(struct event_base *base, struct fs_tls *tls, const char *address,
-                                int64_t timeout_ns, fs_tls_dialed_fn *dialed, void *arg)
+static struct fs_tls_dial *dial_as(enum tls_role role, struct event_base *base, struct fs_tls *tls,
+                                   const char *address, int64_t timeout_ns,
+                                   fs_tls_dialed_fn *dialed, void *arg)
 {
     struct fs_tls_dial *dial = calloc(1, sizeof(*dial));
     if (dial == NULL) {
@@ -236,6 +238,7 @@ struct fs_tls_dial *fs_tls_dial(struct event_base *base, struct fs_tls *tls, con
     }
     dial->base = base;
     dial->tls = fs_tls_ref(tls);
+    dial->role = role;
     dial->end_ns = now_ns() + timeout_ns;
     dial->fd = -1;
     dial->dialed = dialed;
@@ -252,4 +255,17 @@ struct fs_tls_dial *fs_tls_dial(struct event_base *base, struct fs_tls *tls, con
     }
     event_active(dial->timer, EV_TIMEOUT, 0);
     return dial;
+}
+
+struct fs_tls_dial *fs_tls_dial(struct event_base *base, struct fs_tls *tls, const char *address,
+                                int64_t timeout_ns, fs_tls_dialed_fn *dialed, void *arg)
+{
+    return dial_as(TLS_CLIENT, base, tls, address, timeout_ns, dialed, arg);
+}
+
+struct fs_tls_dial *fs_tls_dial_lane(struct event_base *base, struct fs_tls *tls,
+                                     const char *address, int64_t timeout_ns,
+                                     fs_tls_dialed_fn *dialed, void *arg)
+{
+    return dial_as(TLS_LANE, base, tls, address, timeout_ns, dialed, arg);
 }

@@ -11,7 +11,7 @@ struct tls_handshake {
     struct fs_tls *tls;
     SSL *ssl;
     int fd;
-    bool server;
+    enum tls_role role;
     struct event *readable, *writable, *timeout;
     tls_handshake_fn *done;
     void *arg;
@@ -52,7 +52,7 @@ static void fail(struct tls_handshake *handshake, const struct fs_error *err)
 static void succeed(struct tls_handshake *handshake)
 {
     struct fs_error err = FS_ERROR_INIT;
-    if (!tls_alpn_agreed(handshake->ssl) && !(handshake->server && tls_enrolls(handshake->ssl))) {
+    if (!tls_alpn_agreed(handshake->ssl, handshake->role)) {
         fs_error_set(&err, FS_ERR_PEER, EPROTO,
                      "%s does not speak Farshore's protocol over TLS 1.3: is it a Farshore?",
                      handshake->address);
@@ -61,7 +61,7 @@ static void succeed(struct tls_handshake *handshake)
     }
     struct fs_transport *transport =
         tls_transport_new(handshake->base, handshake->tls, handshake->ssl, handshake->fd,
-                          !handshake->server, handshake->address);
+                          handshake->role != TLS_SERVER, handshake->address);
     if (transport == NULL) {
         fs_error_set(&err, FS_ERR_TRANSIENT, ENOMEM, "out of memory");
     }
@@ -109,8 +109,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 }
 
 struct tls_handshake *tls_handshake_start(struct event_base *base, struct fs_tls *tls, int fd,
-                                          bool server, const char *address, int64_t timeout_ns,
-                                          tls_handshake_fn *done, void *arg)
+                                          enum tls_role role, const char *address,
+                                          int64_t timeout_ns, tls_handshake_fn *done, void *arg)
 {
     struct tls_handshake *handshake = calloc(1, sizeof(*handshake));
     if (handshake == NULL) {
@@ -120,12 +120,12 @@ struct tls_handshake *tls_handshake_start(struct event_base *base, struct fs_tls
     handshake->base = base;
     handshake->tls = fs_tls_ref(tls);
     handshake->fd = fd;
-    handshake->server = server;
+    handshake->role = role;
     handshake->done = done;
     handshake->arg = arg;
     snprintf(handshake->address, sizeof(handshake->address), "%s", address);
     struct timeval timeout = tls_timeval(timeout_ns);
-    handshake->ssl = tls_new_ssl(tls, fd, server);
+    handshake->ssl = tls_new_ssl(tls, fd, role);
     handshake->readable = event_new(base, fd, EV_READ, on_event, handshake);
     handshake->writable = event_new(base, fd, EV_WRITE, on_event, handshake);
     handshake->timeout = evtimer_new(base, on_event, handshake);

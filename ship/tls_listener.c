@@ -29,8 +29,9 @@ struct fs_tls_listener {
     struct guest *guests;
     fs_tls_accepted_fn *accepted;
     void *arg;
-    fs_tls_accepted_fn *enroll; /* NULL: none */
-    void *enroll_arg;
+    /* NULL: none */
+    fs_tls_accepted_fn *enroll, *lane;
+    void *enroll_arg, *lane_arg;
 };
 
 static void free_guest(struct guest *guest)
@@ -59,13 +60,26 @@ static void on_handshake(void *arg, struct fs_transport *transport, const struct
     if (transport == NULL) {
         return;
     }
-    if (!tls_transport_enrolls(transport)) {
-        listener->accepted(listener->arg, transport);
-    } else if (listener->enroll != NULL) {
-        listener->enroll(listener->enroll_arg, transport);
+    fs_tls_accepted_fn *accepted = listener->accepted;
+    void *accepted_arg = listener->arg;
+    if (tls_transport_enrolls(transport)) {
+        accepted = listener->enroll;
+        accepted_arg = listener->enroll_arg;
+    } else if (tls_transport_is_lane(transport)) {
+        accepted = listener->lane;
+        accepted_arg = listener->lane_arg;
+    }
+    if (accepted != NULL) {
+        accepted(accepted_arg, transport);
     } else {
         transport->ops->close(transport);
     }
+}
+
+void fs_tls_listener_on_lane(struct fs_tls_listener *listener, fs_tls_accepted_fn *lane, void *arg)
+{
+    listener->lane = lane;
+    listener->lane_arg = arg;
 }
 
 void fs_tls_listener_on_enroll(struct fs_tls_listener *listener, fs_tls_accepted_fn *enroll,
@@ -117,7 +131,7 @@ static void on_accept(struct evconnlistener *socket, evutil_socket_t fd, struct 
         return;
     }
     tls_socket_tune(fd);
-    guest->handshake = tls_handshake_start(listener->base, listener->tls, fd, true, text,
+    guest->handshake = tls_handshake_start(listener->base, listener->tls, fd, TLS_SERVER, text,
                                            listener->handshake_ns, on_handshake, guest);
     if (guest->handshake == NULL) {
         free(guest);

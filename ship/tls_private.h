@@ -17,10 +17,17 @@
 
 /* --- tls.c ---------------------------------------------------------------------------------- */
 
+enum tls_role {
+    TLS_SERVER, /* of sessions, lanes and enrolment: whatever the other end wants */
+    TLS_CLIENT, /* of a session */
+    TLS_LANE,   /* the client of a lane */
+};
+
 /* A new connection over fd (borrowed), ready for its handshake; NULL when out of memory. */
-SSL *tls_new_ssl(struct fs_tls *tls, int fd, bool server);
-/* Whether the handshake agreed on our protocol. */
-bool tls_alpn_agreed(const SSL *ssl);
+SSL *tls_new_ssl(struct fs_tls *tls, int fd, enum tls_role role);
+/* Whether the handshake agreed on a protocol that the role has. */
+bool tls_alpn_agreed(const SSL *ssl, enum tls_role role);
+bool tls_is_lane(const SSL *ssl);
 /* The ALPN of enrolment as OpenSSL wants it, and whether the handshake agreed on that. */
 #define TLS_ENROLL_ALPN_LENGTH 18
 extern const unsigned char tls_enroll_alpn[TLS_ENROLL_ALPN_LENGTH + 1];
@@ -54,8 +61,9 @@ int tls_gather_flush(SSL *ssl);
 struct fs_transport *tls_transport_new(struct event_base *base, struct fs_tls *tls, SSL *ssl,
                                        int fd, bool dialed, const char *address);
 
-/* Is it a connection for enrolment? */
+/* Is it a connection for enrolment, or a lane? */
 bool tls_transport_enrolls(const struct fs_transport *transport);
+bool tls_transport_is_lane(const struct fs_transport *transport);
 
 /* --- tls_handshake.c ------------------------------------------------------------------------ */
 
@@ -67,8 +75,8 @@ typedef void tls_handshake_fn(void *arg, struct fs_transport *transport,
 
 /* fd (connected, non-blocking) is moved in, also on failure. NULL when out of memory. */
 struct tls_handshake *tls_handshake_start(struct event_base *base, struct fs_tls *tls, int fd,
-                                          bool server, const char *address, int64_t timeout_ns,
-                                          tls_handshake_fn *done, void *arg);
+                                          enum tls_role role, const char *address,
+                                          int64_t timeout_ns, tls_handshake_fn *done, void *arg);
 /* Closes the connection; no callback. */
 void tls_handshake_cancel(struct tls_handshake *handshake);
 

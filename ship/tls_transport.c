@@ -96,6 +96,11 @@ static void tell_closed(struct tls_transport *t, const struct fs_error *err)
     t->transport.events->closed(t->transport.events_arg, err);
 }
 
+static size_t low_of(const struct tls_transport *t)
+{
+    return t->transport.low > 0 ? t->transport.low : FS_TRANSPORT_LOW;
+}
+
 /* --- sending -------------------------------------------------------------------------------- */
 
 static bool coalesce(struct tls_transport *t, const struct fs_buf *buf)
@@ -117,7 +122,7 @@ static void transport_send(struct fs_transport *transport, struct fs_buf *buf)
         return;
     }
     t->queued += buf->length;
-    t->above_low = t->above_low || t->queued >= FS_TRANSPORT_LOW;
+    t->above_low = t->above_low || t->queued >= low_of(t);
     if (coalesce(t, buf)) {
         fs_buf_fini(buf);
     } else {
@@ -272,7 +277,7 @@ static void transmit(struct tls_transport *t)
         tell_closed(t, &err);
         return;
     }
-    if (t->above_low && t->queued < FS_TRANSPORT_LOW) {
+    if (t->above_low && t->queued < low_of(t)) {
         t->above_low = false;
         t->transport.events->drained(t->transport.events_arg);
     }
@@ -319,6 +324,11 @@ bool fs_tls_peer_key(const struct fs_transport *transport, uint8_t ret_hash[32])
 bool tls_transport_enrolls(const struct fs_transport *transport)
 {
     return tls_enrolls(((const struct tls_transport *)transport)->ssl);
+}
+
+bool tls_transport_is_lane(const struct fs_transport *transport)
+{
+    return tls_is_lane(((const struct tls_transport *)transport)->ssl);
 }
 
 static const struct fs_transport_ops transport_ops = {

@@ -94,6 +94,43 @@ int fs_credit_decode(const uint8_t *payload, size_t length, struct fs_credit *re
     return 0;
 }
 
+void fs_lanes_encode(const struct fs_lanes *message, struct fs_buf *buf)
+{
+    fs_buf_put_u64(buf, message->window);
+    fs_buf_put(buf, message->lane.token, sizeof(message->lane.token));
+}
+
+int fs_lanes_decode(const uint8_t *payload, size_t length, struct fs_lanes *ret_message,
+                    struct fs_error *err)
+{
+    struct fs_cursor cursor = fs_cursor_of(payload, length);
+    struct fs_lanes lanes = {.window = fs_cursor_get_u64(&cursor)};
+    const uint8_t *token = fs_cursor_get(&cursor, sizeof(lanes.lane.token));
+    if (!fs_cursor_finished(&cursor) || lanes.window < FS_LANES_WINDOW_MIN ||
+        lanes.window > FS_CREDIT_MAX) {
+        return fs_codec_fail(err, "LANES", "a window of %llu bytes in a payload of %zu",
+                             (unsigned long long)lanes.window, length);
+    }
+    memcpy(lanes.lane.token, token, sizeof(lanes.lane.token));
+    *ret_message = lanes;
+    return 0;
+}
+
+void fs_lane_encode(const struct fs_lane *message, struct fs_buf *buf)
+{
+    fs_buf_put(buf, message->token, sizeof(message->token));
+}
+
+int fs_lane_decode(const uint8_t *payload, size_t length, struct fs_lane *ret_message,
+                   struct fs_error *err)
+{
+    if (length != sizeof(ret_message->token)) {
+        return fs_codec_fail(err, "LANE", "a token of %zu bytes", length);
+    }
+    memcpy(ret_message->token, payload, length);
+    return 0;
+}
+
 void fs_text_encode(const struct fs_text *message, struct fs_buf *buf)
 {
     fs_codec_put_message(buf, message->text);

@@ -33,7 +33,7 @@ struct fs_transport_events { /* set by the session; called on the LOOP, never fr
     uint8_t *(*room)(void *arg, size_t *ret_length);
     /* So many bytes are there, at most those of room. */
     void (*received)(void *arg, size_t length);
-    /* pending fell below FS_TRANSPORT_LOW, after it had been at or above it. */
+    /* pending fell below low, after it had been at or above it at a send. */
     void (*drained)(void *arg);
     /* The connection is gone; the session closes the transport. */
     void (*closed)(void *arg, const struct fs_error *err);
@@ -50,6 +50,7 @@ struct fs_transport { /* first member of an implementation */
     const struct fs_transport_ops *ops;
     const struct fs_transport_events *events;
     void *events_arg;
+    size_t low;                 /* 0, as at the start: FS_TRANSPORT_LOW */
     bool dialed;                /* we made the connection */
     char address[FS_NAME_SIZE]; /* of the peer, for people */
     /* True where the peer's certificate is valid for name (always true in memory). */
@@ -71,6 +72,8 @@ struct fs_session_options {
     int64_t hello_ns;     /* the longest to wait for a hello */
     uint64_t send_limit;  /* bytes the transport may hold before senders wait;
                              at least FS_TRANSPORT_LOW is used */
+    uint64_t lane_window; /* bytes that lanes may be ahead of each other, in each direction, at
+                             least FS_LANES_WINDOW_MIN; 0: one connection only */
 };
 
 /*
@@ -109,6 +112,9 @@ struct fs_session_events {
                    const struct fs_verify *verify);
     void (*digest_open)(void *arg, struct fs_session *session, uint32_t stream,
                         const struct fs_digest_open *open);
+    /* One of several lanes ended, for the reason that err names, and the others carry on. NULL:
+     * ignored. */
+    void (*lane_down)(void *arg, struct fs_session *session, const struct fs_error *err);
     /* From inside an event of the transport: fs_session_deadline is nearer than before. May be
      * NULL where the owner asks after each event. */
     void (*sooner)(void *arg);
@@ -152,10 +158,29 @@ bool fs_session_is_up(const struct fs_session *session);
 const struct fs_hello *fs_session_peer(const struct fs_session *session);
 const struct fs_transport *fs_session_transport(const struct fs_session *session);
 int64_t fs_session_rtt_ns(const struct fs_session *session); /* smoothed; -1: not yet known */
+/* The least so far, of the way without queues; -1: not yet known. */
+int64_t fs_session_rtt_least_ns(const struct fs_session *session);
 int64_t fs_session_clock_offset_ns(const struct fs_session *session); /* peer's wall - ours */
 /* Bytes on the wire so far, without TLS's own. */
 uint64_t fs_session_bytes_sent(const struct fs_session *session);
 uint64_t fs_session_bytes_received(const struct fs_session *session);
+
+/*
+ * Lanes: more connections with the same peer, which carry the same session. Only between peers that
+ * both have FS_FEATURE_LANES. The side that dialed asks for them, once; where the peer has agreed
+ * it makes them one by one: each begins with a LANE frame with the token, and then is given to the
+ * session at each end.
+ */
+/* False where it cannot be, or was asked for already. */
+bool fs_session_ask_lanes(struct fs_session *session);
+/* Lanes may be made; to make one it takes this token. */
+bool fs_session_lanes_token(const struct fs_session *session, struct fs_lane *ret_lane);
+/* Is that the token by which one was made that belongs to this session? In constant time. */
+bool fs_session_owns_lane(const struct fs_session *session, const struct fs_lane *lane);
+/* One more connection (moved in), behind its LANE frame; LOOP, also from inside its events. False,
+ * and closed, where there are FS_LANES_MAX already, or lanes may not be made. */
+bool fs_session_add_lane(struct fs_session *session, struct fs_transport *transport);
+unsigned fs_session_lanes(const struct fs_session *session); /* connections: 1 or more */
 
 /* A new stream of ours: odd numbers for the side that dialed, even ones for the other. 0 when the
  * session is not up, has too many streams, or memory is short. */

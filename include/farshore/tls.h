@@ -46,6 +46,8 @@ int fs_tls_listen(struct event_base *base, struct fs_tls *tls, const char *addre
 /* Connections for enrolment go there; without this they are closed. */
 void fs_tls_listener_on_enroll(struct fs_tls_listener *listener, fs_tls_accepted_fn *enroll,
                                void *arg);
+/* The same for further lanes of sessions. */
+void fs_tls_listener_on_lane(struct fs_tls_listener *listener, fs_tls_accepted_fn *lane, void *arg);
 /* The port that it listens on (for ":0"). */
 unsigned fs_tls_listener_port(const struct fs_tls_listener *listener);
 /* Use another certificate for connections from now on. */
@@ -64,6 +66,10 @@ typedef void fs_tls_dialed_fn(void *arg, struct fs_transport *transport,
  * never called from inside. NULL when out of memory. */
 struct fs_tls_dial *fs_tls_dial(struct event_base *base, struct fs_tls *tls, const char *address,
                                 int64_t timeout_ns, fs_tls_dialed_fn *dialed, void *arg);
+/* The same for a further lane of a session. */
+struct fs_tls_dial *fs_tls_dial_lane(struct event_base *base, struct fs_tls *tls,
+                                     const char *address, int64_t timeout_ns,
+                                     fs_tls_dialed_fn *dialed, void *arg);
 /* Gives up; no callback. */
 void fs_tls_dial_cancel(struct fs_tls_dial *dial);
 

@@ -33,16 +33,22 @@
 /* The JSON text of a volume's labels. A longer one fails the buffer of the encoder. */
 #define FS_LABELS_MAX 32768
 /* What a hello may give as credit; at least two segments, or nobody could ever send. */
-#define FS_CREDIT_MIN     (4u << 20)
-#define FS_CREDIT_MAX     (UINT64_C(1) << 40)
-#define FS_FRAME_CRITICAL 1u /* a receiver that does not know the type ends the session */
+#define FS_CREDIT_MIN (4u << 20)
+#define FS_CREDIT_MAX (UINT64_C(1) << 40)
+#define FS_LANES_MAX  16 /* connections of one session */
+/* What a side with lanes takes at least ahead of what is in order. */
+#define FS_LANES_WINDOW_MIN (4u << 20)
+#define FS_FRAME_CRITICAL   1u /* a receiver that does not know the type ends the session */
 
 enum fs_frame_type {
-    FS_FRAME_HELLO = 1,      /* stream 0, both sides, first */
-    FS_FRAME_BYE = 2,        /* stream 0: orderly end, with a reason */
-    FS_FRAME_PING = 3,       /* stream 0 */
-    FS_FRAME_PONG = 4,       /* stream 0 */
-    FS_FRAME_CREDIT = 5,     /* stream 0: T lets S send so many more bytes of segments */
+    FS_FRAME_HELLO = 1,  /* stream 0, both sides, first */
+    FS_FRAME_BYE = 2,    /* stream 0: orderly end, with a reason */
+    FS_FRAME_PING = 3,   /* stream 0 */
+    FS_FRAME_PONG = 4,   /* stream 0 */
+    FS_FRAME_CREDIT = 5, /* stream 0: T lets S send so many more bytes of segments */
+    /* Between sites that both have FS_FEATURE_LANES. */
+    FS_FRAME_LANES = 6,      /* stream 0: what I send behind this is in blocks */
+    FS_FRAME_LANE = 7,       /* first on another connection: it is one more lane */
     FS_FRAME_OFFER = 16,     /* S, opens a stream */
     FS_FRAME_ACCEPT = 17,    /* T */
     FS_FRAME_REFUSE = 18,    /* T, ends the stream, at any moment */
@@ -120,6 +126,7 @@ long fs_frame_parse(const uint8_t *data, size_t length, struct fs_frame *ret_fra
 #define FS_FEATURE_JOIN       (UINT64_C(1) << 8)  /* an OFFER may name what joins, and seeds */
 #define FS_FEATURE_MOVE_LOOK  (UINT64_C(1) << 9)  /* knows MOVEs that are questions of workloads */
 #define FS_FEATURE_DELTA      (UINT64_C(1) << 10) /* knows FS_CODEC_DELTA */
+#define FS_FEATURE_LANES      (UINT64_C(1) << 11) /* knows LANES */
 
 struct fs_hello {
     uint16_t version_min, version_max;
@@ -140,6 +147,15 @@ struct fs_ping { /* PING; PONG returns it with wall_ns of its own */
 
 struct fs_credit {
     uint64_t bytes;
+};
+
+struct fs_lane {
+    uint8_t token[32]; /* of the LANES of the side that was dialed */
+};
+
+struct fs_lanes {
+    uint64_t window;     /* bytes that the peer may be ahead of what is in order */
+    struct fs_lane lane; /* of the side that was dialed; zero from the other */
 };
 
 struct fs_accept {
@@ -387,6 +403,8 @@ struct fs_digest_batch {
     X(hello)                                                                                       \
     X(ping)                                                                                        \
     X(credit)                                                                                      \
+    X(lanes)                                                                                       \
+    X(lane)                                                                                        \
     X(offer)                                                                                       \
     X(accept)                                                                                      \
     X(refuse)                                                                                      \

@@ -111,6 +111,8 @@ for name, phrase in {
     "FS_SEGMENT_EXTENTS_MAX": "n_extents Ta u32 Ta at most {}",
     "FS_LABELS_MAX": "labels Ta string Ta a JSON object, or empty; at most {} bytes",
     "FS_CREDIT_MIN": "bytes of segments that may be sent, {} to 2^40",
+    "FS_LANES_WINDOW_MIN": "without a gap, {} to 2^40",
+    "FS_LANES_MAX": "{} connections at most",
     "FS_CURRENT_MAX": "count Ta u32 Ta at most {}",
     "FS_SEEN_MAX": "count Ta u16 Ta at most {}",
     "FS_POINTS_MAX": "n_held Ta u16 Ta at most {}",

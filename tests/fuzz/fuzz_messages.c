@@ -36,7 +36,8 @@ static void check(int r, const struct fs_error *err)
         struct fs_buf buf = FS_BUF_INIT;                                                           \
         fs_##name##_encode(&message, &buf);                                                        \
         if (buf.failed ||                                                                          \
-            (canonical && (buf.length != length || memcmp(buf.data, payload, length) != 0))) {     \
+            (canonical &&                                                                          \
+             (buf.length != length || (length > 0 && memcmp(buf.data, payload, length) != 0)))) {  \
             abort();                                                                               \
         }                                                                                          \
         fs_buf_fini(&buf);                                                                         \
@@ -66,6 +67,8 @@ TRY(move, no_fini)
 TRY(move_answer, no_fini)
 TRY(fence_want, no_fini)
 TRY(fence_done, no_fini)
+TRY(lanes, no_fini)
+TRY(lane, no_fini)
 TRY(objects_want, no_fini)
 TRY(objects_data, no_fini)
 TRY(fence_look, no_fini)
@@ -89,7 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {try_terms, false}, /* roles of later versions are folded into one */
         {try_move, true},         {try_move_answer, true},   {try_fence_want, true},
         {try_fence_done, true},   {try_objects_want, true},  {try_objects_data, true},
-        {try_fence_look, true},   {try_fence_seen, true},
+        {try_fence_look, true},   {try_fence_seen, true},    {try_lanes, true},
+        {try_lane, true},
     };
     if (size == 0) {
         return 0;

@@ -15,7 +15,7 @@ struct end {
     uint64_t cut_after;       /* of delivered */
     const char *peer_name;
     bool stalled;
-    bool above_low;   /* drained is due when pending falls below FS_TRANSPORT_LOW */
+    bool above_low;   /* drained is due when pending falls below low */
     bool closed;      /* by its session */
     bool told_closed; /* the closed event was given */
 };
@@ -33,13 +33,18 @@ static void check(bool ok)
     }
 }
 
+static size_t low_of(const struct end *end)
+{
+    return end->transport.low > 0 ? end->transport.low : FS_TRANSPORT_LOW;
+}
+
 static void end_send(struct fs_transport *transport, struct fs_buf *buf)
 {
     struct end *end = (struct end *)transport;
     if (end->link != NULL && !end->link->cut && !end->other->closed) {
         fs_buf_put(&end->out, buf->data, buf->length);
         check(!end->out.failed);
-        end->above_low = end->above_low || end->out.length >= FS_TRANSPORT_LOW;
+        end->above_low = end->above_low || end->out.length >= low_of(end);
     }
     fs_buf_fini(buf);
 }
@@ -167,7 +172,7 @@ static bool deliver(struct end *end, size_t limit)
 
 static bool tell_drained(struct end *end)
 {
-    if (!end->above_low || end->out.length >= FS_TRANSPORT_LOW || end->link->cut) {
+    if (!end->above_low || end->out.length >= low_of(end) || end->link->cut) {
         return false;
     }
     end->above_low = false;

@@ -114,6 +114,13 @@ static void on_current_ack(void *arg, struct fs_session *session,
     ((struct side *)arg)->acks++;
 }
 
+static void on_lane_down(void *arg, struct fs_session *session, const struct fs_error *err)
+{
+    assert_true(fs_error_is_set(err));
+    assert_true(fs_session_is_up(session));
+    ((struct side *)arg)->lanes_down++;
+}
+
 static const struct fs_session_events session_events = {
     .hello = on_hello,
     .up = on_up,
@@ -121,6 +128,7 @@ static const struct fs_session_events session_events = {
     .offer = on_offer,
     .current = on_current,
     .current_ack = on_current_ack,
+    .lane_down = on_lane_down,
 };
 
 static struct fs_session_options options_of(const struct pair *pair, unsigned side)
@@ -135,6 +143,7 @@ static struct fs_session_options options_of(const struct pair *pair, unsigned si
         .heartbeat_ns = HEARTBEAT,
         .hello_ns = 5 * FS_SEC,
         .send_limit = FS_TRANSPORT_LOW,
+        .lane_window = FS_LANES_WINDOW_MIN,
     };
 }
 

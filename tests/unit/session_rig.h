@@ -28,7 +28,7 @@ struct end {
 struct side {
     struct fs_session *session;
     const char *refusal; /* what hello answers */
-    unsigned ups, downs, offers, currents, acks;
+    unsigned ups, downs, offers, currents, acks, lanes_down;
     uint32_t offered;
     struct fs_error err;
     struct end *attach; /* to offers, at once */

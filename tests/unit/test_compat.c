@@ -88,6 +88,12 @@ static void check_payload(const struct fs_frame *frame)
     case FS_FRAME_CREDIT:
         CHECK(credit, no_fini);
         break;
+    case FS_FRAME_LANES:
+        CHECK(lanes, no_fini);
+        break;
+    case FS_FRAME_LANE:
+        CHECK(lane, no_fini);
+        break;
     case FS_FRAME_OFFER:
         CHECK(offer, fs_offer_fini);
         break;

@@ -717,6 +717,33 @@ static void test_listener_set_serves_the_new_certificate(void **state)
     close_world(&world);
 }
 
+static void test_lanes_are_told_from_sessions(void **state)
+{
+    (void)state;
+    struct world world, lanes = {0};
+    connect_both(&world);
+    struct fs_tls *east = load("east", "ca");
+    for (unsigned heard = 0; heard < 2; heard++) {
+        close_peer(&world.client);
+        world.dialed = false;
+        assert_non_null(
+            fs_tls_dial_lane(world.base, east, world.address, 5 * FS_SEC, on_dialed, &world));
+        RUN_UNTIL(&world, world.dialed);
+        assert_non_null(world.client.transport);
+        if (heard == 0) { /* nobody wants lanes */
+            world.client.closed = FS_ERROR_INIT;
+            RUN_UNTIL(&world, fs_error_is_set(&world.client.closed));
+            fs_tls_listener_on_lane(world.listener, on_accepted, &lanes);
+        }
+    }
+    RUN_UNTIL(&world, lanes.accepted == 1);
+    assert_true(lanes.server.transport->peer_is(lanes.server.transport, "east"));
+    assert_int_equal(world.accepted, 1);
+    fs_tls_unref(east);
+    close_peer(&lanes.server);
+    close_world(&world);
+}
+
 static void test_listen_says_what_is_wrong(void **state)
 {
     (void)state;
@@ -758,6 +785,7 @@ int main(void)
         cmocka_unit_test(test_pending_waits_while_the_peer_does_not_run),
         cmocka_unit_test(test_close_is_seen_after_the_last_bytes),
         cmocka_unit_test(test_listener_set_serves_the_new_certificate),
+        cmocka_unit_test(test_lanes_are_told_from_sessions),
         cmocka_unit_test(test_listen_says_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);

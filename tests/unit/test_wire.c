@@ -4,6 +4,8 @@
 DECODER(hello, no_fini)
 DECODER(ping, no_fini)
 DECODER(credit, no_fini)
+DECODER(lanes, no_fini)
+DECODER(lane, no_fini)
 DECODER(accept, fs_accept_fini)
 DECODER(refuse, no_fini)
 DECODER(segment, fs_segment_fini)
@@ -111,6 +113,29 @@ static void test_ping_credit_round_trip(void **state)
     credit.bytes = 0;
     fs_credit_encode(&credit, &buf);
     assert_int_equal(decode_copy(decode_credit, buf.data, buf.length), -EPROTO);
+    fs_buf_fini(&buf);
+}
+
+static void test_lanes_round_trip(void **state)
+{
+    (void)state;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_buf buf = FS_BUF_INIT;
+    struct fs_lanes lanes = {.window = FS_LANES_WINDOW_MIN, .lane = {.token = {1, 2, 3}}}, got;
+    fs_lanes_encode(&lanes, &buf);
+    assert_int_equal(fs_lanes_decode(buf.data, buf.length, &got, &err), 0);
+    assert_memory_equal(&got, &lanes, sizeof(lanes));
+    check_bounds(decode_lanes, &buf);
+
+    struct fs_lane lane_got;
+    fs_lane_encode(&lanes.lane, &buf);
+    assert_int_equal(fs_lane_decode(buf.data, buf.length, &lane_got, &err), 0);
+    assert_memory_equal(&lane_got, &lanes.lane, sizeof(lane_got));
+    check_bounds(decode_lane, &buf);
+
+    lanes.window--;
+    fs_lanes_encode(&lanes, &buf);
+    assert_int_equal(decode_copy(decode_lanes, buf.data, buf.length), -EPROTO);
     fs_buf_fini(&buf);
 }
 
@@ -573,6 +598,7 @@ int main(void)
         cmocka_unit_test(test_hello_round_trip),
         cmocka_unit_test(test_hello_impossible_fields_are_refused),
         cmocka_unit_test(test_ping_credit_round_trip),
+        cmocka_unit_test(test_lanes_round_trip),
         cmocka_unit_test(test_text_is_cleaned_when_sent),
         cmocka_unit_test(test_refuse_longest_message_arrives),
         cmocka_unit_test(test_refuse_reasons_of_later_versions_are_understood),
