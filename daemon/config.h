@@ -21,6 +21,7 @@ struct fs_config_peer {
     char *fence_conf;          /* fence.conf: of the peer's cluster; NULL: it cannot be reached */
     char *fence_user;          /* fence.user, without "client."; default farshore */
     uint64_t bandwidth;        /* bytes/s that we send at most, outside of windows; 0: no limit */
+    unsigned lanes;            /* connections of a session; 0: auto */
     struct fs_window *windows; /* the first that holds counts */
     size_t n_windows;
 };

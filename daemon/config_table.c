@@ -9,6 +9,7 @@
 
 #include "daemon/kube/kinds.h"
 #include "farshore/tuner.h"
+#include "farshore/wire.h"
 
 static void set_source(struct fs_schema_loader *loader, const struct fs_schema_key *key,
                        const char *where, void *base, yaml_node_t *node, const char *text)
@@ -373,6 +374,28 @@ static void set_delta(struct fs_schema_loader *loader, const struct fs_schema_ke
                                                   : FS_DELTA_AUTO;
 }
 
+static void set_lanes(struct fs_schema_loader *loader, const struct fs_schema_key *key,
+                      const char *where, void *base, yaml_node_t *node, const char *text)
+{
+    struct fs_config_peer *peer = base;
+    char *end = NULL;
+
+    (void)key;
+    if (text && strcmp(text, "auto") == 0) {
+        peer->lanes = 0;
+        return;
+    }
+    long lanes = text ? strtol(text, &end, 10) : 0;
+    if (!text || end == text || *end || lanes < 1 || lanes > FS_LANES_MAX) {
+        fs_schema_finding(loader, node,
+                          "%s: \"%.64s\" is no number of connections: write auto, or a number "
+                          "from 1 to %d",
+                          where, text ? text : "", FS_LANES_MAX);
+        return;
+    }
+    peer->lanes = (unsigned)lanes;
+}
+
 static const char *const truths[] = {"true", "false", NULL};
 static const char *const objects[] = {"captured", "none", NULL};
 static const char *const stop_late[] = {"refuse", "force", NULL};
@@ -415,6 +438,8 @@ const struct fs_schema_key fs_config_table[] = {
     {"peers.*.tls_name", FS_SCHEMA_TEXT, IN_PEER(tls_name)},
     {"peers.*.bandwidth", FS_SCHEMA_RATE, .min = "1 Mbit/s", .max = "1000 Gbit/s",
      IN_PEER(bandwidth)},
+    {"peers.*.lanes", FS_SCHEMA_CUSTOM, .type_text = "auto, or a number from 1 to 16",
+     .default_text = "auto", .set = set_lanes},
     {.path = "peers.*.fence", .type = FS_SCHEMA_SECTION},
     {"peers.*.fence.conf", FS_SCHEMA_PATH, .required = true, IN_PEER(fence_conf)},
     {"peers.*.fence.user", FS_SCHEMA_TEXT, .default_text = "farshore", IN_PEER(fence_user)},

@@ -36,7 +36,9 @@
 #define HEARTBEAT_NS     (5 * FS_SEC)
 #define HELLO_NS         (10 * FS_SEC)
 /* Enough for every link. What waits in a longer queue holds up other groups, and answers. */
-#define SEND_QUEUE_MAX  (UINT64_C(8) << 20)
+#define SEND_QUEUE_MAX (UINT64_C(8) << 20)
+/* Bytes that lanes may be ahead of each other: a second of 100 Mbit/s and some. */
+#define LANE_WINDOW_MAX (UINT64_C(16) << 20)
 #define STATUS_EVERY_NS (1 * FS_SEC)
 /* SIGTERM to exit takes at most 5 s, whatever hangs; where something is frozen for snapshots that
  * hang it is thawed in some more. */
@@ -274,6 +276,14 @@ static void *dial(void *arg, const char *endpoint, fs_tls_dialed_fn *dialed, voi
     return fs_tls_dial(daemon->base, daemon->tls, endpoint, DIAL_TIMEOUT_NS, dialed, dialed_arg);
 }
 
+static void *dial_lane(void *arg, const char *endpoint, fs_tls_dialed_fn *dialed, void *dialed_arg)
+{
+    struct fs_daemon *daemon = arg;
+
+    return fs_tls_dial_lane(daemon->base, daemon->tls, endpoint, DIAL_TIMEOUT_NS, dialed,
+                            dialed_arg);
+}
+
 static void cancel_dial(void *arg, void *dialing)
 {
     (void)arg;
@@ -368,10 +378,13 @@ static int start_parts(struct fs_daemon *daemon, struct fs_error *err)
         .software = "farshore " FARSHORE_VERSION,
         .credit = at_least(quarter / 2 / sessions, FS_CREDIT_MIN),
         .send_limit = at_least(at_most(quarter / 2 / sessions, SEND_QUEUE_MAX), FS_TRANSPORT_LOW),
+        .lane_window =
+            at_least(at_most(quarter / 4 / sessions, LANE_WINDOW_MAX), FS_LANES_WINDOW_MIN),
         .compression_memory = quarter / 2,
         .heartbeat_ns = HEARTBEAT_NS,
         .hello_ns = HELLO_NS,
         .dial = dial,
+        .dial_lane = dial_lane,
         .cancel = cancel_dial,
         .arg = daemon,
     };
@@ -414,6 +427,9 @@ static int start_doors(struct fs_daemon *daemon, struct fs_error *err)
     if (rc == 0 && config->listen) {
         rc = fs_tls_listen(daemon->base, daemon->tls, config->listen, HANDSHAKES_MAX, HANDSHAKE_NS,
                            fs_peers_accept, daemon->ctx.peers, &daemon->listener, err);
+    }
+    if (daemon->listener) {
+        fs_tls_listener_on_lane(daemon->listener, fs_peers_accept_lane, daemon->ctx.peers);
     }
     if (rc == 0) {
         rc = fs_enrolment_start(daemon, err);

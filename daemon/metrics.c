@@ -263,6 +263,9 @@ static void put_peers(struct fs_buf *out, const json_t *peers)
     put_peer_figure(out, peers, "farshore_peer_rtt_seconds", "gauge",
                     "Round trip to the peer's daemon, smoothed; absent while there is no session.",
                     "rtt_seconds");
+    put_peer_figure(out, peers, "farshore_session_lanes", "gauge",
+                    "Connections that carry the session with the peer; absent while there is none.",
+                    "lanes");
     put_peer_figure(out, peers, "farshore_peer_sent_bytes_total", "counter",
                     "Bytes sent to the peer, without what TLS and TCP add.", "sent_bytes");
     put_peer_figure(out, peers, "farshore_peer_received_bytes_total", "counter",

@@ -13,6 +13,7 @@
 #include "daemon/fence_look.h"
 #include "daemon/fence_peer.h"
 #include "daemon/groups.h"
+#include "daemon/lanes.h"
 #include "daemon/relocate.h"
 #include "daemon/replica.h"
 #include "daemon/terms.h"
@@ -48,6 +49,7 @@ struct peer {
     struct fs_pacer pacer;                 /* of what all its sessions send */
     char window[FS_WINDOW_TEXT];           /* that the pacer's rate is of, or "" */
     struct fs_tuner tuner;                 /* of what is sent to it */
+    struct fs_lane_dialer lanes;           /* of its session */
 };
 
 struct link {
@@ -67,6 +69,7 @@ struct fs_peers {
     struct link *links;
     size_t n_links;
     int64_t look_ns; /* boot: when time windows are looked at again */
+    struct fs_lanes_context lanes;
 };
 
 static void schedule_dial(struct peer *peer)
@@ -318,6 +321,18 @@ static void on_digest_open(void *arg, struct fs_session *session, uint32_t strea
                             open);
 }
 
+static void on_lane_down(void *arg, struct fs_session *session, const struct fs_error *err)
+{
+    const struct link *link = arg;
+
+    if (link->peer) {
+        fs_log(FS_EV_LANE_DOWN, FS_S("peer", link->peer->name),
+               FS_U("lanes", fs_session_lanes(session)), FS_E(err));
+        link->peer->lanes.at_ns = fs_context_boot(link->peers->ctx) + FS_LANE_RETRY_NS;
+        link->peers->ctx->kick(link->peers->ctx->hook_arg);
+    }
+}
+
 static void on_sooner(void *arg)
 {
     struct link *link = arg;
@@ -381,6 +396,7 @@ static const struct fs_session_events session_events = {
     .fence_seen = on_fence_seen,
     .verify = on_verify,
     .digest_open = on_digest_open,
+    .lane_down = on_lane_down,
     .sooner = on_sooner,
 };
 
@@ -399,6 +415,7 @@ static struct link *link_new(struct fs_peers *peers, struct fs_transport *transp
         .heartbeat_ns = peers->options.heartbeat_ns,
         .hello_ns = peers->options.hello_ns,
         .send_limit = peers->options.send_limit,
+        .lane_window = peers->options.lane_window,
     };
     struct link *link = peers->n_links < LINKS_MAX ? calloc(1, sizeof(*link)) : NULL;
 
@@ -424,6 +441,13 @@ void fs_peers_accept(void *arg, struct fs_transport *transport)
     struct fs_peers *peers = arg;
 
     (void)link_new(peers, transport);
+}
+
+void fs_peers_accept_lane(void *arg, struct fs_transport *transport)
+{
+    struct fs_peers *peers = arg;
+
+    fs_lanes_accept(&peers->lanes, transport);
 }
 
 /* --- dialing --------------------------------------------------------------------------------- */
@@ -545,6 +569,7 @@ static int add_peer(struct fs_peers *peers, const char *name)
         return -ENOMEM;
     }
     peer->peers = peers;
+    peer->lanes = (struct fs_lane_dialer){.context = &peers->lanes, .name = peer->name};
     peer->since_ns = fs_context_wall(peers->ctx);
     fs_tuner_init(&peer->tuner, fs_pool_threads(peers->ctx->cpu),
                   peers->options.compression_memory);
@@ -563,6 +588,8 @@ struct fs_peers *fs_peers_new(struct fs_context *ctx, const struct fs_peers_opti
     }
     peers->ctx = ctx;
     peers->options = *options;
+    peers->lanes =
+        (struct fs_lanes_context){.ctx = ctx, .peers = peers, .options = &peers->options};
     for (size_t i = 0; i < ctx->config->n_peers; i++) {
         if (add_peer(peers, ctx->config->peers[i].name) < 0) {
             fs_peers_free(peers);
@@ -596,8 +623,10 @@ void fs_peers_free(struct fs_peers *peers)
         return;
     }
     free_ended(peers, true);
+    fs_lanes_close(&peers->lanes);
     for (size_t i = 0; i < peers->count; i++) {
         cancel_dial(peers->list[i]);
+        fs_lane_dialer_cancel(&peers->list[i]->lanes);
         free(peers->list[i]);
     }
     free(peers->list);
@@ -653,6 +682,11 @@ void fs_peers_reconfigure(struct fs_peers *peers)
     peers->ctx->kick(peers->ctx->hook_arg);
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 int64_t fs_peers_run(struct fs_peers *peers)
 {
     int64_t now = fs_context_boot(peers->ctx);
@@ -660,7 +694,7 @@ int64_t fs_peers_run(struct fs_peers *peers)
     if (now >= peers->look_ns) {
         look_at_windows(peers);
     }
-    int64_t next = peers->look_ns;
+    int64_t next = earlier(peers->look_ns, fs_lanes_run(&peers->lanes));
     for (struct link *link = peers->links; link; link = link->next) {
         if (!link->ended && fs_session_deadline(link->session) <= now) {
             fs_session_tick(link->session);
@@ -670,21 +704,22 @@ int64_t fs_peers_run(struct fs_peers *peers)
     for (size_t i = 0; i < peers->count; i++) {
         struct peer *peer = peers->list[i];
         const struct fs_config_peer *config = fs_config_find_peer(peers->ctx->config, peer->name);
+        if (config) {
+            next = earlier(
+                next, fs_lane_dialer_run(&peer->lanes, config->lanes, peer->pacer.bytes_per_s));
+        }
         if (!wants_dial(peer, config)) {
             continue;
         }
         if (peer->dial_ns <= now) {
             dial(peer, config);
         }
-        if (!peer->dial && peer->dial_ns < next) {
-            next = peer->dial_ns;
+        if (!peer->dial) {
+            next = earlier(next, peer->dial_ns);
         }
     }
     for (struct link *link = peers->links; link; link = link->next) {
-        int64_t deadline = fs_session_deadline(link->session);
-        if (deadline < next) {
-            next = deadline;
-        }
+        next = earlier(next, fs_session_deadline(link->session));
     }
     return next;
 }
@@ -735,6 +770,7 @@ void fs_peers_status(const struct fs_peers *peers, size_t i, struct fs_peer_stat
     };
     if (session) {
         ret_status->address = fs_session_transport(session)->address;
+        ret_status->lanes = fs_session_lanes(session);
         ret_status->rtt_ns = fs_session_rtt_ns(session);
         ret_status->clock_offset_ns = fs_session_clock_offset_ns(session);
         ret_status->sent_bytes += fs_session_bytes_sent(session);

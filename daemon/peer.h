@@ -12,14 +12,17 @@
 
 struct fs_peers_options {
     const char *software;
-    uint64_t credit;     /* bytes of segments that a session's peer may have on the way to us */
-    uint64_t send_limit; /* bytes that a session's transport may hold before senders wait */
+    uint64_t credit;      /* bytes of segments that a session's peer may have on the way to us */
+    uint64_t send_limit;  /* bytes that a session's transport may hold before senders wait */
+    uint64_t lane_window; /* bytes that lanes may be ahead of each other; 0: no lanes */
     uint64_t compression_memory; /* bytes that all workers may take for compressing */
     int64_t heartbeat_ns;
     int64_t hello_ns;
     /* Begin to dial an endpoint; fs_tls_dialed_fn follows, also with a failure. NULL result: it
      * could not begin. cancel: no callback will come. dial may be NULL: only accept. */
     void *(*dial)(void *arg, const char *endpoint, fs_tls_dialed_fn *dialed, void *dialed_arg);
+    /* The same for a further lane. NULL: none are made. */
+    void *(*dial_lane)(void *arg, const char *endpoint, fs_tls_dialed_fn *dialed, void *dialed_arg);
     void (*cancel)(void *arg, void *dial);
     void *arg;
 };
@@ -39,6 +42,9 @@ void fs_peers_reconfigure(struct fs_peers *peers);
 /* A transport that a peer opened; moved in. Also fs_tls_accepted_fn (arg is the peers). */
 void fs_peers_accept(void *arg, struct fs_transport *transport);
 
+/* The same for a lane. */
+void fs_peers_accept_lane(void *arg, struct fs_transport *transport);
+
 /* Timers and what is left to free; returns when it wants to be called again (boot clock). */
 int64_t fs_peers_run(struct fs_peers *peers);
 
@@ -57,6 +63,7 @@ struct fs_peer_status { /* borrowed until the next event */
     const char *name;
     bool up;
     const char *address; /* "" where not connected */
+    unsigned lanes;      /* connections of the session; 0: not connected */
     int64_t since_ns;    /* wall: of the present state */
     int64_t rtt_ns;      /* -1: not known */
     int64_t clock_offset_ns;

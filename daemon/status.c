@@ -573,6 +573,9 @@ static json_t *peers_json(const struct fs_daemon *daemon)
             set(object, "rtt_seconds", json_real(seconds(status.rtt_ns)));
             set(object, "clock_offset_seconds", json_real(seconds(status.clock_offset_ns)));
         }
+        if (status.up) {
+            set(object, "lanes", json_integer(status.lanes));
+        }
         set(object, "reason", fs_status_text(status.reason));
         set(object, "sent_bytes", bytes(status.sent_bytes));
         set(object, "received_bytes", bytes(status.received_bytes));

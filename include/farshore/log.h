@@ -52,6 +52,9 @@ enum fs_log_level {                     /* syslog's numbers */
     X(FS_EV_PEER_UP, "peer_up", FS_LOG_NOTICE, "a session with the peer is open")                  \
     X(FS_EV_PEER_DOWN, "peer_down", FS_LOG_WARNING, "no session with the peer")                    \
     X(FS_EV_PEER_REFUSED, "peer_refused", FS_LOG_WARNING, "a connection was turned away")          \
+    X(FS_EV_LANE_UP, "lane_up", FS_LOG_INFO, "one more connection carries the session")            \
+    X(FS_EV_LANE_DOWN, "lane_down", FS_LOG_WARNING,                                                \
+      "one of the connections that carry a session ended, or could not be made")                   \
     X(FS_EV_BANDWIDTH, "bandwidth", FS_LOG_NOTICE, "another limit for what is sent to a peer")     \
     X(FS_EV_GROUP_FOUND, "group_found", FS_LOG_NOTICE, "a group is protected from now on")         \
     X(FS_EV_GROUP_LET_GO, "group_let_go", FS_LOG_NOTICE, "a group is no longer selected")          \

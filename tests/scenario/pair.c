@@ -84,6 +84,61 @@ static void cancel(struct fs_capturer *capturer, const struct fs_error *err)
     }
 }
 
+/* --- lanes ----------------------------------------------------------------------------------- */
+
+static void *dial_lane(void *arg, const char *endpoint, fs_tls_dialed_fn *dialed, void *dialed_arg)
+{
+    struct pair *pair = ((struct pair_site *)arg)->pair;
+
+    assert_string_equal(endpoint, "memory:1");
+    assert_null(pair->dialed);
+    pair->dialed = dialed;
+    pair->dialed_arg = dialed_arg;
+    return pair;
+}
+
+static void cancel_lane(void *arg, void *dial)
+{
+    (void)arg;
+    ((struct pair *)dial)->dialed = NULL;
+}
+
+static bool pump_lanes(struct pair *pair)
+{
+    fs_tls_dialed_fn *dialed = pair->dialed;
+    struct fs_error err = FS_ERROR_INIT;
+    struct fs_transport *ends[2];
+    bool moved = dialed != NULL;
+
+    pair->dialed = NULL;
+    if (dialed && pair->no_lanes) {
+        (void)fs_error_set(&err, FS_ERR_TRANSIENT, ETIMEDOUT, "nobody answers");
+        dialed(pair->dialed_arg, NULL, &err);
+    } else if (dialed) {
+        assert_true(pair->n_lanes < PAIR_LANES_MAX);
+        pair->lanes[pair->n_lanes] = fake_link_new(ends);
+        fake_link_set_peer_name(pair->lanes[pair->n_lanes], 0, pair->lane_name);
+        fake_link_set_peer_name(pair->lanes[pair->n_lanes++], 1, pair->lane_name);
+        fs_peers_accept_lane(pair->west.ctx.peers, ends[1]);
+        dialed(pair->dialed_arg, ends[0], &err);
+    }
+    for (unsigned i = 0; i < pair->n_lanes; i++) {
+        moved |= fake_link_step(pair->lanes[i], 0);
+    }
+    return moved;
+}
+
+static void cut_lanes(struct pair *pair)
+{
+    for (unsigned i = 0; i < pair->n_lanes; i++) {
+        fake_link_cut_after(pair->lanes[i], 0, 0);
+    }
+    pair_pump(pair);
+    while (pair->n_lanes > 0) {
+        fake_link_free(pair->lanes[--pair->n_lanes]);
+    }
+}
+
 static void make_parts(struct pair_site *site)
 {
     const struct fs_peers_options options = {
@@ -92,6 +147,10 @@ static void make_parts(struct pair_site *site)
         .send_limit = FS_TRANSPORT_LOW,
         .heartbeat_ns = 5 * FS_SEC,
         .hello_ns = 10 * FS_SEC,
+        .lane_window = FS_LANES_WINDOW_MIN,
+        .dial_lane = dial_lane,
+        .cancel = cancel_lane,
+        .arg = site,
     };
 
     fs_uuid_random(&site->ctx.instance);
@@ -181,6 +240,7 @@ void pair_pump(struct pair *pair)
 {
     for (unsigned quiet = 0; quiet < QUIET_ROUNDS; quiet++) {
         bool moved = pair->link && fake_link_step(pair->link, 0);
+        moved |= pump_lanes(pair);
         moved |= pump_site(&pair->east);
         moved |= pump_site(&pair->west);
         if (moved) {
@@ -201,7 +261,7 @@ void pair_cut(struct pair *pair)
 {
     if (pair->link) {
         fake_link_cut_after(pair->link, 0, 0);
-        pair_pump(pair);
+        cut_lanes(pair);
         fake_link_free(pair->link);
         pair->link = NULL;
         pair_pump(pair);

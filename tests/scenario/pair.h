@@ -18,6 +18,7 @@
 #include "tests/scenario/mem_store.h"
 
 #define PAIR_IMAGE_SIZE (4u << 20)
+#define PAIR_LANES_MAX  32
 
 /* An API that says the same of every group. */
 struct pair_api {
@@ -47,6 +48,12 @@ struct pair {
     struct fs_clock_scripted clock;
     struct pair_site east, west;
     struct fake_link *link;
+    struct fake_link *lanes[PAIR_LANES_MAX]; /* that east made beside it, in order */
+    unsigned n_lanes;
+    fs_tls_dialed_fn *dialed; /* of one that east makes now, or NULL */
+    void *dialed_arg;
+    bool no_lanes;         /* west does not answer */
+    const char *lane_name; /* of the certificate at both ends of the next one; NULL: any */
 };
 
 /* Both sites up, with policy "gold" of this interval; not connected. */
@@ -54,7 +61,8 @@ struct pair *pair_new(int64_t interval_ns);
 /* Cancels, drains and frees all; fails the test where something does not end. */
 void pair_free(struct pair *pair);
 
-/* A new connection, dialed by east; a former one is cut. */
+/* A new connection, dialed by east; a former one, and its lanes, are cut. East makes as many lanes
+ * as its configuration says. */
 void pair_connect(struct pair *pair);
 /* The same, where a site may die before the session is up. */
 void pair_dial(struct pair *pair);

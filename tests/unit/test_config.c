@@ -112,6 +112,7 @@ static void test_load_every_key_arrives(void **state)
         "      - \"[2001:db8::1]:7431\"\n"
         "    tls_name: farshore.west.example.net\n"
         "    bandwidth: 400 Mbit/s\n"
+        "    lanes: 16\n"
         "    windows:\n"
         "      - {days: mon-fri, from: \"08:00\", to: 18:00, bandwidth: 100 Mbit/s}\n"
         "      - {from: \"22:00\", to: \"06:00\", bandwidth: 1 GB/s}\n"
@@ -168,7 +169,9 @@ static void test_load_every_key_arrives(void **state)
     assert_int_equal(west->windows[1].days, 0x7f);
     assert_int_equal(west->windows[1].bytes_per_s, 1000000000);
     assert_string_equal(fs_config_find_peer(config, "north")->tls_name, "north");
+    assert_int_equal(west->lanes, 16);
     assert_int_equal(fs_config_find_peer(config, "north")->bandwidth, 0);
+    assert_int_equal(fs_config_find_peer(config, "north")->lanes, 0);
     assert_null(fs_config_find_peer(config, "nowhere"));
     assert_true(config->discover_images);
     assert_int_equal(config->discovery_interval_ns, 20 * FS_SEC);
@@ -509,6 +512,12 @@ static void test_load_quantity_without_unit_or_out_of_range_is_a_finding(void **
         {"site: e\nlisten: h:1\n" TLS "peers: {w: {bandwidth: 400 MiB}}\n",
          "f:4:24: peers.w.bandwidth: \"400 MiB\" has an unknown unit: use one of kbit/s, Mbit/s, "
          "Gbit/s, kB/s, MB/s, GB/s, KiB/s, MiB/s, GiB/s (such as 400 Mbit/s)\n"},
+        {"site: e\nlisten: h:1\n" TLS "peers: {w: {lanes: 17}}\n",
+         "f:4:20: peers.w.lanes: \"17\" is no number of connections: write auto, or a number from "
+         "1 to 16\n"},
+        {"site: e\nlisten: h:1\n" TLS "peers: {w: {lanes: 0}}\n",
+         "f:4:20: peers.w.lanes: \"0\" is no number of connections: write auto, or a number from 1 "
+         "to 16\n"},
         {"site: e\nlisten: h:1\n" TLS "peers: {w: {bandwidth: 999 kbit/s}}\n",
          "f:4:24: peers.w.bandwidth: \"999 kbit/s\" is out of range: it must be from 1 Mbit/s to "
          "1000 Gbit/s\n"},
@@ -694,7 +703,7 @@ static void test_each_key_calls_back_for_values_only(void **state)
 
     (void)state;
     fs_config_each_key(count_key, &count);
-    assert_int_equal(count, 66);
+    assert_int_equal(count, 67);
 }
 
 int main(void)
