@@ -18,11 +18,12 @@ from .mirror import Mirror
 class Stage:
     """`line` has the options of tests/lab/wan. Everything is gone after close()."""
 
-    def __init__(self, line, quick, policies=None):
+    def __init__(self, line, quick, policies=None, lanes="auto"):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="farshore-bench-"))
         self.sites, self.pair, self.mirror = [], None, None
         self.quick = quick
         self.policies = policies
+        self.lanes = lanes
         try:
             self._run_lab("up", "--size", "64", "--wan", line, "east", "west")
             for name in ("east", "west"):
@@ -44,7 +45,12 @@ class Stage:
                 daemon.stop()
         for site in self.sites:
             site.renew_pools(("rbd",))
-        self.pair = DaemonPair(*self.sites, self.dir / "run", policies=self.policies).start()
+        self.pair = DaemonPair(*self.sites, self.dir / "run", policies=self.policies)
+        for daemon in self.pair:
+            for peer in daemon.config["peers"].values():
+                peer["lanes"] = self.lanes
+            daemon.write_config()
+        self.pair.start()
 
     def rivals(self, names, limit):
         """Farshore, and those of these names; `limit` makes the one that is called so."""
