@@ -30,8 +30,10 @@
 /* Looking at samples is no slower than this. */
 #define SAMPLED_BYTES_PER_NS 4
 /* A higher level must save so much more, or it is not worth its time. */
-#define WORTH_SHARE  0.98
-#define PATIENCE_MAX 64u
+#define WORTH_SHARE 0.98
+/* So long a link has to have room until it is not scarce any more. */
+#define ROOMY_STRETCHES 4
+#define PATIENCE_MAX    64u
 
 /* Levels with a real difference, and the memory of zstd's context for a whole segment (measured).
  */
@@ -119,6 +121,22 @@ static bool saves_cpu(const struct fs_tuner *tuner)
            cost_ns > tuner->content_bytes / SAMPLED_BYTES_PER_NS;
 }
 
+/*
+ * A transfer begins with a link that has room, and a short one ends before it is full: that alone
+ * does not make a thin link wide. Neither does a CPU that has more to do, as with deltas, where the
+ * link is full all the same.
+ */
+static void judge_link(struct fs_tuner *tuner, bool waited_for, bool has_room)
+{
+    if (waited_for) {
+        tuner->scarce = true;
+    }
+    tuner->roomy = has_room && !waited_for ? tuner->roomy + 1 : 0;
+    if (tuner->roomy >= ROOMY_STRETCHES) {
+        tuner->scarce = false;
+    }
+}
+
 static void end_stretch(struct fs_tuner *tuner, int64_t now_ns)
 {
     double elapsed = (double)(now_ns - tuner->began_ns) * (double)tuner->threads;
@@ -129,12 +147,7 @@ static void end_stretch(struct fs_tuner *tuner, int64_t now_ns)
     double share =
         tuner->content_bytes > 0 ? (double)tuner->payload_bytes / (double)tuner->content_bytes : 1;
 
-    /* More work for the CPU, as deltas are, does not end it: only a link that has room does. */
-    if (full && busy < CPU_SATURATED && !contended) {
-        tuner->scarce = true;
-    } else if (!full) {
-        tuner->scarce = false;
-    }
+    judge_link(tuner, full && busy < CPU_SATURATED, idle);
     if (!tuner->adapts) {
         return;
     }

@@ -57,7 +57,8 @@ struct fs_tuner {
     unsigned patience;    /* stretches in a row in which the CPU waits, before it rises */
     unsigned waited;      /* such stretches */
     bool rose;            /* the last move was up */
-    bool scarce;          /* the newest stretch that could tell: the link, and not the CPU */
+    bool scarce;          /* the link is what was waited for, and has not had room for long since */
+    unsigned roomy;       /* stretches in a row in which it had */
     bool on_trial;        /* it has to show that the bytes became fewer than */
     double payload_share; /* ... this part of the content */
 };
