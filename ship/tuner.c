@@ -33,7 +33,9 @@
 #define WORTH_SHARE 0.98
 /* So long a link has to have room until it is not scarce any more. */
 #define ROOMY_STRETCHES 4
-#define PATIENCE_MAX    64u
+/* So long it has to be waited for, deltas or not, until past mistakes are forgotten. */
+#define THIN_FOR_SURE 16
+#define PATIENCE_MAX  64u
 
 /* Levels with a real difference, and the memory of zstd's context for a whole segment (measured).
  */
@@ -48,7 +50,8 @@ static const struct {
 
 void fs_tuner_init(struct fs_tuner *tuner, size_t threads, uint64_t memory_bytes)
 {
-    *tuner = (struct fs_tuner){.threads = threads > 0 ? threads : 1, .adapts = true, .patience = 1};
+    *tuner = (struct fs_tuner){
+        .threads = threads > 0 ? threads : 1, .adapts = true, .patience = 1, .doubt = 1};
     tuner->top = N_STEPS - 1;
     while (tuner->top > FIRST_STEP &&
            ((uint64_t)steps[tuner->top].mib << 20) * tuner->threads > memory_bytes) {
@@ -123,17 +126,21 @@ static bool saves_cpu(const struct fs_tuner *tuner)
 
 /*
  * A transfer begins with a link that has room, and a short one ends before it is full: that alone
- * does not make a thin link wide. Neither does a CPU that has more to do, as with deltas, where the
- * link is full all the same.
+ * does not make a thin link wide. Nor does a CPU that has more to do, as with deltas, where the
+ * link is full all the same. Where deltas make the link wait for the disks or the CPU they were a
+ * mistake: each time it takes twice as long to make it again.
  */
 static void judge_link(struct fs_tuner *tuner, bool waited_for, bool has_room)
 {
-    if (waited_for) {
-        tuner->scarce = true;
-    }
+    tuner->thin = waited_for ? tuner->thin + 1 : 0;
     tuner->roomy = has_room && !waited_for ? tuner->roomy + 1 : 0;
-    if (tuner->roomy >= ROOMY_STRETCHES) {
+    if (!tuner->scarce && tuner->thin >= tuner->doubt) {
+        tuner->scarce = true;
+    } else if (tuner->scarce && tuner->thin >= THIN_FOR_SURE) {
+        tuner->doubt = 1;
+    } else if (tuner->scarce && tuner->roomy >= ROOMY_STRETCHES) {
         tuner->scarce = false;
+        tuner->doubt = tuner->doubt * 2 > PATIENCE_MAX ? PATIENCE_MAX : tuner->doubt * 2;
     }
 }
 

@@ -58,7 +58,8 @@ struct fs_tuner {
     unsigned waited;      /* such stretches */
     bool rose;            /* the last move was up */
     bool scarce;          /* the link is what was waited for, and has not had room for long since */
-    unsigned roomy;       /* stretches in a row in which it had */
+    unsigned roomy, thin; /* stretches in a row in which it had, or was waited for */
+    unsigned doubt;       /* of the latter, before it is scarce again */
     bool on_trial;        /* it has to show that the bytes became fewer than */
     double payload_share; /* ... this part of the content */
 };

@@ -255,6 +255,12 @@ static void test_link_is_scarce_where_it_is_waited_for(void **state)
     world.link_mib_s = 100000;
     world_run(&world, 10);
     assert_false(fs_tuner_link_is_scarce(&world.tuner));
+    /* Once more it takes twice as long to believe it, and for good where it lasts. */
+    assert_int_equal(world.tuner.doubt, 2);
+    world.link_mib_s = 10;
+    world_run(&world, 60);
+    assert_true(fs_tuner_link_is_scarce(&world.tuner));
+    assert_int_equal(world.tuner.doubt, 1);
     world_init(&world, 4, 10);
     fs_tuner_fix(&world.tuner, 1);
     world_run(&world, 10);
