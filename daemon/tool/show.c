@@ -9,7 +9,11 @@
 static void show_sending(const json_t *peer, FILE *out)
 {
     json_int_t level = json_integer_value(json_object_get(peer, "compression_level"));
+    json_int_t lanes = json_integer_value(json_object_get(peer, "lanes"));
     const char *window = string_of(peer, "bandwidth_window");
+    if (lanes > 1) {
+        fprintf(out, ", over %d connections", (int)lanes);
+    }
     if (json_is_number(json_object_get(peer, "bandwidth_bytes_per_second"))) {
         fprintf(out, ", sent to at %.4g Mbit/s at most%s%s",
                 number_of(peer, "bandwidth_bytes_per_second") * 8 / 1e6, *window ? ": " : "",

@@ -6,6 +6,7 @@ import os
 import pytest
 from harness import MIB, wait_for
 from harness.proxy import Proxy
+from harness.tool import farshore
 
 GOLD = {"farshore.io/policy": "gold"}
 SIZE = 96 * MIB
@@ -53,6 +54,7 @@ def test_a_lane_that_is_cut_does_not_end_the_transfer(linked, same):
     wait_for(lambda: lanes(pair.east) == 3 and lanes(pair.west) == 3, 30, "there are three lanes")
     assert len(proxy.now()) == 3
     assert 'farshore_session_lanes{peer="west"} 3\n' in pair.east.http("/metrics")
+    assert "over 3 connections" in farshore(pair.east, "status").stdout
     for reset in (True, False):
         before = proxy.passed
         wait_for(lambda: proxy.passed > before + 8 * MIB, 60, "it is under way", every_s=0.005)
