@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two windows slide over the image. The coarse one holds the changed objects of up to
- * COARSE_OBJECTS objects: one fast diff reads whole object maps, whatever the range, so it must
- * not be asked often; and its result is small. The exact one holds the changed extents of up to
- * EXACT_BYTES of changed objects, which bounds its memory even if every second sector changed.
+ * Two windows slide over the image. The coarse one is a map of the object sets in which something
+ * changed: one fast diff reads whole object maps and looks at every object in them, whatever the
+ * range, so it must not be asked twice; 4 MiB of map are enough for 128 TiB in objects of 4 MiB.
+ * The exact one holds the changed extents of up to EXACT_BYTES of changed objects, which bounds its
+ * memory even if every second sector changed.
  *
  * Windows end where an object set ends, so that with fancy striping too every object is asked in
  * one go and once.
@@ -11,11 +12,17 @@
 #include "snapshot/diff.h"
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define COARSE_OBJECTS 65536u
-#define EXACT_BYTES    (UINT64_C(64) << 20)
+#define COARSE_SETS (UINT64_C(1) << 25)
+#define WORD        64
+#define EXACT_BYTES (UINT64_C(256) << 20)
+#define RANGES_MAX  64
+#define SEARCHERS   4
 /* What one call may look through in vain before it lets its caller have the thread again. */
 #define SCAN_BYTES (UINT64_C(4) << 30)
 
@@ -35,10 +42,8 @@ int fs_diff_init(struct fs_diff *diff, rbd_image_t handle, const char *from, uin
     }
     *diff = (struct fs_diff){.handle = handle,
                              .size = size,
-                             .object_size = info.obj_size,
                              .period = info.obj_size * stripe_count,
                              .fast = fast,
-                             .coarse = FS_EXTENTS_INIT,
                              .exact = FS_EXTENTS_INIT};
     snprintf(diff->from, sizeof(diff->from), "%s", from ? from : "");
     return 0;
@@ -46,36 +51,17 @@ int fs_diff_init(struct fs_diff *diff, rbd_image_t handle, const char *from, uin
 
 void fs_diff_fini(struct fs_diff *diff)
 {
-    fs_extents_fini(&diff->coarse);
+    free(diff->changed);
     fs_extents_fini(&diff->exact);
 }
 
-struct collect {
-    struct fs_extents *extents;
-    uint64_t low, high;
-    bool whole_object;
-};
-
-static int collect_cb(uint64_t offset, size_t length, int exists, void *arg)
-{
-    struct collect *collect = arg;
-    struct fs_extent extent = {.offset = offset,
-                               .length = length,
-                               .kind = exists || collect->whole_object ? FS_EXTENT_DATA
-                                                                       : FS_EXTENT_ZERO};
-
-    return fs_extents_add(collect->extents, &extent, collect->low, collect->high);
-}
-
-/* Add what librbd says about [start, end). */
+/* Ask librbd about [start, end). */
 static int iterate(struct fs_diff *diff, uint64_t start, uint64_t end, bool whole_object,
-                   struct fs_extents *extents, struct fs_error *err)
+                   int (*found)(uint64_t, size_t, int, void *), void *arg, struct fs_error *err)
 {
-    struct collect collect = {
-        .extents = extents, .low = start, .high = end, .whole_object = whole_object};
     bool first = diff->from[0] == '\0';
     int rc = rbd_diff_iterate2(diff->handle, first ? NULL : diff->from, start, end - start, first,
-                               whole_object, collect_cb, &collect);
+                               whole_object, found, arg);
 
     if (rc < 0) {
         return fs_cluster_error(err, rc, "cannot diff bytes %" PRIu64 " to %" PRIu64, start, end);
@@ -106,74 +92,188 @@ static uint64_t round_up_clipped(uint64_t value, uint64_t unit, uint64_t limit)
     return down + unit < limit ? down + unit : limit;
 }
 
-/* Make the coarse window hold `at`. */
+/* --- the coarse window ---------------------------------------------------------------------- */
+
+static int changed_cb(uint64_t offset, size_t length, int exists, void *arg)
+{
+    struct fs_diff *diff = arg;
+    uint64_t end = offset + length < diff->coarse_end ? offset + length : diff->coarse_end;
+    uint64_t at = offset > diff->coarse_start ? offset : diff->coarse_start;
+
+    (void)exists;
+    for (; at < end; at = round_down(at, diff->period) + diff->period) {
+        uint64_t set = (at - diff->coarse_start) / diff->period;
+
+        diff->changed[set / WORD] |= UINT64_C(1) << set % WORD;
+    }
+    return 0;
+}
+
+/* Make it hold `at`. */
 static int load_coarse(struct fs_diff *diff, uint64_t at, struct fs_error *err)
 {
     if (at >= diff->coarse_start && at < diff->coarse_end) {
         return 0;
     }
+    diff->coarse_start = round_down(at, diff->period);
+    diff->coarse_end =
+        round_up_clipped(diff->coarse_start + COARSE_SETS * diff->period, diff->period, diff->size);
+    if (!diff->fast) {
+        return 0;
+    }
 
-    uint64_t start = round_down(at, diff->period);
-    uint64_t end =
-        round_up_clipped(start + COARSE_OBJECTS * diff->object_size, diff->period, diff->size);
+    uint64_t sets = (diff->coarse_end - diff->coarse_start) / diff->period + 1;
     int rc;
 
-    fs_extents_clear(&diff->coarse);
-    diff->coarse_start = diff->coarse_end = 0;
-    if (diff->fast) {
-        rc = iterate(diff, start, end, true, &diff->coarse, err);
-    } else {
-        struct fs_extent all = {.offset = start, .length = end - start};
-
-        rc = fs_extents_add(&diff->coarse, &all, start, end);
-        if (rc < 0) {
-            fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory for a list of extents");
-        }
-    }
-    if (rc == 0) {
-        rc = normalize(&diff->coarse, err);
-    }
-    if (rc == 0) {
-        diff->coarse_start = start;
-        diff->coarse_end = end;
+    free(diff->changed);
+    diff->changed = calloc(sets / WORD + 1, sizeof(*diff->changed));
+    rc = diff->changed
+             ? iterate(diff, diff->coarse_start, diff->coarse_end, true, changed_cb, diff, err)
+             : fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory for a map of objects");
+    if (rc < 0) {
+        diff->coarse_start = diff->coarse_end = 0;
     }
     return rc;
 }
 
-/* The first changed object at or after `at` in the coarse window; false where there is none. */
+/* The first set at or after this one that has changed, or has not; limit where there is none. */
+static uint64_t find_set(const struct fs_diff *diff, uint64_t set, uint64_t limit, bool changed)
+{
+    while (set < limit) {
+        uint64_t word = diff->changed[set / WORD];
+
+        word = (changed ? word : ~word) >> set % WORD;
+        if (word) {
+            set += (uint64_t)__builtin_ctzll(word);
+            break;
+        }
+        set = round_down(set, WORD) + WORD;
+    }
+    return set < limit ? set : limit;
+}
+
+/* The first changed object sets at or after `at` in the window; false where there are none. */
 static bool next_coarse(const struct fs_diff *diff, uint64_t at, uint64_t *ret_start,
                         uint64_t *ret_end)
 {
-    size_t low = 0, high = diff->coarse.count;
+    uint64_t start = diff->coarse_start, period = diff->period;
+    uint64_t limit = (diff->coarse_end - start + period - 1) / period;
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct fs_extent *extent = &diff->coarse.items[middle];
+    *ret_start = at;
+    *ret_end = diff->coarse_end;
+    if (!diff->changed) {
+        return at < diff->coarse_end;
+    }
 
-        if (extent->offset + extent->length <= at) {
-            low = middle + 1;
-        } else {
-            high = middle;
+    uint64_t first = find_set(diff, (at - start) / period, limit, true);
+    uint64_t behind = find_set(diff, first, limit, false);
+
+    *ret_start = start + first * period > at ? start + first * period : at;
+    *ret_end = round_up_clipped(start + behind * period, period, diff->coarse_end);
+    return first < limit;
+}
+
+/* --- the exact window ----------------------------------------------------------------------- */
+
+struct collect {
+    struct fs_extents *extents;
+    uint64_t low, high;
+};
+
+static int collect_cb(uint64_t offset, size_t length, int exists, void *arg)
+{
+    struct collect *collect = arg;
+    struct fs_extent extent = {
+        .offset = offset, .length = length, .kind = exists ? FS_EXTENT_DATA : FS_EXTENT_ZERO};
+
+    return fs_extents_add(collect->extents, &extent, collect->low, collect->high);
+}
+
+/* Objects that are asked about, by several threads at once: what takes its time is that an OSD has
+ * to answer for each. */
+struct search {
+    struct fs_diff *diff;
+    struct range {
+        uint64_t start, end;
+    } ranges[RANGES_MAX];
+    size_t count;
+    atomic_size_t next;
+};
+
+struct searcher {
+    pthread_t thread;
+    bool started;
+    struct search *search;
+    struct fs_extents found;
+    struct fs_error err;
+};
+
+static void *search_run(void *arg)
+{
+    struct searcher *searcher = arg;
+    struct search *search = searcher->search;
+
+    for (size_t i; (i = atomic_fetch_add(&search->next, 1)) < search->count;) {
+        struct collect collect = {.extents = &searcher->found,
+                                  .low = search->ranges[i].start,
+                                  .high = search->ranges[i].end};
+
+        if (iterate(search->diff, collect.low, collect.high, false, collect_cb, &collect,
+                    &searcher->err) < 0) {
+            atomic_store(&search->next, search->count);
         }
     }
-    if (low == diff->coarse.count) {
-        return false;
+    return NULL;
+}
+
+static int add_all(struct fs_extents *extents, const struct fs_extents *more, struct fs_error *err)
+{
+    for (size_t i = 0; i < more->count; i++) {
+        if (fs_extents_add(extents, &more->items[i], 0, UINT64_MAX) < 0) {
+            return fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory for a list of extents");
+        }
     }
+    return 0;
+}
 
-    const struct fs_extent *extent = &diff->coarse.items[low];
+/* The calling thread searches, too, and alone where no other can be had. */
+static int search_all(struct search *search, struct fs_extents *extents, struct fs_error *err)
+{
+    struct searcher searchers[SEARCHERS];
+    size_t wanted = search->count < SEARCHERS ? search->count : SEARCHERS;
+    int rc = 0;
 
-    *ret_start = extent->offset > at ? extent->offset : at;
-    *ret_end = extent->offset + extent->length;
-    return true;
+    for (size_t i = 0; i < wanted; i++) {
+        searchers[i] = (struct searcher){.search = search, .found = FS_EXTENTS_INIT};
+        searchers[i].started =
+            i > 0 && pthread_create(&searchers[i].thread, NULL, search_run, &searchers[i]) == 0;
+    }
+    if (wanted > 0) {
+        search_run(&searchers[0]);
+    }
+    for (size_t i = 0; i < wanted; i++) {
+        if (searchers[i].started) {
+            pthread_join(searchers[i].thread, NULL);
+        }
+        if (rc == 0 && fs_error_is_set(&searchers[i].err)) {
+            *err = searchers[i].err;
+            rc = -err->code;
+        }
+        if (rc == 0) {
+            rc = add_all(extents, &searchers[i].found, err);
+        }
+        fs_extents_fini(&searchers[i].found);
+    }
+    return rc;
 }
 
 /*
- * Fill the exact window from `at` on. Changed objects are rounded to whole object sets: with fancy
- * striping one object is many runs of the image, and asking for each alone would list its
- * snapshots as often.
+ * Fill it from `at` on. Objects are asked for in whole sets: with fancy striping one object is many
+ * runs of the image, and asking for each alone would list its snapshots as often.
  */
 static int load_exact(struct fs_diff *diff, uint64_t at, struct fs_error *err)
 {
+    struct search search = {.diff = diff};
     uint64_t cursor = at, budget = EXACT_BYTES;
     int rc = load_coarse(diff, at, err);
 
@@ -189,22 +289,21 @@ static int load_exact(struct fs_diff *diff, uint64_t at, struct fs_error *err)
             cursor = diff->coarse_end;
             break;
         }
-        if (budget == 0) {
+        if (budget == 0 || search.count == RANGES_MAX) {
             cursor = start; /* nothing changed up to here */
             break;
         }
-        end = round_up_clipped(end, diff->period, diff->coarse_end);
         if (end - start > budget) {
             end = round_up_clipped(start + budget, diff->period, end);
         }
-        rc = iterate(diff, start, end, false, &diff->exact, err);
-        if (rc < 0) {
-            return rc;
-        }
+        search.ranges[search.count++] = (struct range){.start = start, .end = end};
         budget -= budget < end - start ? budget : end - start;
         cursor = end;
     }
-    rc = normalize(&diff->exact, err);
+    rc = search_all(&search, &diff->exact, err);
+    if (rc == 0) {
+        rc = normalize(&diff->exact, err);
+    }
     if (rc == 0) {
         diff->exact_start = at;
         diff->exact_end = cursor;

@@ -15,11 +15,10 @@ struct fs_diff {
     rbd_image_t handle;           /* borrowed; set to the later snapshot */
     char from[FS_SNAP_NAME_SIZE]; /* "": from the beginning, a parent's extents too */
     uint64_t size;                /* at the later snapshot */
-    uint64_t object_size;
     uint64_t period; /* bytes of a full object set: where striping begins anew */
     bool fast;
 
-    struct fs_extents coarse; /* changed objects in [coarse_start, coarse_end) */
+    uint64_t *changed; /* a bit for each object set of [coarse_start, coarse_end), NULL: all */
     uint64_t coarse_start, coarse_end;
     struct fs_extents exact; /* changed extents in [exact_start, exact_end) */
     uint64_t exact_start, exact_end;

@@ -100,7 +100,9 @@ class Meter:
 
 class Cost:
     """`metrics` by their names in the result; `processes` {name: CPU seconds}; `received` bytes of each
-    site, headers of IP included."""
+    site, headers of IP included; `our_part` are the seconds of the part of our cycle that theirs is to be
+    compared with, where it is not the whole."""
+    our_part = None
 
     def __init__(self, wall, processes, received, peak):
         self.processes = processes

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What nothing that copies can be faster than."""
-import time
+import statistics
+import subprocess
+
+from harness.daemon import program
 
 from .cost import Meter
 from .disk import end_fio, rbd, start_fio
@@ -41,7 +44,8 @@ class Limit:
 
 
 class FastDiff:
-    """Finding the changed objects, and nothing else: librbd's diff of whole objects."""
+    """Finding the changed objects, and nothing else: librbd's diff of whole objects. Ours is finding the
+    extents, between the same two snapshots, in turns."""
     name = "limit"
 
     def __init__(self, east, west):
@@ -56,13 +60,18 @@ class FastDiff:
         for name in self.names:
             rbd(self.east, "snap", "create", "--no-progress", f"rbd/{name}@limit.{self.count}")
         meter = Meter((self.east, self.west))
-        for name in self.names:
-            with self.east.image(name, read_only=True) as image:
-                base = f"limit.{self.count - 1}" if self.count > 1 else None
-                begun = time.monotonic()
-                image.diff_iterate(0, image.size(), base, lambda *_: None, whole_object=True)
-                took = time.monotonic() - begun
-        return meter.end(wall=took)
+        objects = extents = 0
+        for name in self.names if self.count > 1 else []:
+            with self.east.entered():
+                said = subprocess.run([program("find_extents"), self.east.conf, "rbd", name,
+                                       f"limit.{self.count - 1}", f"limit.{self.count}"],
+                                      check=True, stdout=subprocess.PIPE, text=True).stdout
+            rounds = [[int(ns) / 1e9 for ns in line.split()] for line in said.splitlines()]
+            objects += statistics.median(one[0] for one in rounds)
+            extents += statistics.median(one[1] for one in rounds)
+        cost = meter.end(wall=objects)
+        cost.our_part = extents
+        return cost
 
     def check(self, name):
         """It copies nothing."""

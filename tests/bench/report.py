@@ -34,8 +34,9 @@ class Report:
         """Rows of every workload against everybody else; `metrics` {who: names}, or of "all"."""
         for workload, who in self.costs:
             if who != OURS and (workload, OURS) in self.costs:
+                theirs = self.costs[workload, who][0]
                 for metric in metrics.get(who, metrics["all"]):
-                    if metric not in self.costs[workload, who][0].metrics:
+                    if metric not in theirs.metrics or theirs.our_part:
                         continue
                     self.row(workload, who, metric, self.median(workload, OURS, metric),
                              self.median(workload, who, metric))

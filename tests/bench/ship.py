@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Suite ship: what changed, from one site to the other, as fast as the two can."""
+import statistics
+
 from harness import GIB, MIB, TIB
 
 from .chain import Chain
@@ -72,6 +74,11 @@ def suite(stage, options):
               if set(options.workloads).intersection(chain.workloads())]
     play(stage, chosen, options, report)
     report.compare(METRICS)
+    for (workload, who), costs in report.costs.items():
+        parts = [cost.our_part for cost in costs if cost.our_part]
+        if parts:
+            report.row(workload, who, "wall", statistics.median(parts),
+                       report.median(workload, who, "wall"))
     return report
 
 

@@ -37,7 +37,8 @@ def build_dir():
 
 
 def program(name):
-    path = build_dir() / {"farshored": "daemon", "farshore": "daemon/tool"}[name] / name
+    path = build_dir() / {"farshored": "daemon", "farshore": "daemon/tool",
+                          "find_extents": "tests/bench"}[name] / name
     if not path.is_file():
         raise FileNotFoundError(f"no {path}: build it, or set FARSHORE_BUILD")
     return path
