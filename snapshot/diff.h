@@ -15,7 +15,7 @@ struct fs_diff {
     rbd_image_t handle;           /* borrowed; set to the later snapshot */
     char from[FS_SNAP_NAME_SIZE]; /* "": from the beginning, a parent's extents too */
     uint64_t size;                /* at the later snapshot */
-    uint64_t period; /* bytes of a full object set: where striping begins anew */
+    uint64_t period;              /* bytes of a full object set: where striping begins anew */
     bool fast;
 
     uint64_t *changed; /* a bit for each object set of [coarse_start, coarse_end), NULL: all */
