@@ -133,6 +133,11 @@ static void decode_run(struct fs_job *job)
         return;
     }
     if (fs_content_verify(arrival->hashed, arrival->n_extents, content, &arrival->err) < 0) {
+        if (arrival->codec == FS_CODEC_DELTA) {
+            fs_error_context(&arrival->err,
+                             "made whole from the base that this site holds, which may "
+                             "be what differs (farshore verify tells)");
+        }
         return;
     }
     for (size_t i = 0; i < arrival->n_extents; i++) {
