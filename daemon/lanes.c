@@ -18,6 +18,9 @@
 /* Where no rate is configured. */
 #define RATE_ASSUMED 12500000u /* bytes/s: 100 Mbit/s */
 #define AUTO_MAX     12
+/* Round trips that are measured before auto takes the way for a long one: a daemon that is busy
+ * answers late, and a session on a short way would have lanes as long as it lasts. */
+#define SAMPLES 4
 /* While an answer of the peer is awaited. */
 #define SOON_NS (50 * FS_MSEC)
 /* Connections that have not said what they belong to. */
@@ -112,12 +115,17 @@ int64_t fs_lane_dialer_run(struct fs_lane_dialer *dialer, unsigned configured, u
     if (fs_session_lanes(session) >= fs_lanes_wanted(configured, rtt, bytes_per_s)) {
         return INT64_MAX;
     }
+    if (now < dialer->at_ns) {
+        return dialer->at_ns;
+    }
+    if (configured == 0 && fs_session_rtt_samples(session) < SAMPLES) {
+        fs_session_probe(session);
+        dialer->at_ns = now + SOON_NS;
+        return dialer->at_ns;
+    }
     if (!fs_session_lanes_token(session, &token)) {
         (void)fs_session_ask_lanes(session); /* once; then the answer is awaited */
         return now + SOON_NS;
-    }
-    if (now < dialer->at_ns) {
-        return dialer->at_ns;
     }
     dialer->dial =
         options->dial_lane(options->arg, fs_session_transport(session)->address, on_dialed, dialer);

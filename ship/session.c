@@ -359,6 +359,16 @@ static void transport_drained(void *arg)
 
 /* --- time ----------------------------------------------------------------------------------- */
 
+void fs_session_probe(struct fs_session *session)
+{
+    struct fs_ping ping = {
+        .id = ++session->last_ping,
+        .boot_ns = (uint64_t)fs_clock_boot(session->clock),
+        .wall_ns = fs_clock_wall(session->clock),
+    };
+    session_send_ping(session, FS_FRAME_PING, &ping);
+}
+
 static void beat(struct fs_session *session, int64_t now)
 {
     session->missed = session->heard ? 0 : session->missed + 1;
@@ -372,12 +382,7 @@ static void beat(struct fs_session *session, int64_t now)
         return;
     }
     session->next_beat_ns = now + session->heartbeat_ns;
-    struct fs_ping ping = {
-        .id = ++session->last_ping,
-        .boot_ns = (uint64_t)now,
-        .wall_ns = fs_clock_wall(session->clock),
-    };
-    session_send_ping(session, FS_FRAME_PING, &ping);
+    fs_session_probe(session);
 }
 
 static int64_t deadline_up(const struct fs_session *session)
@@ -519,6 +524,11 @@ int64_t fs_session_rtt_ns(const struct fs_session *session)
 int64_t fs_session_rtt_least_ns(const struct fs_session *session)
 {
     return session->rtt_least_ns;
+}
+
+unsigned fs_session_rtt_samples(const struct fs_session *session)
+{
+    return session->rtt_samples;
 }
 
 int64_t fs_session_clock_offset_ns(const struct fs_session *session)

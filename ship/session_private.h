@@ -69,6 +69,7 @@ struct fs_session {
     uint64_t last_ping;
     int64_t rtt_ns;       /* -1: unknown */
     int64_t rtt_least_ns; /* the same */
+    unsigned rtt_samples;
     int64_t offset_ns;
 
     /* lanes */

@@ -183,6 +183,7 @@ static int handle_pong(struct fs_session *session, const struct fs_frame *frame,
         return broken(err, "an impossible clock");
     }
     bool first = session->rtt_ns < 0;
+    session->rtt_samples++;
     session->rtt_least_ns = first || rtt < session->rtt_least_ns ? rtt : session->rtt_least_ns;
     session->rtt_ns = first ? rtt : smooth(session->rtt_ns, rtt);
     session->offset_ns = first ? offset : smooth(session->offset_ns, offset);

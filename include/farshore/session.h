@@ -158,8 +158,11 @@ bool fs_session_is_up(const struct fs_session *session);
 const struct fs_hello *fs_session_peer(const struct fs_session *session);
 const struct fs_transport *fs_session_transport(const struct fs_session *session);
 int64_t fs_session_rtt_ns(const struct fs_session *session); /* smoothed; -1: not yet known */
-/* The least so far, of the way without queues; -1: not yet known. */
+/* The least so far, of the way without queues; -1: not yet known. And of how many. */
 int64_t fs_session_rtt_least_ns(const struct fs_session *session);
+unsigned fs_session_rtt_samples(const struct fs_session *session);
+/* One more PING now, beside the heart-beat's. */
+void fs_session_probe(struct fs_session *session);
 int64_t fs_session_clock_offset_ns(const struct fs_session *session); /* peer's wall - ours */
 /* Bytes on the wire so far, without TLS's own. */
 uint64_t fs_session_bytes_sent(const struct fs_session *session);

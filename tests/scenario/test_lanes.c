@@ -79,6 +79,54 @@ static void test_short_way_has_one_connection(void **state)
     assert_int_equal(pair->n_lanes, 0);
 }
 
+/* Both have said hello, and the answers to PINGs come late_ns later than they were asked for; how
+ * often is the test's. */
+static void connect_late(struct pair *pair, int64_t late_ns)
+{
+    struct fs_transport *ends[2];
+
+    configure(pair, 0, 0);
+    pair->link = fake_link_new(ends);
+    fs_peers_accept(pair->east.ctx.peers, ends[0]);
+    fs_peers_accept(pair->west.ctx.peers, ends[1]);
+    (void)fake_link_step(pair->link, 0);
+    assert_non_null(fs_peers_session(pair->east.ctx.peers, "west"));
+    fake_link_stall(pair->link, 1, true);
+    pair_pump(pair);
+    fs_clock_scripted_advance(&pair->clock, late_ns);
+    fake_link_stall(pair->link, 1, false);
+}
+
+static void test_one_late_answer_is_no_long_way(void **state)
+{
+    struct pair *pair = *state;
+
+    connect_late(pair, 40 * FS_MSEC);
+    pair_advance(pair, 2 * FS_SEC);
+    const struct fs_session *session = fs_peers_session(pair->east.ctx.peers, "west");
+    assert_true(fs_session_rtt_samples(session) >= 2);
+    assert_int_equal(fs_session_rtt_least_ns(session), 0);
+    check_lanes(pair, 1);
+}
+
+static void test_long_way_has_lanes(void **state)
+{
+    struct pair *pair = *state;
+
+    connect_late(pair, 40 * FS_MSEC);
+    for (unsigned i = 0; i < 10; i++) {
+        (void)fake_link_step(pair->link, 0);
+        fake_link_stall(pair->link, 1, true);
+        pair_pump(pair);
+        fs_clock_scripted_advance(&pair->clock, 40 * FS_MSEC);
+        fake_link_stall(pair->link, 1, false);
+    }
+    pair_advance(pair, FS_SEC);
+    assert_int_equal(fs_session_rtt_least_ns(fs_peers_session(pair->east.ctx.peers, "west")),
+                     40 * FS_MSEC);
+    check_lanes(pair, 12);
+}
+
 static void test_lanes_carry_a_group(void **state)
 {
     struct pair *pair = *state;
@@ -295,6 +343,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wanted_follows_round_trip_and_rate),
         cmocka_unit_test_setup_teardown(test_short_way_has_one_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_late_answer_is_no_long_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_way_has_lanes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lanes_carry_a_group, setup, teardown),
         cmocka_unit_test_setup_teardown(test_transfer_goes_on_when_lanes_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_session_ends_with_its_last_lane, setup, teardown),
