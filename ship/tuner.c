@@ -21,8 +21,10 @@
 /* Parts of what all workers could do. */
 #define CPU_BUSY      0.5
 #define CPU_SATURATED 0.7
-/* A worker that computes less of its time than this has to share its core. */
+/* A worker that computes less of its time than this has to share its core; where workers run for
+ * less than that part of the time it is no matter. */
 #define CPU_CONTENDED 0.8
+#define CPU_LITTLE    0.3
 /* What a byte on the wire costs in encryption and copies, both ends together: measured as 4 on a
  * busy machine (2 GHz, AES in hardware), here on the safe side. Compression that costs less than
  * the bytes that it saves would have cost is not given up. */
@@ -148,7 +150,8 @@ static void end_stretch(struct fs_tuner *tuner, int64_t now_ns)
 {
     double elapsed = (double)(now_ns - tuner->began_ns) * (double)tuner->threads;
     double busy = (double)tuner->run_ns / elapsed;
-    bool contended = (double)tuner->cpu_ns < CPU_CONTENDED * (double)tuner->run_ns;
+    bool contended =
+        busy >= CPU_LITTLE && (double)tuner->cpu_ns < CPU_CONTENDED * (double)tuner->run_ns;
     bool idle = tuner->idle * 2 >= tuner->samples;
     bool full = tuner->full * 4 >= tuner->samples * 3;
     double share =
@@ -159,7 +162,8 @@ static void end_stretch(struct fs_tuner *tuner, int64_t now_ns)
         return;
     }
 
-    bool too_slow = idle && (busy >= CPU_BUSY || contended) && saves_cpu(tuner);
+    /* A link that deltas leave idle is not a wide one. */
+    bool too_slow = !tuner->scarce && idle && (busy >= CPU_BUSY || contended) && saves_cpu(tuner);
     bool in_vain = tuner->on_trial && share > WORTH_SHARE * tuner->payload_share;
 
     if (too_slow || in_vain) {
