@@ -13,6 +13,8 @@
  * is bound to it, whatever becomes of the lane's rate. */
 #define LANE_LOW  BUNDLE_BLOCK_MAX
 #define LANE_FILL (2 * BUNDLE_BLOCK_MAX)
+/* What we send in one: with its header it just fills a buffer, which are powers of two. */
+#define BLOCK_SIZE (BUNDLE_BLOCK_MAX - BUNDLE_BLOCK_HEADER)
 /* Smaller buffers are copied to the end of the last one. */
 #define COALESCE 4096u
 
@@ -36,6 +38,7 @@ static struct lane *lane_new(struct bundle *bundle, struct fs_transport *transpo
     }
     lane->bundle = bundle;
     lane->transport = transport;
+    lane->heard_ns = fs_clock_boot(bundle->options.clock);
     transport->low = LANE_LOW;
     transport->events = &bundle_lane_events;
     transport->events_arg = lane;
@@ -73,7 +76,18 @@ static struct sent *sent_at(struct bundle *bundle, unsigned i)
     return &bundle->sent[(bundle->first_sent + i) % BUNDLE_BLOCKS_MAX];
 }
 
-/* Not the last one. Its blocks go to the others. */
+/* Whether there is another one that carries something. */
+static bool is_last(const struct bundle *bundle, const struct lane *lane)
+{
+    for (unsigned i = 0; i < bundle->n_lanes; i++) {
+        if (bundle->lanes[i] != lane && bundle->lanes[i]->usable) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Not the last one. Its blocks go to the others; an acknowledgement may have been lost with it. */
 static void lose_lane(struct bundle *bundle, const struct lane *lane, const struct fs_error *err)
 {
     for (unsigned i = 0; i < bundle->n_sent; i++) {
@@ -81,15 +95,16 @@ static void lose_lane(struct bundle *bundle, const struct lane *lane, const stru
         if (sent->lane == lane) {
             sent->lane = NULL;
             bundle->n_again++;
+            bundle->moving_ns = bundle->first_ns = fs_clock_boot(bundle->options.clock);
         }
     }
+    bundle->ack_due = true;
     for (unsigned i = 0; i < bundle->n_lanes; i++) {
         if (bundle->lanes[i] == lane) {
             end_lane(bundle, i);
             break;
         }
     }
-    bundle->moving_ns = fs_clock_boot(bundle->options.clock);
     if (!bundle->lost_due) {
         bundle->lost_due = true;
         bundle->lost_err = *err;
@@ -101,7 +116,7 @@ static void lane_closed(void *arg, const struct fs_error *err)
     struct lane *lane = arg;
     struct bundle *bundle = lane->bundle;
     bundle_enter(bundle);
-    if (bundle->n_lanes == 1) {
+    if (is_last(bundle, lane)) {
         bundle_fail(bundle, err);
     } else {
         lose_lane(bundle, lane, err);
@@ -130,21 +145,12 @@ unsigned bundle_lanes(const struct fs_transport *transport)
     return ((const struct bundle *)transport)->n_lanes;
 }
 
-bool bundle_add(struct fs_transport *transport, struct fs_transport *added, bool waits)
+bool bundle_heard(struct fs_transport *transport)
 {
     struct bundle *bundle = bundle_of(transport);
-    struct lane *lane =
-        bundle->n_lanes == 0 || bundle->n_lanes == FS_LANES_MAX ? NULL : lane_new(bundle, added);
-    if (lane == NULL) {
-        added->ops->close(added);
-        return false;
-    }
-    lane->usable = !waits;
-    if (!waits) {
-        bundle->turn = bundle->n_lanes - 1;
-        bundle_send_ack(bundle); /* on this one: it has nothing queued */
-    }
-    return true;
+    bool heard = bundle->heard;
+    bundle->heard = false;
+    return heard;
 }
 
 /* --- the end -------------------------------------------------------------------------------- */
@@ -273,13 +279,17 @@ static bool send_on(struct bundle *bundle, const struct lane *lane, const struct
     }
     bundle->ack_told = bundle->delivered;
     bundle->blocks_told = 0;
+    bundle->ack_due = false;
     lane->transport->ops->send(lane->transport, &buf);
     return true;
 }
 
-void bundle_send_ack(struct bundle *bundle)
+/* A peer that sends and does not read cannot make them pile up. */
+void bundle_send_ack(struct bundle *bundle, const struct lane *first)
 {
-    const struct lane *lane = pick(bundle, SIZE_MAX);
+    bool room = first != NULL && first->transport != NULL && queued(first) < LANE_FILL;
+    const struct lane *lane = room ? first : pick(bundle, LANE_FILL);
+    bundle->ack_due = true;
     if (lane != NULL) {
         send_on(bundle, lane, NULL, 0, 0);
     }
@@ -300,6 +310,7 @@ static bool send_again(struct bundle *bundle, const struct lane *lane)
         return false;
     }
     sent->lane = lane;
+    sent->sent_ns = fs_clock_boot(bundle->options.clock);
     bundle->n_again--;
     return true;
 }
@@ -307,7 +318,7 @@ static bool send_again(struct bundle *bundle, const struct lane *lane)
 static uint32_t next_length(const struct bundle *bundle)
 {
     uint64_t left = bundle->end - bundle->next;
-    return left < BUNDLE_BLOCK_MAX ? (uint32_t)left : BUNDLE_BLOCK_MAX;
+    return left < BLOCK_SIZE ? (uint32_t)left : BLOCK_SIZE;
 }
 
 static bool send_next(struct bundle *bundle, const struct lane *lane)
@@ -316,10 +327,11 @@ static bool send_next(struct bundle *bundle, const struct lane *lane)
     if (!send_on(bundle, lane, bundle->cut, bundle->next, length)) {
         return false;
     }
+    int64_t now = fs_clock_boot(bundle->options.clock);
     if (bundle->n_sent == 0) {
-        bundle->moving_ns = fs_clock_boot(bundle->options.clock);
+        bundle->moving_ns = bundle->first_ns = now;
     }
-    *sent_at(bundle, bundle->n_sent++) = (struct sent){bundle->next, length, lane};
+    *sent_at(bundle, bundle->n_sent++) = (struct sent){bundle->next, length, lane, now};
     bundle->next += length;
     while (bundle->cut != NULL && bundle->next >= bundle->cut->start + bundle->cut->buf.length) {
         bundle->cut = bundle->cut->next;
@@ -370,6 +382,9 @@ static size_t bundle_pending(const struct fs_transport *transport)
 void bundle_transmit(struct bundle *bundle)
 {
     pump(bundle);
+    if (bundle->ack_due) {
+        bundle_send_ack(bundle, NULL);
+    }
     bundle->handed = handed_now(bundle);
     if (bundle->above_low && !bundle->told_closed && !bundle->closed &&
         bundle_pending(&bundle->transport) < FS_TRANSPORT_LOW) {
@@ -378,26 +393,103 @@ void bundle_transmit(struct bundle *bundle)
     }
 }
 
+/* Something arrived on a usable lane, other than `but`. */
+static bool heard_since(const struct bundle *bundle, int64_t since, const struct lane *but)
+{
+    for (unsigned i = 0; i < bundle->n_lanes; i++) {
+        const struct lane *lane = bundle->lanes[i];
+        if (lane != but && lane->usable && lane->heard_ns > since) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void give_up(struct bundle *bundle, const struct lane *lane, const char *why, int64_t ns)
+{
+    struct fs_error err = FS_ERROR_INIT;
+    fs_error_set(&err, FS_ERR_TRANSIENT, ETIMEDOUT, "%s for %lld ms", why,
+                 (long long)(ns / FS_MSEC));
+    lose_lane(bundle, lane, &err);
+}
+
+/* A block was given to it before, is not acknowledged, and nothing was heard on it since: the peer
+ * acknowledges on the lane of a block that is early. */
+static bool is_late(struct bundle *bundle, const struct lane *lane, int64_t before)
+{
+    for (unsigned i = 0; i < bundle->n_sent; i++) {
+        const struct sent *sent = sent_at(bundle, i);
+        if (sent->lane == lane && sent->sent_ns <= before) {
+            return lane->heard_ns <= sent->sent_ns;
+        }
+    }
+    return false;
+}
+
+/*
+ * The lane of the first block where it is silent and another one is not, and with it those that are
+ * late as well. They have some time from the first that was heard: after an outage of all they do
+ * not come back at one instant.
+ */
+static void give_up_silent(struct bundle *bundle, int64_t now)
+{
+    int64_t since = bundle->moving_ns;
+    const struct lane *first = bundle->n_sent == 0 ? NULL : sent_at(bundle, 0)->lane;
+    if (first == NULL || now - since < bundle->options.stall_ns || bundle->witness_ns <= since ||
+        now - bundle->witness_ns < bundle->options.stall_ns / 3 ||
+        !heard_since(bundle, since, NULL)) {
+        return;
+    }
+    for (unsigned i = bundle->n_lanes; i-- > 0;) {
+        const struct lane *lane = bundle->lanes[i];
+        if (lane->heard_ns <= since &&
+            (lane == first || is_late(bundle, lane, now - bundle->options.stall_ns))) {
+            give_up(bundle, lane, "nothing got through", now - since);
+        }
+    }
+}
+
+/* All the others have nothing to do, since the one that has the next block does not get it there.
+ */
+static void give_up_slow(struct bundle *bundle, int64_t now)
+{
+    int64_t since = bundle->first_ns;
+    bool full = bundle->next < bundle->end && !may_send_next(bundle);
+    const struct lane *slow = bundle->n_sent == 0 ? NULL : sent_at(bundle, 0)->lane;
+    if (!full || slow == NULL || now - since < bundle->options.stall_ns ||
+        !heard_since(bundle, since, slow)) {
+        return;
+    }
+    for (unsigned i = 0; i < bundle->n_lanes; i++) {
+        if (bundle->lanes[i] != slow && queued(bundle->lanes[i]) > 0) {
+            return;
+        }
+    }
+    give_up(bundle, slow, "one block was on its way", now - since);
+}
+
+static void give_up_waiting(struct bundle *bundle, int64_t now)
+{
+    for (unsigned i = bundle->n_lanes; i-- > 0;) {
+        const struct lane *lane = bundle->lanes[i];
+        if (!lane->usable && now - lane->heard_ns >= bundle->options.wait_ns) {
+            give_up(bundle, lane, "the peer said nothing on a new lane", now - lane->heard_ns);
+        }
+    }
+}
+
 /*
  * A lane that stands still without an end (a router that forgot the connection) holds everything
- * up that comes behind its blocks. Looked at with each thing that is sent, and heart-beats are; it
- * is too early for the session to take the peer for dead.
+ * up that comes behind its blocks. Where nothing is heard on any lane none is worse than another:
+ * it is for the session to take the peer for dead. Looked at with each thing that is sent, and
+ * heart-beats are; it is too early for that then.
  */
-static void look_for_stall(struct bundle *bundle)
+void bundle_look_for_stall(struct bundle *bundle)
 {
     int64_t now = fs_clock_boot(bundle->options.clock);
-    if (bundle->n_sent == 0 || bundle->n_lanes < 2 ||
-        now - bundle->moving_ns < bundle->options.stall_ns) {
-        return;
-    }
-    const struct lane *lane = sent_at(bundle, 0)->lane;
-    if (lane == NULL) {
-        return;
-    }
-    struct fs_error err = FS_ERROR_INIT;
-    fs_error_set(&err, FS_ERR_TRANSIENT, ETIMEDOUT, "nothing got through for %lld ms",
-                 (long long)((now - bundle->moving_ns) / FS_MSEC));
-    lose_lane(bundle, lane, &err);
+    give_up_silent(bundle, now);
+    give_up_slow(bundle, now);
+    give_up_waiting(bundle, now);
 }
 
 static bool append(struct bundle *bundle, struct fs_buf *buf)
@@ -438,7 +530,7 @@ static void bundle_send(struct fs_transport *transport, struct fs_buf *buf)
         return;
     }
     bundle->end += length;
-    look_for_stall(bundle);
+    bundle_look_for_stall(bundle);
     pump(bundle);
     bundle->handed = handed_now(bundle);
     bundle->above_low = bundle->above_low || bundle_pending(transport) >= FS_TRANSPORT_LOW;
@@ -455,6 +547,7 @@ bool bundle_acknowledged(struct bundle *bundle, uint64_t acked)
     bundle->acked = acked;
     bundle->moving_ns = fs_clock_boot(bundle->options.clock);
     while (bundle->n_sent > 0 && sent_at(bundle, 0)->offset + sent_at(bundle, 0)->length <= acked) {
+        bundle->first_ns = bundle->moving_ns;
         bundle->n_again -= sent_at(bundle, 0)->lane == NULL;
         bundle->first_sent = (bundle->first_sent + 1) % BUNDLE_BLOCKS_MAX;
         bundle->n_sent--;
@@ -464,6 +557,22 @@ bool bundle_acknowledged(struct bundle *bundle, uint64_t acked)
     while (bundle->head != NULL && bundle->head != bundle->cut &&
            bundle->head->start + bundle->head->buf.length <= needed) {
         drop_head(bundle);
+    }
+    return true;
+}
+
+bool bundle_add(struct fs_transport *transport, struct fs_transport *added, bool waits)
+{
+    struct bundle *bundle = bundle_of(transport);
+    struct lane *lane =
+        bundle->n_lanes == 0 || bundle->n_lanes == FS_LANES_MAX ? NULL : lane_new(bundle, added);
+    if (lane == NULL) {
+        added->ops->close(added);
+        return false;
+    }
+    lane->usable = !waits;
+    if (!waits) {
+        send_on(bundle, lane, NULL, 0, 0);
     }
     return true;
 }

@@ -24,7 +24,8 @@ struct bundle_options {
     const struct fs_clock *clock; /* borrowed */
     uint64_t window;  /* bytes that the peer may be ahead of what arrived in order, and that are
                          kept until it acknowledges them; at least FS_LANES_WINDOW_MIN */
-    int64_t stall_ns; /* a lane that holds all up for so long is given up */
+    int64_t stall_ns; /* a lane that holds all up for so long is given up, where others work */
+    int64_t wait_ns;  /* a new one that we dialed, where the peer says nothing for so long */
     /* A lane ended, and others carry on. Called from the events of a lane. */
     void (*lost)(void *arg, const struct fs_error *err);
     void *arg;
@@ -46,5 +47,7 @@ void bundle_open(struct fs_transport *transport, uint64_t window);
 bool bundle_add(struct fs_transport *transport, struct fs_transport *lane, bool waits);
 /* Lanes that carry something, or wait. */
 unsigned bundle_lanes(const struct fs_transport *transport);
+/* Whether anything arrived since the last call, on any lane and in whatever order. */
+bool bundle_heard(struct fs_transport *transport);
 
 #endif

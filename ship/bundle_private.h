@@ -22,6 +22,7 @@ struct lane {
     struct lane *next;              /* that has ended, too */
     bool plain;                     /* what arrives is not in blocks yet */
     bool usable;                    /* blocks may be sent on it */
+    int64_t heard_ns;               /* boot: when it began, then when something last arrived */
 
     /* the block that arrives */
     enum lane_place place;
@@ -42,6 +43,7 @@ struct sent { /* a block that is not acknowledged */
     uint64_t offset;
     uint32_t length;
     const struct lane *lane; /* NULL: its lane has ended, it is to be sent again */
+    int64_t sent_ns;         /* boot: when it was given to its lane */
 };
 
 struct held { /* a block that came early */
@@ -61,6 +63,7 @@ struct bundle {
     bool closed;        /* by the owner, from inside an event */
     bool told_closed;
     bool out_of_memory; /* in send, which cannot report it */
+    bool heard;         /* since the owner asked */
     bool lost_due;
     struct fs_error lost_err;
 
@@ -68,10 +71,12 @@ struct bundle {
     struct chunk *head, *tail; /* from acked to end */
     struct chunk *cut;         /* the one that next is in; NULL: next is end */
     uint64_t acked, next, end;
-    uint64_t handed;                     /* to the kernel, without what was sent again */
-    uint64_t window;                     /* of the peer */
-    bool above_low;                      /* drained is due */
-    int64_t moving_ns;                   /* boot: when acked moved, or the first block was sent */
+    uint64_t handed;    /* to the kernel, without what was sent again */
+    uint64_t window;    /* of the peer */
+    bool above_low;     /* drained is due */
+    int64_t moving_ns;  /* boot: when acked moved, or the first block was sent */
+    int64_t witness_ns; /* boot: when something was first heard since moving_ns, if later */
+    int64_t first_ns;   /* boot: since when the first one is the first */
     struct sent sent[BUNDLE_BLOCKS_MAX]; /* a ring, ascending */
     unsigned first_sent, n_sent;
     unsigned n_again; /* of them without a lane */
@@ -80,6 +85,7 @@ struct bundle {
     uint64_t delivered;                  /* to the session */
     uint64_t ack_told;                   /* the newest acknowledgement that we sent */
     unsigned blocks_told;                /* blocks that arrived since */
+    bool ack_due;                        /* for another reason, or no lane had room */
     struct held held[BUNDLE_BLOCKS_MAX]; /* ascending, disjoint */
     unsigned n_held;
     uint8_t scratch[4096]; /* what was here already */
@@ -99,7 +105,9 @@ void bundle_fail(struct bundle *bundle, const struct fs_error *err);
 void bundle_transmit(struct bundle *bundle);
 /* The peer has everything before that. False: it cannot have. */
 bool bundle_acknowledged(struct bundle *bundle, uint64_t acked);
-/* Tells the peer what arrived. */
-void bundle_send_ack(struct bundle *bundle);
+/* Tells the peer what arrived, as soon as a lane has room; first (or NULL) is asked first. */
+void bundle_send_ack(struct bundle *bundle, const struct lane *first);
+/* Gives up lanes that hold all up. */
+void bundle_look_for_stall(struct bundle *bundle);
 
 #endif

@@ -57,6 +57,7 @@ static int hold(struct lane *lane, struct fs_error *err)
     const struct held *after = i < bundle->n_held ? &bundle->held[i] : NULL;
     bool same = after != NULL && after->offset == block.offset && after->length == block.length;
     if (same || end_of(&block) <= bundle->delivered) {
+        bundle->ack_due = true; /* the one for it was lost */
         free(block.data);
         return 0;
     }
@@ -135,6 +136,7 @@ static int begin_block(struct lane *lane, struct fs_error *err)
                       (unsigned long long)lane->offset, (unsigned long long)bundle->delivered);
     }
     bundle->blocks_told++;
+    bundle->ack_due = bundle->ack_due || end <= bundle->delivered; /* the one for it was lost */
     if (lane->offset > bundle->delivered) {
         lane->buffer = malloc(lane->length);
         bundle->out_of_memory = bundle->out_of_memory || lane->buffer == NULL;
@@ -201,16 +203,16 @@ static int take(struct lane *lane, size_t length, bool *ret_gap, struct fs_error
         lane->have = 0;
     }
     deliver_held(bundle);
-    *ret_gap = whole && bundle->n_held > 0;
+    *ret_gap = whole && lane->length > 0 && bundle->n_held > 0; /* not for an acknowledgement */
     return r;
 }
 
-/* Where something is missing the peer is to know at once what it is: should the lane that has it
- * stand still, that is the one to give up. */
+/* Where something is missing the peer is to know at once what it is, and that this lane gets
+ * through: should the one that has it stand still, that is the one to give up. */
 static bool ack_is_due(const struct bundle *bundle, bool gap)
 {
     uint64_t more = bundle->delivered - bundle->ack_told;
-    return more >= ACK_BYTES || bundle->blocks_told >= ACK_BLOCKS || (gap && more > 0);
+    return bundle->ack_due || more >= ACK_BYTES || bundle->blocks_told >= ACK_BLOCKS || gap;
 }
 
 void bundle_lane_received(void *arg, size_t length)
@@ -219,6 +221,11 @@ void bundle_lane_received(void *arg, size_t length)
     struct bundle *bundle = lane->bundle;
     struct fs_error err = FS_ERROR_INIT;
     bundle_enter(bundle);
+    bundle->heard = true;
+    lane->heard_ns = fs_clock_boot(bundle->options.clock);
+    if (bundle->witness_ns <= bundle->moving_ns) {
+        bundle->witness_ns = lane->heard_ns;
+    }
     if (lane->place == LANE_PLAIN) {
         bundle->transport.events->received(bundle->transport.events_arg, length);
         bundle_leave(bundle);
@@ -230,8 +237,9 @@ void bundle_lane_received(void *arg, size_t length)
         bundle_fail(bundle, &err);
     } else if (!bundle->closed) {
         if (ack_is_due(bundle, gap)) {
-            bundle_send_ack(bundle);
+            bundle_send_ack(bundle, lane);
         }
+        bundle_look_for_stall(bundle);
         bundle_transmit(bundle);
     }
     bundle_leave(bundle);

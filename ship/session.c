@@ -371,7 +371,8 @@ void fs_session_probe(struct fs_session *session)
 
 static void beat(struct fs_session *session, int64_t now)
 {
-    session->missed = session->heard ? 0 : session->missed + 1;
+    bool lanes_heard = session_lanes_heard(session);
+    session->missed = session->heard || lanes_heard ? 0 : session->missed + 1;
     session->heard = false;
     if (session->missed >= BEATS_MISSED_MAX) {
         fs_error_set(&session->err, FS_ERR_TRANSIENT, ETIMEDOUT,
@@ -468,6 +469,7 @@ struct fs_session *fs_session_new(const struct fs_session_options *options,
     session->may_receive = session->window;
     session->deadline_ns = fs_clock_boot(session->clock) + options->hello_ns;
     session->lane_window = options->lane_window;
+    session->hello_ns = options->hello_ns;
     session->rtt_ns = -1;
     session->rtt_least_ns = -1;
     session->in_size = FS_FRAME_HEADER;

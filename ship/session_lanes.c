@@ -27,6 +27,7 @@ static bool say_lanes(struct fs_session *session)
         .window = session->lane_window,
         /* Before the third beat without a byte. */
         .stall_ns = session->heartbeat_ns + session->heartbeat_ns / 2,
+        .wait_ns = session->hello_ns,
         .lost = on_lost,
         .arg = session,
     };
@@ -98,6 +99,11 @@ bool fs_session_add_lane(struct fs_session *session, struct fs_transport *transp
         return false;
     }
     return bundle_add(session->transport, transport, session->transport->dialed);
+}
+
+bool session_lanes_heard(struct fs_session *session)
+{
+    return session->bundled && bundle_heard(session->transport);
 }
 
 unsigned fs_session_lanes(const struct fs_session *session)

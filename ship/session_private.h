@@ -50,7 +50,7 @@ struct fs_session {
     void *arg;
     struct fs_transport *transport; /* owned */
     struct fs_uuid site_uuid, instance;
-    int64_t heartbeat_ns;
+    int64_t heartbeat_ns, hello_ns;
     uint64_t send_limit;  /* at least FS_TRANSPORT_LOW: see has_room */
     uint64_t window;      /* credit that we give */
     uint64_t lane_window; /* 0: one connection only */
@@ -115,6 +115,8 @@ void session_serve(struct fs_session *session);
 void session_deliver_aborts(struct fs_session *session);
 int session_handle_lanes(struct fs_session *session, const struct fs_frame *frame,
                          struct fs_error *err);
+/* A byte came since the last call, if only out of order. */
+bool session_lanes_heard(struct fs_session *session);
 /* Transport events. */
 uint8_t *session_room(void *arg, size_t *ret_length);
 void session_received(void *arg, size_t length);

@@ -124,8 +124,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ends[i].transport.events = &events;
         ends[i].transport.events_arg = &session;
     }
-    const struct bundle_options options = {&clock.clock, FS_LANES_WINDOW_MIN, FS_SEC, on_lost,
-                                           &session};
+    const struct bundle_options options = {
+        &clock.clock, FS_LANES_WINDOW_MIN, FS_SEC, FS_SEC, on_lost, &session};
     struct fs_transport *bundle = bundle_new(&options, &ends[0].transport);
     if (bundle == NULL) {
         return 0;

@@ -15,6 +15,7 @@
 
 #define WINDOW FS_LANES_WINDOW_MIN
 #define STALL  (7 * FS_SEC)
+#define WAIT   (10 * FS_SEC)
 #define MIB    (UINT64_C(1) << 20)
 
 struct end {
@@ -82,7 +83,7 @@ static const struct fs_transport_events events = {on_room, on_received, on_drain
 
 static struct fs_transport *bundle(struct rig *rig, struct end *end, struct fs_transport *first)
 {
-    const struct bundle_options options = {&rig->clock.clock, WINDOW, STALL, on_lost, end};
+    const struct bundle_options options = {&rig->clock.clock, WINDOW, STALL, WAIT, on_lost, end};
     first->events = &events;
     first->events_arg = end;
     end->transport = bundle_new(&options, first);
@@ -362,13 +363,15 @@ static void test_lane_that_stands_still_is_given_up(void **state)
     fake_link_stall(rig.links[1], 0, true);
     fake_link_stall(rig.links[1], 1, true);
     send_much(&rig, &rig.ends[0], 2 * MIB);
+    fs_clock_scripted_advance(&rig.clock, 1);
     run(&rig);
     fs_clock_scripted_advance(&rig.clock, STALL - 1);
     send_bytes(&rig.ends[0], 10);
     run(&rig);
     assert_int_equal(bundle_lanes(rig.ends[0].transport), 3);
     assert_true(rig.ends[1].received < rig.ends[0].sent);
-    fs_clock_scripted_advance(&rig.clock, 1);
+    assert_true(bundle_heard(rig.ends[1].transport)); /* if out of order */
+    fs_clock_scripted_advance(&rig.clock, STALL / 3);
     send_bytes(&rig.ends[0], 10);
     run(&rig);
     assert_int_equal(bundle_lanes(rig.ends[0].transport), 2);
@@ -381,6 +384,117 @@ static void test_lane_that_stands_still_is_given_up(void **state)
     fs_clock_scripted_advance(&rig.clock, STALL);
     run(&rig);
     check_all_there(&rig);
+    close_all(&rig);
+}
+
+static void test_outage_of_all_lanes_costs_none(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_lanes(&rig, 3);
+    for (unsigned i = 0; i < 6; i++) {
+        fake_link_stall(rig.links[i / 2], i % 2, true);
+    }
+    send_much(&rig, &rig.ends[0], 2 * WINDOW);
+    for (unsigned i = 0; i < 4; i++) {
+        fs_clock_scripted_advance(&rig.clock, STALL / 2);
+        send_bytes(&rig.ends[0], 10);
+        send_bytes(&rig.ends[1], 10);
+        run(&rig);
+    }
+    (void)bundle_heard(rig.ends[0].transport);
+    assert_false(bundle_heard(rig.ends[0].transport));
+    /* They come back one after the other. */
+    for (unsigned i = 0; i < 6; i++) {
+        fake_link_stall(rig.links[i / 2], i % 2, false);
+        fs_clock_scripted_advance(&rig.clock, STALL / 20);
+        run(&rig);
+    }
+    assert_int_equal(bundle_lanes(rig.ends[0].transport), 3);
+    assert_int_equal(bundle_lanes(rig.ends[1].transport), 3);
+    assert_int_equal(rig.ends[0].lost + rig.ends[1].lost, 0);
+    check_all_there(&rig);
+    close_all(&rig);
+}
+
+static void test_all_lanes_that_are_silent_are_given_up_at_once(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_lanes(&rig, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        fake_link_stall(rig.links[i / 2], i % 2, true);
+    }
+    send_much(&rig, &rig.ends[0], 2 * MIB);
+    fs_clock_scripted_advance(&rig.clock, 1);
+    run(&rig);
+    fs_clock_scripted_advance(&rig.clock, STALL);
+    send_bytes(&rig.ends[0], 10);
+    run(&rig);
+    assert_int_equal(bundle_lanes(rig.ends[0].transport), 2);
+    check_all_there(&rig);
+    close_all(&rig);
+}
+
+/* What it brings says nothing of what it takes. */
+static void test_lane_that_is_slow_is_given_up_when_the_others_wait_for_it(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_lanes(&rig, 3);
+    fake_link_stall(rig.links[1], 0, true);
+    send_much(&rig, &rig.ends[0], 3 * WINDOW);
+    run(&rig);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(bundle_lanes(rig.ends[0].transport), 3);
+        fs_clock_scripted_advance(&rig.clock, STALL / 4 + 1);
+        send_bytes(&rig.ends[1], 10);
+        send_bytes(&rig.ends[1], 10);
+        send_bytes(&rig.ends[1], 10);
+        run(&rig);
+    }
+    assert_int_equal(bundle_lanes(rig.ends[0].transport), 2);
+    assert_int_equal(rig.ends[0].lost, 1);
+    fake_link_stall(rig.links[1], 0, false); /* the end of it arrives, too */
+    run(&rig);
+    check_all_there(&rig);
+    close_all(&rig);
+}
+
+static void test_lane_that_is_not_let_in_is_given_up(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct fs_transport *more[2];
+    open_lanes(&rig, 1);
+    rig.links[rig.n_links++] = fake_link_new(more);
+    assert_true(bundle_add(rig.ends[0].transport, more[0], true));
+    fs_clock_scripted_advance(&rig.clock, WAIT - 1);
+    send_bytes(&rig.ends[0], 10);
+    assert_int_equal(bundle_lanes(rig.ends[0].transport), 2);
+    fs_clock_scripted_advance(&rig.clock, 1);
+    send_bytes(&rig.ends[0], 10);
+    send_bytes(&rig.ends[1], 10);
+    run(&rig);
+    assert_int_equal(bundle_lanes(rig.ends[0].transport), 1);
+    assert_int_equal(rig.ends[0].lost, 1);
+    check_all_there(&rig);
+    more[1]->ops->close(more[1]);
+    close_all(&rig);
+}
+
+static void test_lane_that_waits_does_not_keep_the_bundle(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct fs_transport *more[2];
+    open_lanes(&rig, 1);
+    rig.links[rig.n_links++] = fake_link_new(more);
+    assert_true(bundle_add(rig.ends[0].transport, more[0], true));
+    fake_link_cut_after(rig.links[0], 0, 0);
+    run(&rig);
+    assert_true(fs_error_is_set(&rig.ends[0].closed));
+    more[1]->ops->close(more[1]);
     close_all(&rig);
 }
 
@@ -485,6 +599,43 @@ static void test_blocks_that_were_there_are_dropped(void **state)
     close_all(&rig);
 }
 
+static void test_acknowledgements_do_not_pile_up(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct fs_transport *odd = open_half(&rig);
+    fake_link_stall(rig.links[0], 0, true);
+    for (unsigned i = 0; i < 200; i++) {
+        for (unsigned j = 0; j < 200; j++) {
+            inject(odd, 1, 0, 0, 1);
+        }
+        run(&rig);
+    }
+    fake_link_stall(rig.links[0], 0, false);
+    (void)fake_link_step(rig.links[0], 0);
+    assert_in_range(fake_link_delivered(rig.links[0], 0), 2 * BUNDLE_BLOCK_MAX,
+                    2 * BUNDLE_BLOCK_MAX + BUNDLE_BLOCK_HEADER);
+    assert_false(fs_error_is_set(&rig.ends[0].closed));
+    odd->ops->close(odd);
+    run(&rig);
+    close_all(&rig);
+}
+
+static void test_block_that_was_there_is_acknowledged_again(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct fs_transport *odd = open_half(&rig);
+    for (unsigned i = 0; i < 3; i++) {
+        inject(odd, 100, 0, 0, 100);
+        run(&rig);
+        assert_int_equal(fake_link_delivered(rig.links[0], 0), i * BUNDLE_BLOCK_HEADER);
+    }
+    odd->ops->close(odd);
+    run(&rig);
+    close_all(&rig);
+}
+
 /* On two lanes at once; whatever comes out is in order, and it ends or goes on. */
 static void test_random_blocks_never_do_harm(void **state)
 {
@@ -526,10 +677,17 @@ int main(void)
         cmocka_unit_test(test_bundle_takes_no_more_lanes_than_the_most),
         cmocka_unit_test(test_lanes_get_no_further_ahead_than_the_window),
         cmocka_unit_test(test_lane_that_stands_still_is_given_up),
+        cmocka_unit_test(test_outage_of_all_lanes_costs_none),
+        cmocka_unit_test(test_all_lanes_that_are_silent_are_given_up_at_once),
+        cmocka_unit_test(test_lane_that_is_slow_is_given_up_when_the_others_wait_for_it),
+        cmocka_unit_test(test_lane_that_is_not_let_in_is_given_up),
+        cmocka_unit_test(test_lane_that_waits_does_not_keep_the_bundle),
         cmocka_unit_test(test_hostile_blocks_end_the_bundle),
         cmocka_unit_test(test_blocks_that_overlap_end_the_bundle),
         cmocka_unit_test(test_too_many_blocks_ahead_end_the_bundle),
         cmocka_unit_test(test_blocks_that_were_there_are_dropped),
+        cmocka_unit_test(test_acknowledgements_do_not_pile_up),
+        cmocka_unit_test(test_block_that_was_there_is_acknowledged_again),
         cmocka_unit_test(test_random_blocks_never_do_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
