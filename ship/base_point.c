@@ -4,6 +4,10 @@
 #include <assert.h>
 #include <string.h>
 
+/* RADOS operations in flight, as far as a call is one; and the ranges that one of them may have. */
+#define CALLS_MAX  32
+#define CALL_READS 256
+
 static const struct fs_record_point *find_point(const struct fs_record *record,
                                                 const struct fs_uuid *id)
 {
@@ -57,6 +61,7 @@ void fs_base_open(struct fs_base_point *base, struct fs_source *source,
             base->volumes[v].there = true;
             base->volumes[v].index = (unsigned)(content - found->contents);
             base->volumes[v].size = content->geometry.size;
+            base->volumes[v].window = UINT64_C(1) << content->geometry.order;
         }
     }
     base->state = FS_BASE_OPENING;
@@ -83,14 +88,93 @@ void fs_base_plan(const struct fs_base_point *base, unsigned volume, uint64_t of
     *buffer += length;
 }
 
-bool fs_base_read(struct fs_base_point *base, unsigned volume, const struct fs_read *reads,
-                  size_t n, fs_io_fn *done, void *arg)
+/* --- reading --------------------------------------------------------------------------------- */
+
+static void start_calls(struct fs_base_point *base);
+
+/* Not while it is in the list. May be the last that is done with the base. */
+static void end_if_done(struct fs_base_io *io)
 {
-    if (n == 0) {
-        return false;
+    if (io->in_flight == 0 && io->started == io->n) {
+        io->done(io->arg, fs_error_is_set(&io->err) ? &io->err : NULL);
     }
-    base->reading->ops->read(base->reading, base->volumes[volume].index, reads, n, done, arg);
-    return true;
+}
+
+static void call_cb(void *arg, const struct fs_error *err)
+{
+    struct fs_base_io *io = arg;
+    io->base->in_flight--;
+    if (err && fs_error_is_set(err) && !fs_error_is_set(&io->err)) {
+        io->err = *err;
+    }
+    start_calls(io->base); /* before its owner hears that it may go */
+    io->in_flight--;
+    end_if_done(io);
+}
+
+/* How many of the ranges make the next call. */
+static size_t next_call(const struct fs_base_io *io)
+{
+    uint64_t window = io->base->volumes[io->volume].window;
+    const struct fs_read *reads = io->reads + io->started;
+    size_t most = io->n - io->started < CALL_READS ? io->n - io->started : CALL_READS;
+    size_t count = 1;
+    while (count < most && reads[count].offset / window == reads[0].offset / window) {
+        count++;
+    }
+    return count;
+}
+
+static void make_call(struct fs_base_point *base, struct fs_base_io *io, size_t count)
+{
+    const struct fs_read *reads = io->reads + io->started;
+    io->started += count;
+    io->in_flight++;
+    base->in_flight++;
+    base->reading->ops->read(base->reading, base->volumes[io->volume].index, reads, count, call_cb,
+                             io);
+}
+
+/* What waits while others are in flight is looked at again when one of those returns: nothing ends
+ * here but from there. */
+static void start_calls(struct fs_base_point *base)
+{
+    while (base->first && base->in_flight < CALLS_MAX) {
+        struct fs_base_io *io = base->first;
+        if (base->stopped) {
+            fs_error_set(&io->err, FS_ERR_CANCELLED, ECANCELED, "the base is not needed any more");
+        }
+        if (fs_error_is_set(&io->err)) {
+            io->started = io->n;
+        } else {
+            make_call(base, io, next_call(io));
+        }
+        if (io->started == io->n) {
+            base->first = io->next;
+            base->last = base->first ? base->last : NULL;
+            end_if_done(io);
+        }
+    }
+}
+
+void fs_base_read(struct fs_base_point *base, unsigned volume, const struct fs_read *reads,
+                  size_t n, fs_io_fn *done, void *arg, struct fs_base_io *io)
+{
+    assert(n > 0 && !base->stopped);
+    *io = (struct fs_base_io){
+        .base = base, .volume = volume, .reads = reads, .n = n, .done = done, .arg = arg};
+    if (base->last) {
+        base->last->next = io;
+    } else {
+        base->first = io;
+    }
+    base->last = io;
+    start_calls(base);
+}
+
+void fs_base_stop(struct fs_base_point *base)
+{
+    base->stopped = true;
 }
 
 bool fs_base_close(struct fs_base_point *base, fs_io_fn *closed, void *arg)

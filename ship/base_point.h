@@ -2,6 +2,9 @@
 /*
  * The base of a transfer, opened for reading: what deltas are made against at the source, and made
  * whole with at the target. It is the same point at both sites, so the same bytes. LOOP only.
+ *
+ * Who reads it asks for as much as a segment takes, of which a peer may make thousands of small
+ * ranges: what is in flight is bounded here, and the rest waits in the order of asking.
  */
 #ifndef FARSHORE_SHIP_BASE_POINT_H
 #define FARSHORE_SHIP_BASE_POINT_H
@@ -17,15 +20,36 @@ enum fs_base_state {
     FS_BASE_FAILED,
 };
 
+struct fs_base_point;
+
+/* What one planned read takes in memory, at most, with what the source makes of it. */
+#define FS_BASE_READ_BYTES (sizeof(struct fs_read) + 256)
+
+/* One fs_base_read; embedded by the caller, and the base's until done. */
+struct fs_base_io {
+    struct fs_base_io *next;
+    struct fs_base_point *base;
+    unsigned volume;
+    const struct fs_read *reads;
+    size_t n, started;
+    size_t in_flight;    /* calls */
+    struct fs_error err; /* the first one: no more calls are made */
+    fs_io_fn *done;
+    void *arg;
+};
+
 /* Embedded; zeroed at first. The caller looks at state. */
 struct fs_base_point {
     enum fs_base_state state;
     struct fs_reading *reading;
     struct { /* in the order of the offer */
         bool there;
-        unsigned index; /* in the base */
-        uint64_t size;
+        unsigned index;        /* in the base */
+        uint64_t size, window; /* no call crosses a multiple of the latter */
     } volumes[FS_VOLUMES_MAX];
+    struct fs_base_io *first, *last; /* with calls that are not made yet */
+    size_t in_flight;                /* calls */
+    bool stopped;
     void (*opened)(void *arg, const struct fs_error *err);
     void *arg;
 };
@@ -54,10 +78,14 @@ uint64_t fs_base_size(const struct fs_base_point *base, unsigned volume);
 void fs_base_plan(const struct fs_base_point *base, unsigned volume, uint64_t offset,
                   uint64_t length, uint8_t **buffer, struct fs_read *reads, size_t *n);
 
-/* The planned reads, ascending; they belong to the operation until done. False: there are none, and
- * done is not called. */
-bool fs_base_read(struct fs_base_point *base, unsigned volume, const struct fs_read *reads,
-                  size_t n, fs_io_fn *done, void *arg);
+/* The planned reads, ascending, at least one; they belong to the operation until done, and so does
+ * io. done is not called from inside. Not after fs_base_stop. */
+void fs_base_read(struct fs_base_point *base, unsigned volume, const struct fs_read *reads,
+                  size_t n, fs_io_fn *done, void *arg, struct fs_base_io *io);
+
+/* Nobody needs the content any more: reads that are not made yet end with -ECANCELED, not from
+ * inside. */
+void fs_base_stop(struct fs_base_point *base);
 
 /* Nothing is opening or being read. False: there is nothing to close; else closed follows. */
 bool fs_base_close(struct fs_base_point *base, fs_io_fn *closed, void *arg);

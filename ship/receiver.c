@@ -119,6 +119,7 @@ static void go_on_ending(struct fs_receiver *receiver)
 static void begin_end(struct fs_receiver *receiver)
 {
     receiver->state = RECEIVER_ENDING;
+    fs_base_stop(&receiver->base);
     fs_receiver_drop_queue(receiver);
 }
 
@@ -130,6 +131,7 @@ void fs_receiver_fail(struct fs_receiver *receiver, enum fs_refusal refusal,
     }
     if (receiver->state == RECEIVER_ENDING) {
         receiver->salvaging = false;
+        fs_base_stop(&receiver->base);
         fs_receiver_drop_queue(receiver);
         return;
     }

@@ -44,6 +44,7 @@ struct arrival {
     uint8_t *prefix; /* what they hold, and what the DATA extents held; until decoded */
     size_t prefix_length;
     struct fs_read *reads;
+    struct fs_base_io ios[2]; /* of the ranges, and of the extents */
     unsigned reads_in_flight;
     size_t n_extents;
     struct fs_segment_extent *hashed; /* until verified */
@@ -143,6 +144,9 @@ bool fs_receiver_base_ready(struct fs_receiver *receiver);
 /* receiver_delta.c: 0, or -EPROTO: it is a DELTA that cannot be. */
 int fs_receiver_check_delta(const struct fs_receiver *receiver, const struct fs_segment *segment,
                             struct fs_error *err);
+/* receiver_delta.c: false: it is one against a base that this site cannot read, which is no fault
+ * of the peer's: the transfer was refused. */
+bool fs_receiver_takes_delta(struct fs_receiver *receiver, const struct fs_segment *segment);
 /* receiver_delta.c: what a DELTA takes in memory for the base's content. */
 uint64_t fs_arrival_prefix_length(const struct arrival *arrival);
 /* receiver_delta.c: read what it is a difference to, then decode it. */

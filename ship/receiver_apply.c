@@ -209,7 +209,7 @@ static uint64_t bytes_of(const struct arrival *arrival)
         return arrival->raw_length;
     case FS_CODEC_DELTA:
         return arrival->raw_length + fs_arrival_prefix_length(arrival) +
-               (arrival->n_ranges + arrival->n_extents) * sizeof(*arrival->reads);
+               (arrival->n_ranges + arrival->n_extents) * FS_BASE_READ_BYTES;
     default:
         return 0;
     }
@@ -336,6 +336,11 @@ int fs_receiver_segment(struct fs_receiver *receiver, const struct fs_frame *fra
     if (r < 0) {
         fs_segment_fini(&segment);
         return r;
+    }
+    if (!fs_receiver_takes_delta(receiver, &segment)) {
+        fs_segment_fini(&segment);
+        fs_session_release_credit(receiver->session, frame->length);
+        return 0;
     }
     struct receiver_volume *volume = &receiver->volumes[segment.volume];
     unsigned index = segment.volume;

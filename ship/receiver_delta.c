@@ -36,20 +36,27 @@ int fs_receiver_check_delta(const struct fs_receiver *receiver, const struct fs_
 {
     const struct fs_range *last =
         segment->n_ranges > 0 ? &segment->ranges[segment->n_ranges - 1] : NULL;
-    if (segment->codec != FS_CODEC_DELTA) {
-        return 0;
-    }
     if (last && last->offset + last->length > receiver->volumes[segment->volume].size) {
         return fs_error_set(err, FS_ERR_PEER, EPROTO,
                             "the peer sent a SEGMENT against bytes beyond the end of volume %u",
                             segment->volume);
     }
-    if (!receiver->source || !receiver->result.record ||
-        !fs_base_is_usable(receiver->result.record, &receiver->base_point, &receiver->offer)) {
-        return fs_error_set(err, FS_ERR_PEER, EPROTO,
-                            "the peer sent a SEGMENT against a base that this transfer has not");
-    }
     return 0;
+}
+
+bool fs_receiver_takes_delta(struct fs_receiver *receiver, const struct fs_segment *segment)
+{
+    struct fs_error err = FS_ERROR_INIT;
+    if (segment->codec != FS_CODEC_DELTA ||
+        (receiver->source && receiver->result.record &&
+         fs_base_is_usable(receiver->result.record, &receiver->base_point, &receiver->offer))) {
+        return true;
+    }
+    fs_error_set(&err, FS_ERR_DATA, EBADMSG,
+                 "the source sent the difference to a base that cannot be read at this site: the "
+                 "point is to be sent without deltas");
+    fs_receiver_refuse(receiver, FS_REFUSE_DIGEST, &err);
+    return false;
 }
 
 uint64_t fs_arrival_prefix_length(const struct arrival *arrival)
@@ -83,14 +90,14 @@ static void read_cb(void *arg, const struct fs_error *err)
     }
 }
 
-static void read_part(struct arrival *arrival, size_t first, size_t count)
+static void read_part(struct arrival *arrival, size_t first, size_t count, struct fs_base_io *io)
 {
     struct fs_receiver *receiver = arrival->receiver;
     if (count > 0) {
         arrival->reads_in_flight++;
         receiver->reads_in_flight++;
         fs_base_read(&receiver->base, arrival->volume, arrival->reads + first, count, read_cb,
-                     arrival);
+                     arrival, io);
     }
 }
 
@@ -104,6 +111,7 @@ void fs_receiver_read_base(struct arrival *arrival)
     if (!arrival->prefix || !arrival->reads) {
         fs_error_set(&arrival->err, FS_ERR_TRANSIENT, ENOMEM, "out of memory for a segment");
         fail(receiver, &arrival->err);
+        fs_receiver_progress(receiver);
         return;
     }
     uint8_t *at = arrival->prefix;
@@ -119,8 +127,8 @@ void fs_receiver_read_base(struct arrival *arrival)
                          arrival->reads, &n);
         }
     }
-    read_part(arrival, 0, elsewhere);
-    read_part(arrival, elsewhere, n - elsewhere);
+    read_part(arrival, 0, elsewhere, &arrival->ios[0]);
+    read_part(arrival, elsewhere, n - elsewhere, &arrival->ios[1]);
     if (arrival->reads_in_flight == 0) {
         fs_receiver_decode(arrival);
     }

@@ -108,6 +108,9 @@ static void end(struct fs_sender *sender, enum fs_sender_outcome outcome)
         fs_session_detach(sender->session, sender->stream);
         sender->session = NULL;
     }
+    if (sender->delta) {
+        fs_base_stop(&sender->delta->base);
+    }
     fs_sender_check_drained(sender);
 }
 

@@ -66,7 +66,7 @@ uint64_t fs_sender_delta_bound(const struct chunk *chunk)
     for (size_t i = 0; chunk->delta != CHUNK_PLAIN && i < chunk->n_segments; i++) {
         const struct chunk_segment *segment = &chunk->segments[i];
         bound += sizeof(struct segment_delta) + ranges_bytes_max(segment) + segment->content;
-        bound += (FS_DELTA_RANGES_MAX + segment->n_pieces) * sizeof(struct fs_read);
+        bound += (FS_DELTA_RANGES_MAX + segment->n_pieces) * FS_BASE_READ_BYTES;
         bound += chunk->delta == CHUNK_BOTH ? segment->content : 0;
     }
     return bound;
@@ -130,21 +130,26 @@ static void read_cb(void *arg, const struct fs_error *err)
     delta->failed = delta->failed || (err && fs_error_is_set(err));
     if (sender->state == SENDER_ENDING) {
         fs_sender_check_drained(sender);
-    } else if (delta->in_flight == 0 && delta->failed) {
+        return;
+    }
+    if (delta->in_flight == 0 && delta->failed) {
         sender->delta->state = DELTA_GIVEN_UP;
         encode_plain(delta);
     } else if (delta->in_flight == 0) {
         fs_sender_encode(delta->segment);
     }
+    fs_sender_pump(sender); /* chunks may have waited to be read */
 }
 
-static void read_part(struct segment_delta *delta, const struct fs_read *reads, size_t n)
+static void read_part(struct segment_delta *delta, const struct fs_read *reads, size_t n,
+                      struct fs_base_io *io)
 {
     struct fs_sender *sender = delta->segment->chunk->sender;
     if (n > 0) {
         delta->in_flight++;
         sender->reads_in_flight++;
-        fs_base_read(&sender->delta->base, delta->segment->chunk->volume, reads, n, read_cb, delta);
+        fs_base_read(&sender->delta->base, delta->segment->chunk->volume, reads, n, read_cb, delta,
+                     io);
     }
 }
 
@@ -176,8 +181,8 @@ static void read_prefix(struct segment_delta *delta)
                          delta->reads, &delta->n_reads);
         }
     }
-    read_part(delta, delta->reads, elsewhere);
-    read_part(delta, delta->reads + elsewhere, delta->n_reads - elsewhere);
+    read_part(delta, delta->reads, elsewhere, &delta->ios[0]);
+    read_part(delta, delta->reads + elsewhere, delta->n_reads - elsewhere, &delta->ios[1]);
     if (delta->in_flight == 0) {
         fs_sender_encode(segment);
     }

@@ -29,6 +29,7 @@ struct index_step {
     unsigned volume;
     size_t n_reads;
     struct fs_read reads[INDEX_RANGES];
+    struct fs_base_io io;
     uint8_t *buffer;
 };
 
@@ -42,6 +43,7 @@ struct segment_delta {
     size_t ranges_length;
     size_t n_reads;
     struct fs_read *reads;
+    struct fs_base_io ios[2]; /* of the ranges, and of what is in the same place */
     unsigned in_flight;
     bool failed;
 };

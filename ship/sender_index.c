@@ -228,7 +228,8 @@ static void pump_pass(struct fs_sender *sender)
             step->busy = true;
             delta->steps_busy++;
             sender->reads_in_flight++;
-            fs_base_read(&delta->base, step->volume, step->reads, step->n_reads, read_cb, step);
+            fs_base_read(&delta->base, step->volume, step->reads, step->n_reads, read_cb, step,
+                         &step->io);
         }
     }
     if (delta->listed) {

@@ -69,6 +69,9 @@ static void listed_cb(void *arg, struct fs_extent_list *list, const struct fs_er
 /* Volumes that are complete at the target already are passed over. */
 static void list_ahead(struct fs_sender *sender)
 {
+    if (sender->state != SENDER_SHIPPING) {
+        return; /* it failed on the way here */
+    }
     while (sender->list_volume < sender->offer.n_volumes &&
            sender->list_from == sender->volumes[sender->list_volume].size) {
         sender->list_volume++;

@@ -227,7 +227,7 @@ static void pump_reads(struct fs_sender *sender)
     for (struct chunk *chunk = sender->first; chunk && chunk != sender->waiting;
          chunk = chunk->next) {
         while (chunk->reads_started < chunk->n_reads) {
-            if (sender->reads_in_flight == READS_MAX) {
+            if (sender->reads_in_flight >= READS_MAX) {
                 return;
             }
             struct chunk_read *read = &chunk->reads[chunk->reads_started++];

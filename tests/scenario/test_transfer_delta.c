@@ -218,6 +218,24 @@ static void test_delta_wrong_base_is_refused_and_sent_without(void **state)
     rig_fini(&rig);
 }
 
+/* Nor does one that the target cannot read at all end the session. */
+static void test_delta_unusable_base_at_the_target_is_refused(void **state)
+{
+    struct rig rig;
+    struct mem_image *image = begin(&rig, state, FS_DELTA_ALWAYS);
+    touch(image, 0, 12 * MIB);
+    struct fs_uuid point = rig_take(&rig);
+    rig.no_base_reads = true;
+    assert_false(rig_ship(&rig, &point));
+    assert_int_equal(rig.sent.refusal, FS_REFUSE_DIGEST);
+    assert_true(rig.sent.stats.delta_bytes > 0);
+    assert_false(rig.down[0] || rig.down[1]);
+    rig.delta = FS_DELTA_NEVER;
+    assert_true(rig_ship(&rig, &point)); /* over the same session, with all of its credit */
+    rig_check(&rig, &point);
+    rig_fini(&rig);
+}
+
 /* Whoever cannot read the base at the source sends without it. */
 static void test_delta_unreadable_base_at_the_source_does_no_harm(void **state)
 {
@@ -305,6 +323,7 @@ int main(void)
         BOTH(test_delta_budgets_bound_memory),
         BOTH(test_delta_old_peer_gets_none),
         BOTH(test_delta_wrong_base_is_refused_and_sent_without),
+        BOTH(test_delta_unusable_base_at_the_target_is_refused),
         BOTH(test_delta_unreadable_base_at_the_source_does_no_harm),
         BOTH(test_delta_base_that_cannot_be_opened_is_left_alone),
         BOTH(test_delta_unreadable_base_at_the_target_is_tried_again),

@@ -199,11 +199,25 @@ static void spoil_delta(struct fs_segment *segment)
     segment->codec = FS_CODEC_DELTA;
 }
 
-/* A first copy has no base. */
-static void test_receiver_delta_without_a_base_ends_the_session(void **state)
+static void spoil_delta_range(struct fs_segment *segment)
+{
+    segment->codec = FS_CODEC_DELTA;
+    segment->n_ranges = 1;
+    segment->ranges = calloc(1, sizeof(*segment->ranges));
+    segment->ranges[0] = (struct fs_range){.offset = 4 * MIB - 1, .length = 2};
+}
+
+/* A first copy has no base: whoever believes otherwise may send without. */
+static void test_receiver_delta_without_a_base_refuses_digest(void **state)
 {
     (void)state;
-    refuses(1, spoil_delta, FS_REFUSE_NONE);
+    refuses(1, spoil_delta, FS_REFUSE_DIGEST);
+}
+
+static void test_receiver_delta_beyond_the_end_ends_the_session(void **state)
+{
+    (void)state;
+    refuses(1, spoil_delta_range, FS_REFUSE_NONE);
 }
 
 static void test_receiver_corrupt_content_refuses_digest(void **state)
@@ -537,7 +551,8 @@ static void test_sender_digests_that_nobody_wants_end_the_session(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_receiver_delta_without_a_base_ends_the_session),
+        cmocka_unit_test(test_receiver_delta_without_a_base_refuses_digest),
+        cmocka_unit_test(test_receiver_delta_beyond_the_end_ends_the_session),
         cmocka_unit_test(test_receiver_corrupt_content_refuses_digest),
         cmocka_unit_test(test_receiver_bad_zstd_is_refused),
         cmocka_unit_test(test_receiver_segment_against_the_offer_ends_the_session),
