@@ -22,6 +22,8 @@
 #define WORD        64
 #define EXACT_BYTES (UINT64_C(256) << 20)
 #define RANGES_MAX  64
+/* Of one range: what changed in one piece is for all searchers, too. */
+#define RANGE_BYTES (EXACT_BYTES / 16)
 #define SEARCHERS   4
 /* What one call may look through in vain before it lets its caller have the thread again. */
 #define SCAN_BYTES (UINT64_C(4) << 30)
@@ -293,8 +295,10 @@ static int load_exact(struct fs_diff *diff, uint64_t at, struct fs_error *err)
             cursor = start; /* nothing changed up to here */
             break;
         }
-        if (end - start > budget) {
-            end = round_up_clipped(start + budget, diff->period, end);
+        uint64_t most = budget < RANGE_BYTES ? budget : RANGE_BYTES;
+
+        if (end - start > most) {
+            end = round_up_clipped(start + most, diff->period, end);
         }
         search.ranges[search.count++] = (struct range){.start = start, .end = end};
         budget -= budget < end - start ? budget : end - start;
