@@ -753,7 +753,7 @@ size_t fs_peers_count(const struct fs_peers *peers)
 void fs_peers_status(const struct fs_peers *peers, size_t i, struct fs_peer_status *ret_status)
 {
     const struct peer *peer = peers->list[i];
-    const struct fs_session *session = fs_peers_session(peers, peer->name);
+    struct fs_session *session = fs_peers_session(peers, peer->name);
 
     *ret_status = (struct fs_peer_status){
         .name = peer->name,

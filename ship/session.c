@@ -538,9 +538,13 @@ int64_t fs_session_clock_offset_ns(const struct fs_session *session)
     return session->offset_ns;
 }
 
-uint64_t fs_session_bytes_sent(const struct fs_session *session)
+/* What waits can become a little more on its way, by what TLS adds and by what is sent again. */
+uint64_t fs_session_bytes_sent(struct fs_session *session)
 {
-    return session->bytes_queued - pending(session);
+    uint64_t waits = pending(session);
+    uint64_t sent = session->bytes_queued > waits ? session->bytes_queued - waits : 0;
+    session->bytes_sent = sent > session->bytes_sent ? sent : session->bytes_sent;
+    return session->bytes_sent;
 }
 
 uint64_t fs_session_bytes_received(const struct fs_session *session)

@@ -60,6 +60,7 @@ struct fs_session {
     int64_t deadline_ns;   /* of the hello, or of the peer's hanging up */
     struct fs_hello peer;  /* from SESSION_UP on */
     uint64_t bytes_queued; /* given to the transport */
+    uint64_t bytes_sent;   /* as last told: it never decreases */
     uint64_t bytes_received;
 
     /* heart-beat */

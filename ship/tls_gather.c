@@ -23,6 +23,7 @@ struct gather {
 };
 
 static BIO_METHOD *method;
+static int type;
 static pthread_once_t method_once = PTHREAD_ONCE_INIT;
 
 static struct gather *gather_of(BIO *bio)
@@ -97,8 +98,8 @@ static int gather_destroy(BIO *bio)
 
 static void method_make(void)
 {
-    BIO_METHOD *made =
-        BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "records of a connection");
+    type = BIO_get_new_index() | BIO_TYPE_SOURCE_SINK;
+    BIO_METHOD *made = BIO_meth_new(type, "records of a connection");
     if (made != NULL && BIO_meth_set_write(made, gather_write) == 1 &&
         BIO_meth_set_ctrl(made, gather_ctrl) == 1 &&
         BIO_meth_set_destroy(made, gather_destroy) == 1) {
@@ -122,10 +123,14 @@ bool tls_gather(SSL *ssl, int fd)
     return true;
 }
 
-bool tls_gather_waits(const SSL *ssl)
+size_t tls_gather_pending(const SSL *ssl)
 {
-    const struct gather *gather = gather_of(SSL_get_wbio(ssl));
-    return gather->start < gather->end;
+    BIO *bio = SSL_get_wbio(ssl);
+    if (bio == NULL || method == NULL || BIO_method_type(bio) != type) {
+        return 0; /* it did not come to tls_gather, or that failed */
+    }
+    const struct gather *gather = gather_of(bio);
+    return gather->end - gather->start;
 }
 
 int tls_gather_flush(SSL *ssl)

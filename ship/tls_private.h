@@ -2,8 +2,8 @@
 /*
  * The inside of TLS, shared by its files: tls.c (certificates), tls_error.c (what went wrong, for
  * people), tls_transport.c (an open connection), tls_gather.c (its writes), tls_handshake.c (one
- * that opens), tls_address.c,
- * tls_resolve.c (names to addresses), tls_listener.c and tls_dial.c. LOOP only.
+ * that opens), tls_address.c, tls_resolve.c (names to addresses), tls_listener.c and tls_dial.c.
+ * LOOP only.
  */
 #ifndef FARSHORE_SHIP_TLS_PRIVATE_H
 #define FARSHORE_SHIP_TLS_PRIVATE_H
@@ -51,7 +51,8 @@ void tls_explain_errno(const char *address, struct fs_error *err);
 
 /* What ssl writes over fd (borrowed) waits until it is flushed. False when out of memory. */
 bool tls_gather(SSL *ssl, int fd);
-bool tls_gather_waits(const SSL *ssl);
+/* Bytes that wait, with what TLS adds; 0 before tls_gather. */
+size_t tls_gather_pending(const SSL *ssl);
 /* Give the kernel what waits. 1: all of it; 0: it takes no more now; -1 with errno. */
 int tls_gather_flush(SSL *ssl);
 
@@ -94,6 +95,8 @@ void tls_address_format(const struct sockaddr *address, socklen_t length, char *
 
 /* Options of a TCP connection for bulk and heart-beats. */
 void tls_socket_tune(int fd);
+/* One of several that carry a session: what waits in it cannot go on another one. */
+void tls_socket_tune_lane(int fd);
 
 /* --- tls_resolve.c -------------------------------------------------------------------------- */
 

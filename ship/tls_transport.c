@@ -59,12 +59,14 @@ static void free_transport(struct tls_transport *t)
     if (t->writable != NULL) {
         event_free(t->writable);
     }
+    ERR_clear_error();
     if (!t->told_closed) {
-        ERR_clear_error();
         SSL_shutdown(t->ssl); /* a courtesy: whether it arrives does not matter */
-        (void)tls_gather_flush(t->ssl);
-        ERR_clear_error();
     }
+    if (tls_gather_pending(t->ssl) > 0) {
+        (void)tls_gather_flush(t->ssl); /* the alert of what went wrong may be in it */
+    }
+    ERR_clear_error();
     SSL_free(t->ssl);
     close(t->fd);
     while (t->head != NULL) {
@@ -103,6 +105,13 @@ static size_t low_of(const struct tls_transport *t)
 
 /* --- sending -------------------------------------------------------------------------------- */
 
+/* Not only what OpenSSL has not had yet: the rest must have gone before the link is idle. */
+static size_t transport_pending(const struct fs_transport *transport)
+{
+    const struct tls_transport *t = (const struct tls_transport *)transport;
+    return t->queued + tls_gather_pending(t->ssl);
+}
+
 static bool coalesce(struct tls_transport *t, const struct fs_buf *buf)
 {
     struct chunk *tail = t->tail;
@@ -122,7 +131,7 @@ static void transport_send(struct fs_transport *transport, struct fs_buf *buf)
         return;
     }
     t->queued += buf->length;
-    t->above_low = t->above_low || t->queued >= low_of(t);
+    t->above_low = t->above_low || transport_pending(transport) >= low_of(t);
     if (coalesce(t, buf)) {
         fs_buf_fini(buf);
     } else {
@@ -145,11 +154,6 @@ static void transport_send(struct fs_transport *transport, struct fs_buf *buf)
     if (!t->busy) {
         event_add(t->writable, NULL);
     }
-}
-
-static size_t transport_pending(const struct fs_transport *transport)
-{
-    return ((const struct tls_transport *)transport)->queued;
 }
 
 static void wrote(struct tls_transport *t, size_t length)
@@ -277,7 +281,7 @@ static void transmit(struct tls_transport *t)
         tell_closed(t, &err);
         return;
     }
-    if (t->above_low && t->queued < low_of(t)) {
+    if (t->above_low && transport_pending(&t->transport) < low_of(t)) {
         t->above_low = false;
         t->transport.events->drained(t->transport.events_arg);
     }
@@ -303,7 +307,9 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     if (t->told_closed) {
         return;
     }
-    if (t->read_wants_write || tls_gather_waits(t->ssl) ||
+    /* TLS adds to it: who finds no room is sure of drained. */
+    t->above_low = t->above_low || transport_pending(&t->transport) >= low_of(t);
+    if (t->read_wants_write || tls_gather_pending(t->ssl) > 0 ||
         (t->head != NULL && !t->write_wants_read)) {
         event_add(t->writable, NULL);
     } else {
@@ -360,6 +366,9 @@ struct fs_transport *tls_transport_new(struct event_base *base, struct fs_tls *t
         t->told_closed = true; /* nothing is said */
         free_transport(t);
         return NULL;
+    }
+    if (tls_is_lane(ssl)) {
+        tls_socket_tune_lane(fd);
     }
     /* The first frames may have come with the end of the handshake. */
     event_active(t->readable, EV_READ, 0);

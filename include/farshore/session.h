@@ -164,8 +164,8 @@ unsigned fs_session_rtt_samples(const struct fs_session *session);
 /* One more PING now, beside the heart-beat's. */
 void fs_session_probe(struct fs_session *session);
 int64_t fs_session_clock_offset_ns(const struct fs_session *session); /* peer's wall - ours */
-/* Bytes on the wire so far, without TLS's own. */
-uint64_t fs_session_bytes_sent(const struct fs_session *session);
+/* Bytes on the wire so far, without TLS's own. Neither ever decreases. */
+uint64_t fs_session_bytes_sent(struct fs_session *session);
 uint64_t fs_session_bytes_received(const struct fs_session *session);
 
 /*

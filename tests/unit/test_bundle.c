@@ -605,8 +605,8 @@ static void test_acknowledgements_do_not_pile_up(void **state)
     struct rig rig;
     struct fs_transport *odd = open_half(&rig);
     fake_link_stall(rig.links[0], 0, true);
-    for (unsigned i = 0; i < 200; i++) {
-        for (unsigned j = 0; j < 200; j++) {
+    for (unsigned i = 0; i < 140; i++) {
+        for (unsigned j = 0; j < 100; j++) {
             inject(odd, 1, 0, 0, 1);
         }
         run(&rig);
