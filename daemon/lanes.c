@@ -70,6 +70,16 @@ static void log_lane(enum fs_event event, const char *peer, const struct fs_sess
     fs_log(event, FS_S("peer", peer), FS_U("lanes", fs_session_lanes(session)));
 }
 
+void fs_lane_dialer_lost(struct fs_lane_dialer *dialer, bool worked)
+{
+    int64_t retry = worked || dialer->retry_ns == 0 ? FS_LANE_RETRY_NS : dialer->retry_ns;
+
+    dialer->at_ns = fs_context_boot(dialer->context->ctx) + retry;
+    dialer->retry_ns = worked                              ? 0
+                       : retry * 2 < FS_LANE_RETRY_MOST_NS ? retry * 2
+                                                           : FS_LANE_RETRY_MOST_NS;
+}
+
 static void on_dialed(void *arg, struct fs_transport *transport, const struct fs_error *err)
 {
     struct fs_lane_dialer *dialer = arg;
@@ -80,11 +90,12 @@ static void on_dialed(void *arg, struct fs_transport *transport, const struct fs
 
     dialer->dial = NULL;
     if (!transport) {
-        dialer->at_ns = fs_context_boot(context->ctx) + FS_LANE_RETRY_NS;
+        fs_lane_dialer_lost(dialer, false);
         fs_log(FS_EV_LANE_DOWN, FS_S("peer", dialer->name), FS_E(err));
-    } else if (!session || !config || !fs_session_lanes_token(session, &token) ||
+    } else if (!session || !config || !fs_session_transport(session)->dialed ||
+               !fs_session_lanes_token(session, &token) ||
                !transport->peer_is(transport, config->tls_name)) {
-        dialer->at_ns = fs_context_boot(context->ctx) + FS_LANE_RETRY_NS;
+        fs_lane_dialer_lost(dialer, false);
         transport->ops->close(transport);
     } else {
         say_lane(transport, &token);
@@ -103,6 +114,9 @@ int64_t fs_lane_dialer_run(struct fs_lane_dialer *dialer, unsigned configured, u
     int64_t now = fs_context_boot(context->ctx);
     struct fs_lane token;
 
+    if (!session) {
+        dialer->retry_ns = 0; /* the next one may have another way */
+    }
     if (!session || dialer->dial || !options->dial_lane || options->lane_window == 0 ||
         !fs_session_transport(session)->dialed ||
         !(fs_session_peer(session)->features & FS_FEATURE_LANES)) {
@@ -129,8 +143,11 @@ int64_t fs_lane_dialer_run(struct fs_lane_dialer *dialer, unsigned configured, u
     }
     dialer->dial =
         options->dial_lane(options->arg, fs_session_transport(session)->address, on_dialed, dialer);
-    dialer->at_ns = now + (dialer->dial ? 0 : FS_LANE_RETRY_NS);
-    return dialer->dial ? INT64_MAX : dialer->at_ns;
+    if (!dialer->dial) {
+        fs_lane_dialer_lost(dialer, false);
+        return dialer->at_ns;
+    }
+    return INT64_MAX;
 }
 
 void fs_lane_dialer_cancel(struct fs_lane_dialer *dialer)

@@ -9,8 +9,10 @@
 
 #include "daemon/peer.h"
 
-/* After a lane ended or could not be made. */
-#define FS_LANE_RETRY_NS (5 * FS_SEC)
+/* After a lane ended, or could not be made; then twice as long each time, up to the most, while
+ * none can be made. */
+#define FS_LANE_RETRY_NS      (5 * FS_SEC)
+#define FS_LANE_RETRY_MOST_NS (60 * FS_SEC)
 
 struct fs_arrival;
 
@@ -27,6 +29,7 @@ struct fs_lane_dialer { /* of one peer; embedded, zeroed at the start */
     const char *name; /* borrowed */
     void *dial;       /* under way, or NULL */
     int64_t at_ns;    /* boot: not before */
+    int64_t retry_ns; /* after the next failure; 0: FS_LANE_RETRY_NS */
 };
 
 /*
@@ -39,6 +42,8 @@ unsigned fs_lanes_wanted(unsigned configured, int64_t rtt_ns, uint64_t bytes_per
 /* Makes what is missing of `configured` lanes; returns when it wants to be called again (boot). */
 int64_t fs_lane_dialer_run(struct fs_lane_dialer *dialer, unsigned configured,
                            uint64_t bytes_per_s);
+/* A lane of the session ended; worked: it was not one that the peer never let in. */
+void fs_lane_dialer_lost(struct fs_lane_dialer *dialer, bool worked);
 void fs_lane_dialer_cancel(struct fs_lane_dialer *dialer);
 
 /* A lane that a peer opened; moved in. */

@@ -321,14 +321,15 @@ static void on_digest_open(void *arg, struct fs_session *session, uint32_t strea
                             open);
 }
 
-static void on_lane_down(void *arg, struct fs_session *session, const struct fs_error *err)
+static void on_lane_down(void *arg, struct fs_session *session, bool worked,
+                         const struct fs_error *err)
 {
     const struct link *link = arg;
 
     if (link->peer) {
         fs_log(FS_EV_LANE_DOWN, FS_S("peer", link->peer->name),
                FS_U("lanes", fs_session_lanes(session)), FS_E(err));
-        link->peer->lanes.at_ns = fs_context_boot(link->peers->ctx) + FS_LANE_RETRY_NS;
+        fs_lane_dialer_lost(&link->peer->lanes, worked);
         link->peers->ctx->kick(link->peers->ctx->hook_arg);
     }
 }

@@ -105,6 +105,7 @@ static void lose_lane(struct bundle *bundle, const struct lane *lane, const stru
             break;
         }
     }
+    bundle->lost_worked = (bundle->lost_due && bundle->lost_worked) || lane->usable;
     if (!bundle->lost_due) {
         bundle->lost_due = true;
         bundle->lost_err = *err;
@@ -212,7 +213,7 @@ void bundle_leave(struct bundle *bundle)
     if (bundle->lost_due && !bundle->closed && !bundle->told_closed && bundle->depth == 1) {
         bundle->lost_due = false;
         err = bundle->lost_err;
-        bundle->options.lost(bundle->options.arg, &err);
+        bundle->options.lost(bundle->options.arg, bundle->lost_worked, &err);
     }
     if (--bundle->depth > 0) {
         return;

@@ -26,8 +26,9 @@ struct bundle_options {
                          kept until it acknowledges them; at least FS_LANES_WINDOW_MIN */
     int64_t stall_ns; /* a lane that holds all up for so long is given up, where others work */
     int64_t wait_ns;  /* a new one that we dialed, where the peer says nothing for so long */
-    /* A lane ended, and others carry on. Called from the events of a lane. */
-    void (*lost)(void *arg, const struct fs_error *err);
+    /* Lanes ended, and others carry on; worked: one of them had been let in. Called from the events
+     * of a lane. */
+    void (*lost)(void *arg, bool worked, const struct fs_error *err);
     void *arg;
 };
 

@@ -64,7 +64,7 @@ struct bundle {
     bool told_closed;
     bool out_of_memory; /* in send, which cannot report it */
     bool heard;         /* since the owner asked */
-    bool lost_due;
+    bool lost_due, lost_worked;
     struct fs_error lost_err;
 
     /* sending, in bytes since blocks began: acked <= next <= end */

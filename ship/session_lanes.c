@@ -10,11 +10,11 @@
 #include "ship/bundle.h"
 #include "ship/session_private.h"
 
-static void on_lost(void *arg, const struct fs_error *err)
+static void on_lost(void *arg, bool worked, const struct fs_error *err)
 {
     struct fs_session *session = arg;
     if (session->state == SESSION_UP && session->events->lane_down != NULL) {
-        session->events->lane_down(session->arg, session, err);
+        session->events->lane_down(session->arg, session, worked, err);
     }
 }
 

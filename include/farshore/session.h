@@ -112,9 +112,10 @@ struct fs_session_events {
                    const struct fs_verify *verify);
     void (*digest_open)(void *arg, struct fs_session *session, uint32_t stream,
                         const struct fs_digest_open *open);
-    /* One of several lanes ended, for the reason that err names, and the others carry on. NULL:
-     * ignored. */
-    void (*lane_down)(void *arg, struct fs_session *session, const struct fs_error *err);
+    /* One of several lanes ended, for the reason that err names, and the others carry on. worked:
+     * not one of ours that the peer never let in. NULL: ignored. */
+    void (*lane_down)(void *arg, struct fs_session *session, bool worked,
+                      const struct fs_error *err);
     /* From inside an event of the transport: fs_session_deadline is nearer than before. May be
      * NULL where the owner asks after each event. */
     void (*sooner)(void *arg);

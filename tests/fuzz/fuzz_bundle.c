@@ -77,8 +77,9 @@ static void on_closed(void *arg, const struct fs_error *err)
     session->closed = true;
 }
 
-static void on_lost(void *arg, const struct fs_error *err)
+static void on_lost(void *arg, bool worked, const struct fs_error *err)
 {
+    (void)worked;
     (void)arg;
     if (!fs_error_is_set(err)) {
         abort();

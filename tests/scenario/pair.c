@@ -112,6 +112,7 @@ static bool pump_lanes(struct pair *pair)
 
     pair->dialed = NULL;
     if (dialed && pair->no_lanes) {
+        pair->lanes_refused++;
         (void)fs_error_set(&err, FS_ERR_TRANSIENT, ETIMEDOUT, "nobody answers");
         dialed(pair->dialed_arg, NULL, &err);
     } else if (dialed) {

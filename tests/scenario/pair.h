@@ -52,8 +52,9 @@ struct pair {
     unsigned n_lanes;
     fs_tls_dialed_fn *dialed; /* of one that east makes now, or NULL */
     void *dialed_arg;
-    bool no_lanes;         /* west does not answer */
-    const char *lane_name; /* of the certificate at both ends of the next one; NULL: any */
+    bool no_lanes;          /* west does not answer */
+    unsigned lanes_refused; /* so often */
+    const char *lane_name;  /* of the certificate at both ends of the next one; NULL: any */
 };
 
 /* Both sites up, with policy "gold" of this interval; not connected. */

@@ -207,6 +207,21 @@ static void test_lane_that_cannot_be_made_is_tried_again(void **state)
     check_lanes(pair, LANES);
 }
 
+static void test_lanes_that_never_can_be_made_are_tried_seldom(void **state)
+{
+    struct pair *pair = *state;
+
+    configure(pair, LANES, 0);
+    pair->no_lanes = true;
+    pair_connect(pair);
+    pair_advance(pair, 600 * FS_SEC);
+    /* At 0, 5, 15, 35 and 75 s, then each minute. */
+    assert_in_range(pair->lanes_refused, 12, 14);
+    pair->no_lanes = false;
+    pair_advance(pair, FS_LANE_RETRY_MOST_NS + FS_SEC);
+    check_lanes(pair, LANES);
+}
+
 static void test_more_lanes_come_with_a_reload(void **state)
 {
     struct pair *pair = *state;
@@ -349,6 +364,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_transfer_goes_on_when_lanes_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_session_ends_with_its_last_lane, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lane_that_cannot_be_made_is_tried_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_lanes_that_never_can_be_made_are_tried_seldom, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_more_lanes_come_with_a_reload, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lane_with_another_name_is_not_used, setup, teardown),

@@ -114,8 +114,10 @@ static void on_current_ack(void *arg, struct fs_session *session,
     ((struct side *)arg)->acks++;
 }
 
-static void on_lane_down(void *arg, struct fs_session *session, const struct fs_error *err)
+static void on_lane_down(void *arg, struct fs_session *session, bool worked,
+                         const struct fs_error *err)
 {
+    (void)worked;
     assert_true(fs_error_is_set(err));
     assert_true(fs_session_is_up(session));
     ((struct side *)arg)->lanes_down++;

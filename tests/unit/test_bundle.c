@@ -73,8 +73,9 @@ static void on_closed(void *arg, const struct fs_error *err)
     end->closed = *err;
 }
 
-static void on_lost(void *arg, const struct fs_error *err)
+static void on_lost(void *arg, bool worked, const struct fs_error *err)
 {
+    (void)worked;
     assert_true(fs_error_is_set(err));
     ((struct end *)arg)->lost++;
 }
