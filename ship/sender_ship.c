@@ -137,6 +137,7 @@ static void tell_tuner(struct fs_sender *sender, const struct chunk_segment *seg
         .compress_ns = segment->result.compress_ns,
         .content_bytes = segment->result.content_bytes,
         .payload_bytes = segment->result.payload_bytes,
+        .delta = segment->delta != NULL,
         .link = fs_session_link(sender->session),
     };
     fs_tuner_encoded(sender->tuner, &sample, fs_clock_boot(sender->clock));

@@ -162,8 +162,11 @@ enum fs_link_state fs_session_link(const struct fs_session *session)
          !fs_pacer_is_open(session->pacer, fs_clock_boot(session->clock)))) {
         return FS_LINK_FULL;
     }
+    if (queued > 0) {
+        return FS_LINK_BUSY;
+    }
     /* Without credit it is the peer that does not keep up. */
-    return queued == 0 && session->may_send >= FS_SEGMENT_MAX ? FS_LINK_IDLE : FS_LINK_BUSY;
+    return session->may_send >= FS_SEGMENT_MAX ? FS_LINK_IDLE : FS_LINK_HELD;
 }
 
 /* While streams are served: whether the one whose turn it is has used it up. */

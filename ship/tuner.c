@@ -82,7 +82,7 @@ int fs_tuner_level(const struct fs_tuner *tuner)
 static void begin_stretch(struct fs_tuner *tuner, int64_t now_ns)
 {
     tuner->began_ns = now_ns;
-    tuner->samples = tuner->idle = tuner->full = 0;
+    tuner->samples = tuner->idle = tuner->held = tuner->full = tuner->deltas = 0;
     tuner->run_ns = tuner->cpu_ns = tuner->compress_ns = 0;
     tuner->content_bytes = tuner->payload_bytes = 0;
 }
@@ -129,8 +129,9 @@ static bool saves_cpu(const struct fs_tuner *tuner)
 /*
  * A transfer begins with a link that has room, and a short one ends before it is full: that alone
  * does not make a thin link wide. Nor does a CPU that has more to do, as with deltas, where the
- * link is full all the same. Where deltas make the link wait for the disks or the CPU they were a
- * mistake: each time it takes twice as long to make it again.
+ * link is full all the same. Where deltas make the link wait for the disks or the CPU, of either
+ * site, and the link could carry more content without them, they were a mistake: each time it takes
+ * twice as long to make it again.
  */
 static void judge_link(struct fs_tuner *tuner, bool waited_for, bool has_room)
 {
@@ -146,18 +147,46 @@ static void judge_link(struct fs_tuner *tuner, bool waited_for, bool has_room)
     }
 }
 
+static double content_share(const struct fs_tuner *tuner)
+{
+    return tuner->content_bytes > 0 ? (double)tuner->payload_bytes / (double)tuner->content_bytes
+                                    : 1;
+}
+
+/* What the link carries, and how much of the content that is without deltas. */
+static void learn_rates(struct fs_tuner *tuner, double seconds, bool full)
+{
+    double rate = (double)tuner->payload_bytes / seconds;
+    if (full) { /* what waits to be sent is in it, too: only the mean is right */
+        tuner->full_rate = tuner->full_rate > 0 ? (3 * tuner->full_rate + rate) / 4 : rate;
+    }
+    if (tuner->deltas == 0) {
+        tuner->plain_share = content_share(tuner);
+    }
+}
+
+/* Whether the content that deltas bring over would have filled the link without them. */
+static bool deltas_win(const struct fs_tuner *tuner, double seconds)
+{
+    double rate = (double)tuner->content_bytes / seconds;
+    return tuner->deltas > 0 && tuner->plain_share > 0 &&
+           rate * tuner->plain_share >= tuner->full_rate;
+}
+
 static void end_stretch(struct fs_tuner *tuner, int64_t now_ns)
 {
+    double seconds = (double)(now_ns - tuner->began_ns) / (double)FS_SEC;
     double elapsed = (double)(now_ns - tuner->began_ns) * (double)tuner->threads;
     double busy = (double)tuner->run_ns / elapsed;
     bool contended =
         busy >= CPU_LITTLE && (double)tuner->cpu_ns < CPU_CONTENDED * (double)tuner->run_ns;
     bool idle = tuner->idle * 2 >= tuner->samples;
     bool full = tuner->full * 4 >= tuner->samples * 3;
-    double share =
-        tuner->content_bytes > 0 ? (double)tuner->payload_bytes / (double)tuner->content_bytes : 1;
+    bool has_room = (tuner->idle + tuner->held) * 2 >= tuner->samples;
+    double share = content_share(tuner);
 
-    judge_link(tuner, full && busy < CPU_SATURATED, idle);
+    learn_rates(tuner, seconds, full);
+    judge_link(tuner, full && busy < CPU_SATURATED, has_room && !deltas_win(tuner, seconds));
     if (!tuner->adapts) {
         return;
     }
@@ -193,7 +222,9 @@ void fs_tuner_encoded(struct fs_tuner *tuner, const struct fs_tuner_sample *samp
     }
     tuner->samples++;
     tuner->idle += sample->link == FS_LINK_IDLE;
+    tuner->held += sample->link == FS_LINK_HELD;
     tuner->full += sample->link == FS_LINK_FULL;
+    tuner->deltas += sample->delta;
     tuner->run_ns += sample->run_ns;
     tuner->cpu_ns += sample->cpu_ns;
     tuner->compress_ns += sample->compress_ns;

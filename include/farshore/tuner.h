@@ -19,7 +19,8 @@
 
 enum fs_link_state {
     FS_LINK_IDLE, /* nothing waits to be sent, and it would be taken */
-    FS_LINK_BUSY, /* neither */
+    FS_LINK_BUSY, /* none of the others */
+    FS_LINK_HELD, /* nothing waits to be sent, but the peer takes no more: it does not keep up */
     FS_LINK_FULL, /* what was encoded waits for the link, or for its limit of bandwidth */
 };
 
@@ -36,6 +37,7 @@ struct fs_tuner_sample {
     int64_t run_ns, cpu_ns; /* on a worker: how long it took, and how much of that it computed */
     int64_t compress_ns;    /* the part of cpu_ns that no compression would save */
     uint64_t content_bytes, payload_bytes; /* before and after */
+    bool delta;                            /* the base was read for it */
     enum fs_link_state link;
 };
 
@@ -50,7 +52,7 @@ struct fs_tuner {
 
     /* since began_ns */
     int64_t began_ns, newest_ns;
-    unsigned samples, idle, full;
+    unsigned samples, idle, held, full, deltas;
     int64_t run_ns, cpu_ns, compress_ns;
     uint64_t content_bytes, payload_bytes;
 
@@ -62,6 +64,8 @@ struct fs_tuner {
     unsigned doubt;       /* of the latter, before it is scarce again */
     bool on_trial;        /* it has to show that the bytes became fewer than */
     double payload_share; /* ... this part of the content */
+    double plain_share;   /* the same in the last stretch without deltas */
+    double full_rate;     /* payload bytes per second that the link carries when it is full */
 };
 
 /* memory_bytes: what all workers together may take for compressing. Adapts at the start. */

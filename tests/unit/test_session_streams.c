@@ -409,7 +409,7 @@ static void test_link_says_who_waits_for_whom(void **state)
     end_writable(&source);
     run(&pair);
     assert_int_equal(target.received, CREDIT);
-    assert_int_equal(fs_session_link(session), FS_LINK_BUSY);
+    assert_int_equal(fs_session_link(session), FS_LINK_HELD);
     fs_session_release_credit(pair.sides[1].session, target.segment_bytes);
     target.segment_bytes = 0;
     run(&pair);

@@ -164,9 +164,9 @@ static void test_link_that_changes_is_followed(void **state)
 
 static void test_slow_source_or_target_moves_nothing(void **state)
 {
-    static const enum fs_link_state links[] = {FS_LINK_IDLE, FS_LINK_BUSY};
+    static const enum fs_link_state links[] = {FS_LINK_IDLE, FS_LINK_BUSY, FS_LINK_HELD};
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         struct fs_tuner tuner;
         int64_t now = 1000 * FS_SEC;
         fs_tuner_init(&tuner, 2, MEMORY);
@@ -268,6 +268,56 @@ static void test_link_is_scarce_where_it_is_waited_for(void **state)
     assert_int_equal(fs_tuner_level(&world.tuner), 1);
 }
 
+/* Ten seconds of segments that become so much smaller. */
+static void feed(struct fs_tuner *tuner, int64_t *now_ns, double content_mb_s, double share,
+                 bool delta, enum fs_link_state link)
+{
+    int64_t end = *now_ns + 10 * FS_SEC;
+    while (*now_ns < end) {
+        struct fs_tuner_sample sample = {
+            .level = fs_tuner_level(tuner),
+            .run_ns = 4 * FS_MSEC,
+            .cpu_ns = 4 * FS_MSEC,
+            .compress_ns = 4 * FS_MSEC,
+            .content_bytes = 1000000,
+            .payload_bytes = (uint64_t)(1000000 * share),
+            .delta = delta,
+            .link = link,
+        };
+        *now_ns += (int64_t)((double)FS_SEC / content_mb_s);
+        fs_tuner_encoded(tuner, &sample, *now_ns);
+    }
+}
+
+/* As measured: deltas bring over 42 MB/s of content, as fast as they are made, whatever the line.
+ * Without them the line would have to carry 9 % of it. */
+static void test_deltas_that_leave_the_link_idle_stay_where_plain_is_slower(void **state)
+{
+    static const struct {
+        double line_mb_s;
+        enum fs_link_state link;
+        bool right;
+    } cases[] = {
+        {2.5, FS_LINK_IDLE, true},   {2.5, FS_LINK_HELD, true}, {12.5, FS_LINK_IDLE, false},
+        {12.5, FS_LINK_HELD, false}, /* the target reads its base, and cannot keep up */
+        {12.5, FS_LINK_BUSY, true},  /* nothing is known */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fs_tuner tuner;
+        int64_t now = 1000 * FS_SEC;
+        fs_tuner_init(&tuner, 4, MEMORY);
+        fs_tuner_fix(&tuner, 1);
+        feed(&tuner, &now, cases[i].line_mb_s / 0.09, 0.09, false, FS_LINK_FULL);
+        assert_true(fs_tuner_link_is_scarce(&tuner));
+        feed(&tuner, &now, 42, 0.04, true, cases[i].link);
+        assert_int_equal(fs_tuner_link_is_scarce(&tuner), cases[i].right);
+        /* Without deltas a link that has room is a wide one. */
+        feed(&tuner, &now, 42, 0.09, false, FS_LINK_IDLE);
+        assert_false(fs_tuner_link_is_scarce(&tuner));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_memory_bounds_the_level),
         cmocka_unit_test(test_fixed_level_stays),
         cmocka_unit_test(test_link_is_scarce_where_it_is_waited_for),
+        cmocka_unit_test(test_deltas_that_leave_the_link_idle_stay_where_plain_is_slower),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
