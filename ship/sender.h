@@ -149,6 +149,7 @@ struct fs_sender {
     uint64_t list_from;
     bool listing;
     size_t n_batches;
+    uint64_t listed_bytes, planned_bytes; /* DATA */
     struct batch *batches[LIST_BATCHES];
     struct batch *spare;
 

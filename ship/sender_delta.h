@@ -4,8 +4,9 @@
  * and what it holds elsewhere that is like them, which an index finds; zstd gets both as a prefix.
  * A failure here is never the transfer's: it goes on without deltas. LOOP only.
  *
- * The index is made of the old content of all that changed, in a pass of its own before anything is
- * listed for sending: a log that repeats old pages may come before them or after them.
+ * The index is made of the old content of all that changed, in a pass of its own while nothing more
+ * is listed for sending: a log that repeats old pages may come before them or after them. Unless
+ * deltas are always wanted that is begun once the transfer is known to be long and fills the link.
  */
 #ifndef FARSHORE_SHIP_SENDER_DELTA_H
 #define FARSHORE_SHIP_SENDER_DELTA_H

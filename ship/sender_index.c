@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 
+/* Bytes that a transfer has to have listed before deltas are begun in it. */
+#define LISTED_MIN (UINT64_C(16) << 20)
+
 /* --- memory ---------------------------------------------------------------------------------- */
 
 static void free_steps(struct fs_sender *sender)
@@ -255,13 +258,28 @@ static void opened_cb(void *arg, const struct fs_error *err)
     fs_sender_pump(sender);
 }
 
-/* Late in a transfer what is left does not pay for the pass. */
-static bool is_worth_it(const struct fs_sender *sender)
+/* What is left, as far as one can tell, pays for the pass: it opens all volumes at both sites, and
+ * asks once more what changed. */
+static bool is_long(const struct fs_sender *sender)
 {
     const struct fs_transfer_stats *stats = &sender->stats;
-    return sender->list_volume < sender->offer.n_volumes &&
-           (sender->delta->mode == FS_DELTA_ALWAYS ||
-            (fs_tuner_link_is_scarce(sender->tuner) && stats->done_bytes < stats->total_bytes / 2));
+    if (sender->listed_bytes < LISTED_MIN) {
+        return false;
+    }
+    if (sender->list_volume < sender->offer.n_volumes) {
+        return stats->done_bytes < stats->total_bytes / 2;
+    }
+    return sender->listed_bytes - sender->planned_bytes > sender->listed_bytes / 2;
+}
+
+/* A link that was scarce for the transfer before this one may be wide enough for this one. */
+static bool is_worth_it(const struct fs_sender *sender)
+{
+    if (sender->delta->mode == FS_DELTA_ALWAYS) {
+        return sender->list_volume < sender->offer.n_volumes;
+    }
+    return fs_tuner_link_is_scarce(sender->tuner) &&
+           fs_session_link(sender->session) == FS_LINK_FULL && is_long(sender);
 }
 
 void fs_sender_delta_pump(struct fs_sender *sender)

@@ -51,6 +51,10 @@ void fs_sender_listed(struct fs_sender *sender, struct fs_extent_list *list,
     }
     sender->spare = NULL;
     sender->batches[sender->n_batches++] = batch;
+    for (size_t i = 0; i < list->count; i++) {
+        sender->listed_bytes +=
+            list->extents[i].kind == FS_EXTENT_DATA ? list->extents[i].length : 0;
+    }
     sender->list_from = list->next;
     if (list->next == size) {
         sender->list_volume++;
@@ -275,6 +279,7 @@ static bool add_extent(struct chunk *chunk, struct batch *batch)
         add_piece(chunk, offset, length, FS_EXTENT_ZERO, 0);
     } else {
         take = add_data(chunk, offset, length);
+        chunk->sender->planned_bytes += take;
     }
     chunk->sender->stats.changed_bytes += take;
     batch->taken += take;

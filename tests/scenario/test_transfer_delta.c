@@ -21,18 +21,24 @@ static size_t threads_of(void **state)
 }
 
 /* One volume of noise, which nothing compresses, with a committed base. */
-static struct mem_image *begin(struct rig *rig, void **state, enum fs_delta_mode mode)
+static struct mem_image *begin_with(struct rig *rig, void **state, enum fs_delta_mode mode,
+                                    uint64_t content)
 {
     rig_init(rig, threads_of(state), 1);
     rig->delta = mode;
-    struct mem_image *image = rig_add_volume(rig, "disk", 16 * MIB);
-    mem_image_scribble(image, 0, 12 * MIB, false);
+    struct mem_image *image = rig_add_volume(rig, "disk", content + 4 * MIB);
+    mem_image_scribble(image, 0, content, false);
     rig_connect(rig);
     struct fs_uuid base = rig_take(rig);
     assert_true(rig_ship(rig, &base));
     assert_int_equal(rig->sent.stats.delta_bytes, 0); /* a first copy has no base */
     rig_settle(rig, &base);
     return image;
+}
+
+static struct mem_image *begin(struct rig *rig, void **state, enum fs_delta_mode mode)
+{
+    return begin_with(rig, state, mode, 12 * MIB);
 }
 
 /* A few bytes in every part of each page. */
@@ -89,23 +95,37 @@ static void test_delta_never_is_never(void **state)
     rig_fini(&rig);
 }
 
-/* Where nothing waits for the link not even the base is opened. */
+/* Where nothing waits for the link, or only a long transfer before it did, not even the base is
+ * opened. */
 static void test_delta_auto_costs_nothing_on_an_idle_link(void **state)
 {
     struct rig rig;
     struct fs_uuid point;
     struct mem_image *image = begin(&rig, state, FS_DELTA_AUTO);
-    touch(image, 0, 2 * MIB);
     uint64_t opens = mem_store_started(rig.stores[0], MEM_OP_OPEN);
-    ship_and_check(&rig, &point);
-    assert_int_equal(mem_store_started(rig.stores[0], MEM_OP_OPEN), opens + 1);
-    assert_int_equal(mem_store_started(rig.stores[1], MEM_OP_OPEN), 0);
-    assert_int_equal(rig.sent.stats.delta_bytes, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        touch(image, 0, 2 * MIB);
+        ship_and_check(&rig, &point);
+        assert_int_equal(mem_store_started(rig.stores[0], MEM_OP_OPEN), ++opens);
+        assert_int_equal(mem_store_started(rig.stores[1], MEM_OP_OPEN), 0);
+        assert_int_equal(rig.sent.stats.delta_bytes, 0);
+        rig.tuner.scarce = true;
+        rig.chunk = 16 * KIB;
+    }
+    rig_fini(&rig);
+}
+
+static void test_delta_auto_begins_in_a_long_transfer_on_a_thin_link(void **state)
+{
+    struct rig rig;
+    struct fs_uuid point;
+    struct mem_image *image = begin_with(&rig, state, FS_DELTA_AUTO, 48 * MIB);
     rig.tuner.scarce = true;
-    touch(image, 0, 2 * MIB);
+    rig.chunk = 32 * KIB;
+    touch(image, 0, 48 * MIB);
     ship_and_check(&rig, &point);
-    assert_true(rig.sent.stats.delta_bytes >= 2 * MIB);
-    assert_true(rig.sent.stats.wire_bytes < MIB / 2);
+    assert_true(rig.sent.stats.delta_bytes >= 16 * MIB);
+    assert_true(rig.sent.stats.wire_bytes < 32 * MIB);
     rig_fini(&rig);
 }
 
@@ -114,10 +134,12 @@ static void test_delta_auto_gives_up_what_does_not_pay(void **state)
 {
     struct rig rig;
     struct fs_uuid point;
-    struct mem_image *image = begin(&rig, state, FS_DELTA_AUTO);
+    struct mem_image *image = begin_with(&rig, state, FS_DELTA_AUTO, 48 * MIB);
     rig.tuner.scarce = true;
-    mem_image_scribble(image, 0, 12 * MIB, false);
+    rig.chunk = 32 * KIB;
+    mem_image_scribble(image, 0, 48 * MIB, false);
     ship_and_check(&rig, &point);
+    assert_true(mem_store_started(rig.stores[0], MEM_OP_OPEN) >= 3);
     assert_int_equal(rig.sent.stats.delta_bytes, 0);
     rig_fini(&rig);
 }
@@ -317,6 +339,7 @@ int main(void)
         BOTH(test_delta_small_changes_are_small),
         BOTH(test_delta_never_is_never),
         BOTH(test_delta_auto_costs_nothing_on_an_idle_link),
+        BOTH(test_delta_auto_begins_in_a_long_transfer_on_a_thin_link),
         BOTH(test_delta_auto_gives_up_what_does_not_pay),
         BOTH(test_delta_finds_old_pages_elsewhere),
         BOTH(test_delta_follows_every_shape),
