@@ -263,9 +263,7 @@ void pair_cut(struct pair *pair)
     if (pair->link) {
         fake_link_cut_after(pair->link, 0, 0);
     }
-    if (pair->n_lanes > 0) { /* also those of a link that the test made itself */
-        cut_lanes(pair);
-    }
+    cut_lanes(pair); /* also those of a link that the test made itself */
     if (pair->link) {
         fake_link_free(pair->link);
         pair->link = NULL;
