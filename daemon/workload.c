@@ -10,7 +10,7 @@
 #include "daemon/kube_source.h"
 #include "daemon/workload_private.h"
 
-#define PATIENCE_NS (60 * FS_SEC) /* with an API that is away */
+#define PATIENCE_NS (60 * FS_SEC)
 
 struct run {
     struct fs_workloads *workloads;
@@ -216,6 +216,13 @@ bool fs_workload_undo(struct fs_group *group, fs_workload_fn *done, void *arg)
     return start_stop(group, true, done, arg);
 }
 
+/* With an API that is away; who waits less for a machine does not wait longer for that. */
+static int64_t patience(const struct fs_config_policy *policy)
+{
+    return policy && policy->start_timeout_ns < PATIENCE_NS ? policy->start_timeout_ns
+                                                            : PATIENCE_NS;
+}
+
 /* objects: or NULL. */
 static bool start_bring(struct run *run, const json_t *objects)
 {
@@ -233,7 +240,7 @@ static bool start_bring(struct run *run, const json_t *objects)
         .kinds = parts.kinds,
         .secrets = group->ctx->config->kubernetes->secrets,
         .again = run->again,
-        .patience_ns = PATIENCE_NS,
+        .patience_ns = patience(policy),
         .start_ns = policy ? policy->start_timeout_ns : 0,
         .done = brought,
         .arg = run,

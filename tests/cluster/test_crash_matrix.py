@@ -86,11 +86,25 @@ class Case:
             self.images.append(name)
 
     def found(self):
-        """Discovery may have looked between two labels."""
+        """Discovery may have looked between two labels. A disk that is added joins after a transfer, of
+        which a daemon that died has forgotten how long it took."""
+        asked = set()
+
         def check():
+            for name in [g["name"] for g in self.pair.east.status()["groups"]]:
+                if name.startswith(f"{self.group}+") and name not in asked:
+                    asked.add(name)
+                    self.request_point(name)
             group = self.pair.east.group(self.group)
             return group and len(group["volumes"]) == len(self.images)
         wait_for(check, 20, lambda: f"{self.group} is whole: {self.pair.east.group(self.group)}")
+
+    def request_point(self, group):
+        """One that is not waited for; a group that has joined meanwhile needs none."""
+        try:
+            self.pair.east.request("sync", group=group)
+        except (OSError, CommandFailed):
+            pass
 
     def write(self, length=MIB):
         self.version += 1

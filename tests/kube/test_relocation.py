@@ -188,6 +188,8 @@ def test_machine_that_is_late_and_is_asked_for_once_more(shop, ns, tmp_path):
 
 def test_relocation_to_a_site_whose_api_is_away(shop, ns, west):
     pair, (_near, far), group = shop
+    pair.west.config["policies"]["gold"]["workload"]["start_timeout"] = "15s"
+    pair.west.reload()
     far.api.lab("stop")
     text, told = plan(pair.east, "relocate", "--to", "west", group)
     assert "more: failed: GET /api/v1" in told["workload"]["message"] and "AT west" in text
@@ -265,6 +267,8 @@ def test_machine_whose_secret_is_not_carried(shop, ns):
 
 def test_failover_with_the_api_away_and_again(shop, ns, west):
     pair, (_near, far), group = shop
+    pair.west.config["policies"]["gold"]["workload"]["start_timeout"] = "15s"
+    pair.west.reload()
     pair.east.kill()
     far.api.lab("stop")
     done = farshore(pair.west, "failover", "--yes", "-o", "json", group, timeout_s=240)
