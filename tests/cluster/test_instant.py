@@ -11,7 +11,7 @@ from harness import MIB, content, wait_for
 from harness.writer import sequence_number
 
 GOLD = {"farshore.io/policy": "gold"}
-POINTS = int(os.environ.get("FARSHORE_POINTS", "100"))
+POINTS = int(os.environ.get("FARSHORE_POINTS", "60"))
 SIZES = (2, 3, 5, 8)
 # A take holds writers for a fraction of a second; this machine may be busy.
 PAUSE_S = 8
