@@ -335,19 +335,25 @@ static void set_fence(struct fs_schema_loader *loader, const struct fs_schema_ke
     (void)fs_fence_mode_parse(text, &policy->fence);
 }
 
+/* "auto", or a number. False: it is neither. */
+static bool parse_auto(const char *text, long min, long max, bool *ret_auto, long *ret_number)
+{
+    char *end = NULL;
+
+    *ret_auto = text && strcmp(text, "auto") == 0;
+    *ret_number = text && !*ret_auto ? strtol(text, &end, 10) : 0;
+    return *ret_auto || (text && end != text && !*end && *ret_number >= min && *ret_number <= max);
+}
+
 static void set_level(struct fs_schema_loader *loader, const struct fs_schema_key *key,
                       const char *where, void *base, yaml_node_t *node, const char *text)
 {
     struct fs_config *config = base;
-    char *end = NULL;
-    long level = text ? strtol(text, &end, 10) : 0;
+    bool adapts;
+    long level;
 
     (void)key;
-    config->fixed_level = !text || strcmp(text, "auto") != 0;
-    if (!config->fixed_level) {
-        return;
-    }
-    if (!text || end == text || *end || level < FS_LEVEL_MIN || level > FS_LEVEL_MAX) {
+    if (!parse_auto(text, FS_LEVEL_MIN, FS_LEVEL_MAX, &adapts, &level)) {
         fs_schema_finding(
             loader, node,
             "%s: \"%.64s\" is not a level: write auto, 0 for none, or a level of zstd "
@@ -355,6 +361,7 @@ static void set_level(struct fs_schema_loader *loader, const struct fs_schema_ke
             where, text ? text : "", FS_LEVEL_MIN, FS_LEVEL_MAX);
         return;
     }
+    config->fixed_level = !adapts;
     config->zstd_level = (int)level;
 }
 
@@ -378,15 +385,11 @@ static void set_lanes(struct fs_schema_loader *loader, const struct fs_schema_ke
                       const char *where, void *base, yaml_node_t *node, const char *text)
 {
     struct fs_config_peer *peer = base;
-    char *end = NULL;
+    bool adapts;
+    long lanes;
 
     (void)key;
-    if (text && strcmp(text, "auto") == 0) {
-        peer->lanes = 0;
-        return;
-    }
-    long lanes = text ? strtol(text, &end, 10) : 0;
-    if (!text || end == text || *end || lanes < 1 || lanes > FS_LANES_MAX) {
+    if (!parse_auto(text, 1, FS_LANES_MAX, &adapts, &lanes)) {
         fs_schema_finding(loader, node,
                           "%s: \"%.64s\" is no number of connections: write auto, or a number "
                           "from 1 to %d",

@@ -6,29 +6,16 @@
  * cannot make us hold more than the window, and one block for each lane.
  */
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ship/bundle_private.h"
+#include "ship/codec.h"
 
 /* After so many bytes or blocks the peer is told, where nothing is sent that tells it anyway. */
 #define ACK_BYTES  (256u << 10)
 #define ACK_BLOCKS 32
-
-static int broken(struct fs_error *err, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int broken(struct fs_error *err, const char *format, ...)
-{
-    char text[160];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    return fs_error_set(err, FS_ERR_PEER, EPROTO, "protocol error: %s", text);
-}
 
 /* --- blocks that came early ----------------------------------------------------------------- */
 
@@ -64,11 +51,11 @@ static int hold(struct lane *lane, struct fs_error *err)
     if ((i > 0 && end_of(&bundle->held[i - 1]) > block.offset) ||
         (after != NULL && after->offset < end_of(&block))) {
         free(block.data);
-        return broken(err, "blocks of two lanes overlap");
+        return fs_protocol_error(err, "blocks of two lanes overlap");
     }
     if (bundle->n_held == BUNDLE_BLOCKS_MAX) {
         free(block.data);
-        return broken(err, "more than %u blocks are ahead", BUNDLE_BLOCKS_MAX);
+        return fs_protocol_error(err, "more than %u blocks are ahead", BUNDLE_BLOCKS_MAX);
     }
     memmove(&bundle->held[i + 1], &bundle->held[i], (bundle->n_held - i) * sizeof(bundle->held[0]));
     bundle->held[i] = block;
@@ -124,7 +111,7 @@ static int begin_block(struct lane *lane, struct fs_error *err)
     lane->offset = fs_cursor_get_u64(&cursor);
     lane->got = 0;
     if (!bundle_acknowledged(bundle, fs_cursor_get_u64(&cursor))) {
-        return broken(err, "a block acknowledges more than was sent");
+        return fs_protocol_error(err, "a block acknowledges more than was sent");
     }
     if (lane->length == 0) {
         return 0;
@@ -132,8 +119,9 @@ static int begin_block(struct lane *lane, struct fs_error *err)
     if (lane->length > BUNDLE_BLOCK_MAX ||
         __builtin_add_overflow(lane->offset, lane->length, &end) ||
         (end > bundle->delivered && end - bundle->delivered > bundle->options.window)) {
-        return broken(err, "a block of %u bytes at %llu with %llu in order", lane->length,
-                      (unsigned long long)lane->offset, (unsigned long long)bundle->delivered);
+        return fs_protocol_error(err, "a block of %u bytes at %llu with %llu in order",
+                                 lane->length, (unsigned long long)lane->offset,
+                                 (unsigned long long)bundle->delivered);
     }
     bundle->blocks_told++;
     bundle->ack_due = bundle->ack_due || end <= bundle->delivered; /* the one for it was lost */

@@ -71,6 +71,16 @@ int fs_codec_fail(struct fs_error *err, const char *message, const char *format,
                         message, detail);
 }
 
+int fs_protocol_error(struct fs_error *err, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    return fs_error_set(err, FS_ERR_PEER, EPROTO, "protocol error: %s", text);
+}
+
 void fs_codec_get_text(struct fs_cursor *cursor, char *ret_text, size_t size,
                        enum fs_codec_text rule)
 {

@@ -34,6 +34,10 @@ bool fs_codec_text_valid(const char *text);
 int fs_codec_fail(struct fs_error *err, const char *message, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The peer broke the protocol in another way than by what a message says: -EPROTO with err. */
+int fs_protocol_error(struct fs_error *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* What is wrong with a text field of a message, besides that it is too long. */
 enum fs_codec_text {
     FS_TEXT_MAY_BE_EMPTY,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ship/bundle.h"
+#include "ship/codec.h"
 #include "ship/session_private.h"
 
 static void on_lost(void *arg, bool worked, const struct fs_error *err)
@@ -63,8 +64,7 @@ int session_handle_lanes(struct fs_session *session, const struct fs_frame *fram
     }
     if (session->lane_window == 0 || session->lanes_open ||
         session->transport->dialed != session->bundled) {
-        return fs_error_set(err, FS_ERR_PEER, EPROTO,
-                            "protocol error: a LANES that nobody asked for");
+        return fs_protocol_error(err, "a LANES that nobody asked for");
     }
     if (session->transport->dialed) {
         session->lane = lanes.lane;

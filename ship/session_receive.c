@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ship/codec.h"
 #include "ship/session_private.h"
 
 /* Who may send a frame type, and on which streams. */
@@ -60,19 +61,6 @@ static enum place place_of(uint16_t type)
     }
 }
 
-static int broken(struct fs_error *err, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int broken(struct fs_error *err, const char *format, ...)
-{
-    char text[256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    return fs_error_set(err, FS_ERR_PEER, EPROTO, "protocol error: %s", text);
-}
-
 /* --- stream 0 ------------------------------------------------------------------------------- */
 
 /* Both ends come to the same result: neither speaks before it. */
@@ -103,7 +91,7 @@ static int handle_hello(struct fs_session *session, const struct fs_frame *frame
                         struct fs_error *err)
 {
     if (session->state != SESSION_HELLO) {
-        return broken(err, "a second HELLO");
+        return fs_protocol_error(err, "a second HELLO");
     }
     struct fs_hello hello;
     int r = fs_hello_decode(frame->payload, frame->length, &hello, err);
@@ -175,12 +163,12 @@ static int handle_pong(struct fs_session *session, const struct fs_frame *frame,
     }
     int64_t now = fs_clock_boot(session->clock);
     if (pong.id == 0 || pong.id > session->last_ping || pong.boot_ns > (uint64_t)now) {
-        return broken(err, "a PONG without a PING");
+        return fs_protocol_error(err, "a PONG without a PING");
     }
     int64_t rtt = now - (int64_t)pong.boot_ns;
     int64_t offset;
     if (__builtin_sub_overflow(pong.wall_ns, fs_clock_wall(session->clock) - rtt / 2, &offset)) {
-        return broken(err, "an impossible clock");
+        return fs_protocol_error(err, "an impossible clock");
     }
     bool first = session->rtt_ns < 0;
     session->rtt_samples++;
@@ -199,7 +187,7 @@ static int handle_credit(struct fs_session *session, const struct fs_frame *fram
         return r;
     }
     if (credit.bytes > session->peer.credit - session->may_send) {
-        return broken(err, "a CREDIT for more than was sent");
+        return fs_protocol_error(err, "a CREDIT for more than was sent");
     }
     session->may_send += credit.bytes;
     session_serve(session);
@@ -312,7 +300,8 @@ static int handle_control(struct fs_session *session, const struct fs_frame *fra
                           struct fs_error *err)
 {
     if (frame->stream != 0) {
-        return broken(err, "%s on stream %u", fs_frame_type_name(frame->type), frame->stream);
+        return fs_protocol_error(err, "%s on stream %u", fs_frame_type_name(frame->type),
+                                 frame->stream);
     }
     switch (frame->type) {
     case FS_FRAME_HELLO:
@@ -365,7 +354,8 @@ static int handle_offer(struct fs_session *session, const struct fs_frame *frame
                         struct fs_error *err)
 {
     if (frame->stream <= session->peer_stream) {
-        return broken(err, "OFFER on stream %u after %u", frame->stream, session->peer_stream);
+        return fs_protocol_error(err, "OFFER on stream %u after %u", frame->stream,
+                                 session->peer_stream);
     }
     struct fs_offer offer;
     int r = fs_offer_decode(frame->payload, frame->length, &offer, err);
@@ -391,8 +381,8 @@ static int handle_question(struct fs_session *session, const struct fs_frame *fr
     struct fs_digest_open open;
     bool digests = frame->type == FS_FRAME_DIGEST_OPEN;
     if (frame->stream <= session->peer_stream) {
-        return broken(err, "%s on stream %u after %u", fs_frame_type_name(frame->type),
-                      frame->stream, session->peer_stream);
+        return fs_protocol_error(err, "%s on stream %u after %u", fs_frame_type_name(frame->type),
+                                 frame->stream, session->peer_stream);
     }
     int r = digests ? fs_digest_open_decode(frame->payload, frame->length, &open, err)
                     : fs_verify_decode(frame->payload, frame->length, &verify, err);
@@ -416,8 +406,8 @@ static int handle_unattached(struct stream *stream, const struct fs_frame *frame
                              struct fs_error *err)
 {
     if (frame->type != FS_FRAME_ABORT || stream->abort != NULL) {
-        return broken(err, "%s on stream %u before ACCEPT", fs_frame_type_name(frame->type),
-                      frame->stream);
+        return fs_protocol_error(err, "%s on stream %u before ACCEPT",
+                                 fs_frame_type_name(frame->type), frame->stream);
     }
     stream->abort = calloc(1, sizeof(*stream->abort));
     if (stream->abort == NULL) {
@@ -475,8 +465,8 @@ static int handle_late(struct fs_session *session, const struct fs_frame *frame,
     bool was_there = is_peers(session, frame->stream) ? frame->stream <= session->peer_stream
                                                       : frame->stream < session->next_stream;
     if (!was_there) {
-        return broken(err, "%s on stream %u, which was never opened",
-                      fs_frame_type_name(frame->type), frame->stream);
+        return fs_protocol_error(err, "%s on stream %u, which was never opened",
+                                 fs_frame_type_name(frame->type), frame->stream);
     }
     if (costs_credit(frame)) {
         fs_session_release_credit(session, frame->length);
@@ -488,7 +478,8 @@ static int handle_stream(struct fs_session *session, const struct fs_frame *fram
                          struct fs_error *err)
 {
     if (frame->stream == 0 || is_peers(session, frame->stream) != (place == PLACE_FROM_SOURCE)) {
-        return broken(err, "%s on stream %u", fs_frame_type_name(frame->type), frame->stream);
+        return fs_protocol_error(err, "%s on stream %u", fs_frame_type_name(frame->type),
+                                 frame->stream);
     }
     if (frame->type == FS_FRAME_OFFER) {
         return handle_offer(session, frame, err);
@@ -498,9 +489,9 @@ static int handle_stream(struct fs_session *session, const struct fs_frame *fram
     }
     if (costs_credit(frame)) {
         if (frame->length > session->may_receive) {
-            return broken(err, "%s of %u bytes with %llu of credit left",
-                          fs_frame_type_name(frame->type), frame->length,
-                          (unsigned long long)session->may_receive);
+            return fs_protocol_error(err, "%s of %u bytes with %llu of credit left",
+                                     fs_frame_type_name(frame->type), frame->length,
+                                     (unsigned long long)session->may_receive);
         }
         session->may_receive -= frame->length;
     }
@@ -521,7 +512,7 @@ static int handle_frame(struct fs_session *session, const struct fs_frame *frame
 {
     if (session->state == SESSION_HELLO && frame->type != FS_FRAME_HELLO &&
         frame->type != FS_FRAME_BYE) {
-        return broken(err, "%s before HELLO", fs_frame_type_name(frame->type));
+        return fs_protocol_error(err, "%s before HELLO", fs_frame_type_name(frame->type));
     }
     enum place place = place_of(frame->type);
     if (place == PLACE_CONTROL) {
@@ -531,8 +522,9 @@ static int handle_frame(struct fs_session *session, const struct fs_frame *frame
         return handle_stream(session, frame, place, err);
     }
     if ((frame->flags & FS_FRAME_CRITICAL) != 0) {
-        return broken(err, "a frame of the unknown critical type %u; upgrade the older Farshore",
-                      frame->type);
+        return fs_protocol_error(
+            err, "a frame of the unknown critical type %u; upgrade the older Farshore",
+            frame->type);
     }
     return 0;
 }
