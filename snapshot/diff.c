@@ -111,6 +111,16 @@ static int changed_cb(uint64_t offset, size_t length, int exists, void *arg)
     return 0;
 }
 
+static int new_map(struct fs_diff *diff, struct fs_error *err)
+{
+    uint64_t sets = (diff->coarse_end - diff->coarse_start) / diff->period + 1;
+
+    diff->changed = calloc(sets / WORD + 1, sizeof(*diff->changed));
+    return diff->changed
+               ? 0
+               : fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory for a map of objects");
+}
+
 /* Make it hold `at`. */
 static int load_coarse(struct fs_diff *diff, uint64_t at, struct fs_error *err)
 {
@@ -120,20 +130,59 @@ static int load_coarse(struct fs_diff *diff, uint64_t at, struct fs_error *err)
     diff->coarse_start = round_down(at, diff->period);
     diff->coarse_end =
         round_up_clipped(diff->coarse_start + COARSE_SETS * diff->period, diff->period, diff->size);
+    free(diff->changed);
+    diff->changed = NULL;
     if (!diff->fast) {
         return 0;
     }
 
-    uint64_t sets = (diff->coarse_end - diff->coarse_start) / diff->period + 1;
-    int rc;
+    int rc = new_map(diff, err);
 
-    free(diff->changed);
-    diff->changed = calloc(sets / WORD + 1, sizeof(*diff->changed));
-    rc = diff->changed
-             ? iterate(diff, diff->coarse_start, diff->coarse_end, true, changed_cb, diff, err)
-             : fs_error_set(err, FS_ERR_TRANSIENT, ENOMEM, "no memory for a map of objects");
+    if (rc == 0) {
+        rc = iterate(diff, diff->coarse_start, diff->coarse_end, true, changed_cb, diff, err);
+    }
     if (rc < 0) {
         diff->coarse_start = diff->coarse_end = 0;
+    }
+    return rc;
+}
+
+/* Adds what exists at this snapshot to the first window. A parent's, too: what of it an image shows
+ * changes when the image is made smaller and larger again, and the object is there at no time. */
+static int add_present(struct fs_diff *diff, struct fs_error *err)
+{
+    uint64_t size;
+    int rc = rbd_get_size(diff->handle, &size);
+
+    size = size < diff->coarse_end ? size : diff->coarse_end;
+    if (rc == 0 && size > 0) {
+        rc = rbd_diff_iterate2(diff->handle, NULL, 0, size, 1, 1, changed_cb, diff);
+    }
+    return rc < 0 ? fs_cluster_error(err, rc, "cannot find out which objects there are") : 0;
+}
+
+int fs_diff_skip_absent(struct fs_diff *diff, const struct fs_image *image, uint64_t from_id,
+                        uint64_t to_id, struct fs_error *err)
+{
+    const uint64_t ids[] = {from_id, to_id};
+    bool valid = true;
+    int rc = load_coarse(diff, 0, err);
+
+    if (rc == 0) {
+        rc = new_map(diff, err);
+    }
+    for (size_t i = 0; rc == 0 && i < 2; i++) {
+        bool believed;
+
+        rc = fs_image_map_valid(image, ids[i], &believed, err);
+        valid = valid && believed;
+        if (rc == 0 && valid) {
+            rc = add_present(diff, err);
+        }
+    }
+    if (!valid) { /* all that is left is to ask everybody */
+        free(diff->changed);
+        diff->changed = NULL;
     }
     return rc;
 }

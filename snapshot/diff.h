@@ -30,6 +30,14 @@ int fs_diff_init(struct fs_diff *diff, rbd_image_t handle, const char *from, uin
 void fs_diff_fini(struct fs_diff *diff);
 
 /*
+ * Where fast diff cannot be believed, but for a rollback the object maps of both snapshots can:
+ * what exists at neither of them is not asked for, which is most of a sparse image. Right after
+ * fs_diff_init; the image is that of its handle, and is left set to the later snapshot.
+ */
+int fs_diff_skip_absent(struct fs_diff *diff, const struct fs_image *image, uint64_t from_id,
+                        uint64_t to_id, struct fs_error *err);
+
+/*
  * Up to capacity extents from `from` on, and where to go on from (size at the end). Extents of
  * what was found already come from memory where the caller goes on where it stopped.
  */

@@ -179,6 +179,20 @@ static int set_snap(const struct fs_image *image, uint64_t id, struct fs_error *
     return 0;
 }
 
+int fs_image_map_valid(const struct fs_image *image, uint64_t id, bool *ret_valid,
+                       struct fs_error *err)
+{
+    uint64_t features;
+    int rc = rbd_get_features(image->handle, &features);
+
+    *ret_valid = false;
+    if (rc < 0) {
+        return fs_cluster_error(err, rc, "cannot read the image's features");
+    }
+    rc = set_snap(image, id, err);
+    return rc == 0 && (features & RBD_FEATURE_FAST_DIFF) ? check_flags(image, ret_valid, err) : rc;
+}
+
 /* Ascending ids: the first user snapshot is the oldest. Nobody can roll back to the other types. */
 static const struct fs_snap *find_user_before(const struct fs_snap_list *list, uint64_t id)
 {
@@ -221,10 +235,7 @@ int fs_image_fast_diff_valid(const struct fs_image *image, const struct fs_snap_
 
         /* From the beginning only the last map is read. */
         if (id == to_id || (from_id && id >= from_id && (!to_id || id < to_id))) {
-            rc = set_snap(image, id, err);
-            if (rc == 0) {
-                rc = check_flags(image, &valid, err);
-            }
+            rc = fs_image_map_valid(image, id, &valid, err);
             if (rc < 0) {
                 return rc;
             }

@@ -65,4 +65,9 @@ int fs_image_fast_diff_valid(const struct fs_image *image, const struct fs_snap_
                              uint64_t from_id, uint64_t to_id, bool *ret_valid, char *ret_why,
                              size_t why_size, struct fs_error *err);
 
+/* Whether the object map of this snapshot (0: the head) is there and tells the truth. Leaves the
+ * handle set to it. */
+int fs_image_map_valid(const struct fs_image *image, uint64_t id, bool *ret_valid,
+                       struct fs_error *err);
+
 #endif

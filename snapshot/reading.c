@@ -84,6 +84,10 @@ static int set_up_diff(struct volume *volume, const struct fs_snap_list *snaps,
     fast = fast && !volume->older_snapshot;
     rc = fs_diff_init(&volume->diff, volume->image.handle, from, size, fast, err);
     volume->diff_ready = rc == 0;
+    if (rc == 0 && from && !fast) {
+        rc = fs_diff_skip_absent(&volume->diff, &volume->image, volume->from_id, volume->snap_id,
+                                 err);
+    }
     return rc;
 }
 

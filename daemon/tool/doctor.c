@@ -275,11 +275,13 @@ static void examine_group(struct fs_doctor *doctor, const json_t *group)
                       state, string_of(group, "reason"));
     }
     if (*slow) {
-        fs_doctor_say(
-            doctor, "features", FS_DOCTOR_WARNING, name,
-            "`rbd feature enable IMAGE object-map fast-diff` (with exclusive-lock before, "
-            "where it lacks that), then `rbd object-map rebuild IMAGE`",
-            "finding what changed reads more than it should: %s", slow);
+        const char *mend =
+            strstr(slow, "older snapshot")
+                ? "remove the snapshot (`rbd snap rm`) where nobody needs it any more"
+                : "`rbd feature enable IMAGE object-map fast-diff` (with exclusive-lock before, "
+                  "where it lacks that), then `rbd object-map rebuild IMAGE`";
+        fs_doctor_say(doctor, "features", FS_DOCTOR_WARNING, name, mend,
+                      "finding what changed reads more than it should: %s", slow);
     }
 }
 

@@ -54,6 +54,20 @@ def test_before_and_after_going_live(east, daemons):
     assert "cannot keep" in checks["bandwidth"][0]["message"]
 
 
+def test_older_snapshot_of_the_owner_is_named(east, daemons):
+    """Nothing is wrong with the features: what makes it slow is the snapshot."""
+    east.create("disk", 16 * MIB, labels=GOLD)
+    with east.image("disk") as image:
+        image.create_snap("mine")
+    pair = daemons()
+    pair.ready(DISK)
+    east.fill("disk")
+    pair.synced(DISK)
+    checks = wait_for(lambda: (found := doctor(pair.east)[1]).get("features") and found, 20, "it is found")
+    assert levels(checks, "features") == ["warning"]
+    assert "rbd snap rm" in checks["features"][0]["hint"]
+
+
 def test_what_is_to_be_mended_is_found(east, west, daemons):
     east.create("disk", 16 * MIB, labels=GOLD, features=LAYERING)  # neither fast-diff nor a lock
     east.fill("disk")
