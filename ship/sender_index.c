@@ -266,20 +266,19 @@ static bool is_long(const struct fs_sender *sender)
     if (sender->listed_bytes < LISTED_MIN) {
         return false;
     }
-    if (sender->list_volume < sender->offer.n_volumes) {
-        return stats->done_bytes < stats->total_bytes / 2;
+    if (sender->listed_bytes - sender->planned_bytes > sender->listed_bytes / 2) {
+        return true;
     }
-    return sender->listed_bytes - sender->planned_bytes > sender->listed_bytes / 2;
+    return sender->list_volume < sender->offer.n_volumes &&
+           stats->done_bytes < stats->total_bytes / 2;
 }
 
-/* A link that was scarce for the transfer before this one may be wide enough for this one. */
 static bool is_worth_it(const struct fs_sender *sender)
 {
     if (sender->delta->mode == FS_DELTA_ALWAYS) {
         return sender->list_volume < sender->offer.n_volumes;
     }
-    return fs_tuner_link_is_scarce(sender->tuner) &&
-           fs_session_link(sender->session) == FS_LINK_FULL && is_long(sender);
+    return fs_tuner_deltas_pay(sender->tuner) && is_long(sender);
 }
 
 void fs_sender_delta_pump(struct fs_sender *sender)

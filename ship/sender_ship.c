@@ -139,6 +139,7 @@ static void tell_tuner(struct fs_sender *sender, const struct chunk_segment *seg
         .payload_bytes = segment->result.payload_bytes,
         .delta = segment->delta != NULL,
         .link = fs_session_link(sender->session),
+        .sent_bytes = fs_session_bytes_sent(sender->session),
     };
     fs_tuner_encoded(sender->tuner, &sample, fs_clock_boot(sender->clock));
 }

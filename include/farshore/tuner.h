@@ -39,6 +39,7 @@ struct fs_tuner_sample {
     uint64_t content_bytes, payload_bytes; /* before and after */
     bool delta;                            /* the base was read for it */
     enum fs_link_state link;
+    uint64_t sent_bytes; /* that the connection has taken so far, of everybody's */
 };
 
 struct fs_tuner {
@@ -55,6 +56,7 @@ struct fs_tuner {
     unsigned samples, idle, held, full, deltas;
     int64_t run_ns, cpu_ns, compress_ns;
     uint64_t content_bytes, payload_bytes;
+    uint64_t sent_before; /* of the connection, by then */
 
     unsigned patience;    /* stretches in a row in which the CPU waits, before it rises */
     unsigned waited;      /* such stretches */
@@ -64,8 +66,9 @@ struct fs_tuner {
     unsigned doubt;       /* of the latter, before it is scarce again */
     bool on_trial;        /* it has to show that the bytes became fewer than */
     double payload_share; /* ... this part of the content */
-    double plain_share;   /* the same in the last stretch without deltas */
-    double full_rate;     /* payload bytes per second that the link carries when it is full */
+    double plain_content,
+        plain_payload; /* bytes without deltas, before and after; older ones count less */
+    double full_rate;  /* bytes per second that the link carries when it is full, smoothed */
 };
 
 /* memory_bytes: what all workers together may take for compressing. Adapts at the start. */
@@ -76,6 +79,9 @@ void fs_tuner_adapt(struct fs_tuner *tuner);
 int fs_tuner_level(const struct fs_tuner *tuner);
 /* Whether it is the link that segments wait for, and has been for a stretch. */
 bool fs_tuner_link_is_scarce(const struct fs_tuner *tuner);
+/* Whether such a link carries content so slowly that reading the base as well is the quicker way.
+ */
+bool fs_tuner_deltas_pay(const struct fs_tuner *tuner);
 void fs_tuner_encoded(struct fs_tuner *tuner, const struct fs_tuner_sample *sample, int64_t now_ns);
 
 #endif

@@ -23,6 +23,7 @@ struct world {
     double shared;   /* part of the cores' time that others take */
     double other_ms; /* what a MiB takes besides, at every level */
     unsigned sent[64];
+    uint64_t sent_bytes;
     double time_s;
 };
 
@@ -74,6 +75,7 @@ static void world_run(struct world *world, double seconds)
             .payload_bytes = (uint64_t)((double)MIB / levels[i].ratio),
             .link = link_s > encode_s ? FS_LINK_FULL : FS_LINK_IDLE,
         };
+        sample.sent_bytes = world->sent_bytes += sample.payload_bytes;
         world->now_ns += (int64_t)((link_s > encode_s ? link_s : encode_s) * (double)FS_SEC);
         fs_tuner_encoded(&world->tuner, &sample, world->now_ns);
         world->sent[i]++;
@@ -272,6 +274,7 @@ static void test_link_is_scarce_where_it_is_waited_for(void **state)
 static void feed(struct fs_tuner *tuner, int64_t *now_ns, double content_mb_s, double share,
                  bool delta, enum fs_link_state link)
 {
+    uint64_t sent_bytes = 0;
     int64_t end = *now_ns + 10 * FS_SEC;
     while (*now_ns < end) {
         struct fs_tuner_sample sample = {
@@ -283,6 +286,7 @@ static void feed(struct fs_tuner *tuner, int64_t *now_ns, double content_mb_s, d
             .payload_bytes = (uint64_t)(1000000 * share),
             .delta = delta,
             .link = link,
+            .sent_bytes = sent_bytes += (uint64_t)(1000000 * share),
         };
         *now_ns += (int64_t)((double)FS_SEC / content_mb_s);
         fs_tuner_encoded(tuner, &sample, *now_ns);
@@ -310,11 +314,13 @@ static void test_deltas_that_leave_the_link_idle_stay_where_plain_is_slower(void
         fs_tuner_fix(&tuner, 1);
         feed(&tuner, &now, cases[i].line_mb_s / 0.09, 0.09, false, FS_LINK_FULL);
         assert_true(fs_tuner_link_is_scarce(&tuner));
+        assert_int_equal(fs_tuner_deltas_pay(&tuner), cases[i].line_mb_s < 40 * 0.09);
         feed(&tuner, &now, 42, 0.04, true, cases[i].link);
         assert_int_equal(fs_tuner_link_is_scarce(&tuner), cases[i].right);
         /* Without deltas a link that has room is a wide one. */
         feed(&tuner, &now, 42, 0.09, false, FS_LINK_IDLE);
         assert_false(fs_tuner_link_is_scarce(&tuner));
+        assert_false(fs_tuner_deltas_pay(&tuner));
     }
 }
 
