@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run of a workload: source images, and steps of changing them and shipping what changed."""
+import concurrent.futures
+
 from .cost import operations
 from .limit import Limit
 from .mirror import POOL, Mirror
@@ -28,12 +30,15 @@ class Chain:
 
     def _write(self, stage, rivals, step, seed):
         """The change, to the images of each pool that somebody ships."""
+        change = self.steps[step][1]
         pools = ["rbd"] + [POOL for rival in rivals if isinstance(rival, Mirror)]
         for pool in pools:
             if step == 0:
                 for image in self.images():
                     stage.east.create(image, self.size, pool)
-            self.steps[step][1](stage.east, pool, self.images(), seed)
+        at_once = len(pools) if hasattr(change, "pattern") else 1
+        with concurrent.futures.ThreadPoolExecutor(at_once) as threads:
+            list(threads.map(lambda pool: change(stage.east, pool, self.images(), seed), pools))
 
     def run(self, stage, rivals, run, wanted, report):
         """Everybody ships each change, taking turns at being first, as far as the last one wanted."""
@@ -45,7 +50,9 @@ class Chain:
             self._write(stage, rivals, step, 100 * run + step)
             turn = (run + step) % len(rivals)
             for rival in rivals[turn:] + rivals[:turn]:
-                if hasattr(rival, "access"):
+                if isinstance(rival, Limit):
+                    if change.pattern.random:  # by fio, block by block: no limit for anybody here
+                        continue
                     rival.access(change.pattern, 100 * run + step)
                 stage.settle()
                 cost = self._ship(stage, rival)
@@ -68,5 +75,4 @@ class Chain:
         """The others' images go with the pool."""
         for rival in rivals:
             if isinstance(rival, Mirror):
-                for image in self.images():
-                    rival.drop(image)
+                rival.drop(self.images())

@@ -85,15 +85,15 @@ class Meter:
     def _count(self):
         return [site.received_bytes() for site in self.sites]
 
-    def end(self, children=None, wall=None):
-        """What it cost; `children` is {name: rusage} of programs that ran in it and have ended, `wall`
+    def end(self, children=(), wall=None):
+        """What it cost; `children` are (name, rusage) of programs that ran in it and have ended, `wall`
         what they know better than the clock here."""
         wall = wall or time.monotonic() - self.begun
         received = [now - before for now, before in zip(self._count(), self.counted)]
         cpu = {name: cpu_of(pid) - self.cpu[name] for name, pid in self.pids.items()}
         peaks = [peak_memory(pid) for pid in self.processes.values()]
-        for name, usage in (children or {}).items():
-            cpu[name] = usage.ru_utime + usage.ru_stime
+        for name, usage in children:
+            cpu[name] = cpu.get(name, 0) + usage.ru_utime + usage.ru_stime
             peaks.append(usage.ru_maxrss * 1024)
         return Cost(wall, cpu, received, max(peaks, default=0))
 

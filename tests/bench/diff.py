@@ -25,7 +25,7 @@ class ExportDiff:
 
     def ship(self):
         meter = Meter((self.east, self.west))
-        running, children = [], {}
+        running, children = [], []
         for name in self.names:
             running += self._start(name)
         for what, process in running:
@@ -33,7 +33,7 @@ class ExportDiff:
             process.returncode = os.waitstatus_to_exitcode(status)
             if status:
                 raise SystemExit(f"bench: {what} failed with {process.returncode}")
-            children[f"{what} {process.pid}" if len(self.names) > 1 else what] = usage
+            children.append((what, usage))
         return meter.end(children)
 
     def target(self, name):

@@ -190,7 +190,7 @@ def mirror_resync(stage):
     wait_for(lambda: mirror.complete("dr-split", wanted), SHIP_S, "a complete copy", every_s=0.05)
     took = time.monotonic() - begun
     mirror.check("dr-split")
-    mirror.drop("dr-split")
+    mirror.drop(["dr-split"])
     return took
 
 

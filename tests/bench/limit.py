@@ -33,9 +33,10 @@ class Limit:
         meter = Meter((self.east, self.west))
         both = [("fio read", start_fio(self.east, self.names, **self.pattern.fio("read", self.seed))),
                 ("fio write", start_fio(self.west, targets, **self.pattern.fio("write", self.seed)))]
-        children, wall = {}, 0
+        children, wall = [], 0
         for what, process in both:
-            jobs, children[what] = end_fio(process)
+            jobs, usage = end_fio(process)
+            children.append((what, usage))
             wall = max(wall, *(job["job_runtime"] / 1000 for job in jobs), 0.001)
         return meter.end(children, wall)
 

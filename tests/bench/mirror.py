@@ -86,10 +86,12 @@ class Mirror:
             here = max(s["id"] for s in image.list_snaps())
         compare(self.east, name, here, self.west, name, None, POOL)
 
-    def drop(self, name):
-        """It removes the copy itself."""
-        with self.east.image(name, POOL) as image:
-            image.mirror_image_disable(True)
-        self.enabled.discard(name)
-        wait_for(lambda: name not in self.west.names(POOL), 120, f"rbd-mirror removes {name}")
-        rbd(self.east, "rm", "--no-progress", f"{POOL}/{name}")
+    def drop(self, names):
+        """It removes the copies itself."""
+        for name in names:
+            with self.east.image(name, POOL) as image:
+                image.mirror_image_disable(True)
+            self.enabled.discard(name)
+        wait_for(lambda: not set(names) & set(self.west.names(POOL)), 120, "rbd-mirror removes its copies")
+        for name in names:
+            rbd(self.east, "rm", "--no-progress", f"{POOL}/{name}")

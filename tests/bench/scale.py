@@ -6,10 +6,10 @@ import statistics
 import threading
 import time
 
-from harness import GIB, KIB, MIB, wait_for
+from harness import KIB, MIB, wait_for
 
 from . import fleet, note
-from .disk import end_fio, start_fio
+from .disk import end_fio, start_fio, whole, write
 from .mirror import POOL
 from .report import OURS, Report
 
@@ -25,7 +25,7 @@ class Volumes:
 
     def __init__(self, quick):
         self.count = 2 if quick else 10
-        self.size = (64 * MIB if quick else GIB)
+        self.size = (64 if quick else 256) * MIB
         self.seconds = 3 if quick else 60
         self.names = [f"scale-{i}" for i in range(self.count)]
 
@@ -36,10 +36,12 @@ class Volumes:
     def create(self, stage, pool):
         for name in self.names:
             stage.east.create(name, self.size, pool)
+        write(stage.east, self.names, pool, **whole(self.size).fio("write", 0))
 
     def write(self, stage, pool):
-        """5 MB/s to each, until it ends by itself."""
-        return start_fio(stage.east, self.names, pool, rw="randwrite", bs=16 * KIB, size=self.size,
+        """5 MB/s to each, until it ends by itself. In blocks of 16 KiB the writers and their cluster alone
+        would take all of two cores."""
+        return start_fio(stage.east, self.names, pool, rw="randwrite", bs=64 * KIB, size=self.size,
                          rate=5_000_000, time_based=1, runtime=self.seconds + 5)
 
 
@@ -102,8 +104,7 @@ def theirs(stage, volumes):
         for thread in threads:
             thread.join()
         end_fio(writer)
-        for name in volumes.names:
-            mirror.drop(name)
+        mirror.drop(volumes.names)
 
 
 def compare(stage, options, report):

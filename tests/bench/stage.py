@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 
+from harness import GIB
 from harness.daemon import DaemonPair
 from harness.site import LAB, Site
 
@@ -14,24 +15,40 @@ from .diff import ExportDiff
 from .farshore import Farshore
 from .mirror import Mirror
 
+# Of both stores, in a run: they take new room before they take what was freed.
+RUN_BYTES = 45 * GIB
+
 
 class Stage:
     """`line` has the options of tests/lab/wan. Everything is gone after close()."""
 
     def __init__(self, line, quick, policies=None, lanes="auto"):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="farshore-bench-"))
-        self.sites, self.pair, self.mirror = [], None, None
+        self.line = line
         self.quick = quick
         self.policies = policies
         self.lanes = lanes
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        if not quick and free < RUN_BYTES:
+            raise SystemExit(f"bench: needs {RUN_BYTES // GIB} GiB in {tempfile.gettempdir()}, which has {free // GIB}; "
+                             "TMPDIR names another directory")
+        self._open()
+
+    def _open(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="farshore-bench-"))
+        self.sites, self.pair, self.mirror = [], None, None
         try:
-            self._run_lab("up", "--size", "64", "--wan", line, "east", "west")
+            self._run_lab("up", "--wan", self.line, "east", "west")
             for name in ("east", "west"):
                 self.sites.append(Site(self.dir / "lab", name))
             self.east, self.west = self.sites
         except BaseException:
             self.close()
             raise
+
+    def begin_anew(self):
+        """Fresh clusters, on which nobody has left anything."""
+        self.close()
+        self._open()
 
     def _run_lab(self, command, *arguments):
         """What it says is not part of the result."""

@@ -3,8 +3,7 @@
 from . import ship
 from .report import OURS, Report
 
-RATE_BIT_PER_S = 100_000_000
-LINE = "--rate 100mbit --delay 20ms --loss 0.1"
+LINE = "--rate {rate}mbit --delay 20ms --loss 0.1"
 POLICIES = None
 METRICS = {**ship.METRICS, "limit": ()}
 
@@ -12,9 +11,11 @@ METRICS = {**ship.METRICS, "limit": ()}
 def chains(quick):
     made = ship.disk(quick)
     made.steps = made.steps[:2]
-    made.against = tuple(name for name in made.against if name != "limit")
+    made.against = ("rbd-mirror", "export-diff", "export-diff-zstd")
     database = ship.database(quick)
     database.against = ("export-diff", "export-diff-zstd")
+    _, work = database.steps[-1]
+    database.steps.insert(1, (None, work))  # a cycle before it: the first one teaches how thin the line is
     return [made, database]
 
 
@@ -27,7 +28,7 @@ def suite(stage, options):
     # What we sent, had the line been full all the time: the ratio is one divided by the use of the line.
     for (workload, who), costs in list(report.costs.items()):
         if who == OURS:
-            full = sorted(cost.received[1] * 8 / RATE_BIT_PER_S for cost in costs)
+            full = sorted(cost.received[1] * 8 / (options.rate * 1e6) for cost in costs)
             report.row(workload, "limit", "wall", report.median(workload, OURS, "wall"),
                        full[len(full) // 2])
     return report
