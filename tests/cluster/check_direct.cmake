@@ -9,6 +9,6 @@ target_link_options(check_direct PRIVATE LINKER:--wrap=rados_aio_write_op_operat
 if(FARSHORE_SANITIZE STREQUAL "address,undefined" OR NOT FARSHORE_SANITIZE)
     add_test(NAME cluster.direct COMMAND check_direct)
     set_tests_properties(cluster.direct PROPERTIES
-        LABELS cluster TIMEOUT 200 RESOURCE_LOCK programs FIXTURES_REQUIRED programs
+        LABELS cluster TIMEOUT 200 RESOURCE_LOCK programs FIXTURES_REQUIRED programs COST 100
         ENVIRONMENT "FARSHORE_TEST_CONF=${programs_dir}/west/ceph.conf;FARSHORE_TEST_USER=farshore;FARSHORE_TEST_POOL=rbd")
 endif()

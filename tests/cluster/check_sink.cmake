@@ -16,11 +16,11 @@ set(sink_environment "FARSHORE_TEST_CONF=${programs_dir}/west/ceph.conf;FARSHORE
 if(FARSHORE_SANITIZE STREQUAL "address,undefined" OR NOT FARSHORE_SANITIZE)
     add_test(NAME cluster.sink COMMAND check_sink)
     set_tests_properties(cluster.sink PROPERTIES
-        LABELS cluster TIMEOUT 600 RESOURCE_LOCK programs FIXTURES_REQUIRED programs
+        LABELS cluster TIMEOUT 600 RESOURCE_LOCK programs FIXTURES_REQUIRED programs COST 100
         ENVIRONMENT "${sink_environment}")
     # Everything through librbd.
     add_test(NAME cluster.sink-librbd COMMAND check_sink test_points_are_exact_and_retained)
     set_tests_properties(cluster.sink-librbd PROPERTIES
-        LABELS cluster TIMEOUT 120 RESOURCE_LOCK programs FIXTURES_REQUIRED programs
+        LABELS cluster TIMEOUT 120 RESOURCE_LOCK programs FIXTURES_REQUIRED programs COST 100
         ENVIRONMENT "${sink_environment};FARSHORE_TEST_NO_OBJECT_IO=1")
 endif()

@@ -14,11 +14,11 @@ set(source_environment "FARSHORE_TEST_CONF=${programs_dir}/east/ceph.conf;FARSHO
 if(FARSHORE_SANITIZE STREQUAL "address,undefined" OR NOT FARSHORE_SANITIZE)
     add_test(NAME cluster.check_source COMMAND check_source ${source_checks})
     set_tests_properties(cluster.check_source PROPERTIES
-        LABELS cluster TIMEOUT 900 RESOURCE_LOCK programs FIXTURES_REQUIRED programs
+        LABELS cluster TIMEOUT 900 RESOURCE_LOCK programs FIXTURES_REQUIRED programs COST 100
         ENVIRONMENT "${source_environment}")
     # Everything through librbd.
     add_test(NAME cluster.check_source-librbd COMMAND check_source fsx)
     set_tests_properties(cluster.check_source-librbd PROPERTIES
-        LABELS cluster TIMEOUT 300 RESOURCE_LOCK programs FIXTURES_REQUIRED programs
+        LABELS cluster TIMEOUT 300 RESOURCE_LOCK programs FIXTURES_REQUIRED programs COST 100
         ENVIRONMENT "${source_environment};FARSHORE_TEST_NO_OBJECT_IO=1")
 endif()

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Comparing what the two sites hold at a point, through librbd and nothing of ours."""
+import concurrent.futures
 import hashlib
 
-from . import GIB, MIB
+from . import GIB, KIB, MIB
 
-CHUNK = 4 * MIB
 WHOLE_UP_TO = 256 * MIB
-EXACT_UP_TO = 8 * GIB  # beyond it, asking every object takes long: what the object map says
+EXACT_UP_TO = 8 * GIB  # beyond it, asking every object takes long: only those that the object map has
+CHUNK, CHUNK_OF_HUGE = 4 * MIB, 64 * KIB
+
+
+def chunk_of(size):
+    return CHUNK if size <= EXACT_UP_TO else CHUNK_OF_HUGE
 
 
 def ranges(image):
@@ -14,13 +19,19 @@ def ranges(image):
     size = image.size()
     if size <= WHOLE_UP_TO:
         return set(range(0, size, CHUNK))
+    if size <= EXACT_UP_TO:
+        return allocated(image, 0, size, CHUNK)
+    return set().union(*(allocated(image, offset, min(CHUNK, size - offset), CHUNK_OF_HUGE)
+                         for offset in allocated(image, 0, size, CHUNK, whole_object=True)))
+
+
+def allocated(image, at, length, chunk, whole_object=False):
     found = set()
 
     def extent(offset, length, exists):
         if exists:
-            found.update(range(offset // CHUNK * CHUNK, offset + length, CHUNK))
-    image.diff_iterate(0, size, None, extent, include_parent=True,
-                       whole_object=size > EXACT_UP_TO)
+            found.update(range(offset // chunk * chunk, offset + length, chunk))
+    image.diff_iterate(at, length, None, extent, include_parent=True, whole_object=whole_object)
     return found
 
 
@@ -28,11 +39,19 @@ def digest(image, chunks):
     size = image.size()
     total = hashlib.sha256(f"size {size}".encode())
     for offset in sorted(chunks):
-        length = min(CHUNK, size - offset)
+        length = min(chunk_of(size), size - offset)
         if length > 0:
             total.update(b"%d:" % offset)
             total.update(image.read(offset, length))
     return total.hexdigest()
+
+
+def digests(image_a, image_b):
+    """Those of two images, side by side, and the chunks that they are of: what is allocated in either."""
+    with concurrent.futures.ThreadPoolExecutor(2) as both:
+        chunks = set.union(*both.map(ranges, (image_a, image_b)))
+        a, b = both.map(lambda image: digest(image, chunks), (image_a, image_b))
+    return a, b, chunks
 
 
 def same_point(a, b):
@@ -43,16 +62,15 @@ def same_point(a, b):
     volumes_a = {v["uuid"]: v for v in point_a["volumes"]}
     volumes_b = {v["uuid"]: v for v in point_b["volumes"]}
     assert volumes_a.keys() == volumes_b.keys() and volumes_a
-    digests = {}
+    found = {}
     for uuid, volume_a in volumes_a.items():
         with opened(site_a, volume_a) as image_a, opened(site_b, volumes_b[uuid]) as image_b:
             assert image_a.size() == image_b.size() == volume_a["size_bytes"]
-            chunks = ranges(image_a) | ranges(image_b)
-            digests[uuid] = digest(image_a, chunks)
-            assert digests[uuid] == digest(image_b, chunks), \
+            found[uuid], there, chunks = digests(image_a, image_b)
+            assert found[uuid] == there, \
                 f"{volume_a['image']} differs at point {point_a['name']}: " \
                 f"{first_difference(image_a, image_b, chunks)}"
-    return digests
+    return found
 
 
 def opened(site, volume):
@@ -63,7 +81,7 @@ def opened(site, volume):
 def first_difference(image_a, image_b, chunks):
     size = image_a.size()
     for offset in sorted(chunks):
-        length = min(CHUNK, size - offset)
+        length = min(chunk_of(size), size - offset)
         a, b = image_a.read(offset, length), image_b.read(offset, length)
         if a != b:
             at = next(i for i in range(length) if a[i] != b[i])

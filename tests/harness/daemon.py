@@ -45,19 +45,20 @@ def program(name):
 
 
 def free_port():
-    """Below the ephemeral range and above the lab's blocks; not one that was given lately,
-    whose daemon may not listen yet."""
+    """Below the ephemeral range and above the lab's blocks; not one that was given lately, here or in a
+    test beside this one, whose daemon may not listen yet: the name of an abstract socket keeps it."""
     while True:
         port = random.randrange(32000, 32760)
-        if port in free_port.given:
-            continue
+        token = socket.socket(socket.AF_UNIX)
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                token.bind(f"\0farshore-port-{port}")
                 s.bind(("127.0.0.1", port))
             except OSError:
+                token.close()
                 continue
-        free_port.given.append(port)
+        free_port.given.append(token)
         return port
 
 
