@@ -149,7 +149,7 @@ struct fs_sender {
     uint64_t list_from;
     bool listing;
     size_t n_batches;
-    uint64_t listed_bytes, planned_bytes; /* DATA */
+    uint64_t listed_bytes, planned_bytes, sent_bytes; /* DATA, as it is in the volumes */
     struct batch *batches[LIST_BATCHES];
     struct batch *spare;
 

@@ -349,10 +349,17 @@ static bool plan_batch(struct fs_sender *sender)
     return true;
 }
 
+/* How content is encoded is decided when it is planned: where the link is slow, that is to be soon
+ * before it is sent. What is sent brings the planner back. */
+static bool is_far_ahead(const struct fs_sender *sender)
+{
+    return sender->planned_bytes - sender->sent_bytes >= fs_tuner_ahead(sender->tuner);
+}
+
 void fs_sender_plan(struct fs_sender *sender)
 {
     list_ahead(sender);
-    while (sender->state == SENDER_SHIPPING && !sender->waiting) {
+    while (sender->state == SENDER_SHIPPING && !sender->waiting && !is_far_ahead(sender)) {
         if (sender->n_batches == 0) {
             /* Waiting for the lister. A small chunk now is better than an idle source. */
             if (sender->building && sender->n_unread == 0) {

@@ -142,6 +142,7 @@ static void tell_tuner(struct fs_sender *sender, const struct chunk_segment *seg
         .sent_bytes = fs_session_bytes_sent(sender->session),
     };
     fs_tuner_encoded(sender->tuner, &sample, fs_clock_boot(sender->clock));
+    fs_session_set_queue(sender->session, fs_tuner_queue(sender->tuner));
 }
 
 static void encode_done(struct fs_job *job)
@@ -311,6 +312,7 @@ static void send_segment(struct fs_sender *sender, struct chunk_segment *segment
         sender->stats.resent_bytes += payload;
     }
     sender->changed_sent += segment->result.changed_bytes;
+    sender->sent_bytes += segment->content;
     fs_session_send(sender->session, &segment->result.frame);
     fs_content_result_fini(&segment->result);
     chunk->segments_sent++;

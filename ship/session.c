@@ -27,6 +27,11 @@ void session_queue(struct fs_session *session, struct fs_buf *buf)
     session->transport->ops->send(session->transport, buf);
 }
 
+static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
 static size_t pending(const struct fs_session *session)
 {
     return session->transport->ops->pending(session->transport);
@@ -140,7 +145,7 @@ static bool has_room(struct fs_session *session, uint64_t bytes)
 {
     session->paced =
         session->pacer != NULL && !fs_pacer_is_open(session->pacer, fs_clock_boot(session->clock));
-    return session->may_send >= bytes && pending(session) < session->send_limit && !session->paced;
+    return session->may_send >= bytes && pending(session) < session->queue_limit && !session->paced;
 }
 
 void fs_session_set_pacer(struct fs_session *session, struct fs_pacer *pacer)
@@ -154,10 +159,15 @@ uint64_t fs_session_segment_max(const struct fs_session *session)
                                   : fs_pacer_segment(session->pacer, FS_SEGMENT_MAX);
 }
 
+void fs_session_set_queue(struct fs_session *session, uint64_t bytes)
+{
+    session->queue_limit = clamp(bytes, FS_TRANSPORT_LOW, session->send_limit);
+}
+
 enum fs_link_state fs_session_link(const struct fs_session *session)
 {
     size_t queued = pending(session);
-    if (queued >= session->send_limit / 2 ||
+    if (queued >= session->queue_limit / 2 ||
         (session->pacer != NULL &&
          !fs_pacer_is_open(session->pacer, fs_clock_boot(session->clock)))) {
         return FS_LINK_FULL;
@@ -446,11 +456,6 @@ static const struct fs_transport_events transport_events = {
     .closed = transport_closed,
 };
 
-static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
-{
-    return value < low ? low : value > high ? high : value;
-}
-
 struct fs_session *fs_session_new(const struct fs_session_options *options,
                                   struct fs_transport *transport,
                                   const struct fs_session_events *events, void *arg)
@@ -468,6 +473,7 @@ struct fs_session *fs_session_new(const struct fs_session_options *options,
     session->instance = options->instance;
     session->heartbeat_ns = options->heartbeat_ns;
     session->send_limit = clamp(options->send_limit, FS_TRANSPORT_LOW, UINT32_MAX);
+    session->queue_limit = session->send_limit;
     session->window = clamp(options->credit, FS_CREDIT_MIN, FS_SESSION_AHEAD_MAX / 2);
     session->may_receive = session->window;
     session->deadline_ns = fs_clock_boot(session->clock) + options->hello_ns;

@@ -52,6 +52,7 @@ struct fs_session {
     struct fs_uuid site_uuid, instance;
     int64_t heartbeat_ns, hello_ns;
     uint64_t send_limit;  /* at least FS_TRANSPORT_LOW: see has_room */
+    uint64_t queue_limit; /* at most that: see fs_session_set_queue */
     uint64_t window;      /* credit that we give */
     uint64_t lane_window; /* 0: one connection only */
 

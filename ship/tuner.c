@@ -42,6 +42,9 @@
  * the target. Measured as 42 MB/s of content, on two cores that had both clusters, too. A link that
  * carries more than this without them is better off so. */
 #define DELTA_BYTES_PER_S 40e6
+/* All calls that may be under way have something to read, and a chunk that is being built is a
+ * small part of it. */
+#define AHEAD_BYTES_MIN (UINT64_C(32) << 20)
 
 /* Levels with a real difference, and the memory of zstd's context for a whole segment (measured).
  */
@@ -226,6 +229,20 @@ bool fs_tuner_link_is_scarce(const struct fs_tuner *tuner)
 bool fs_tuner_deltas_pay(const struct fs_tuner *tuner)
 {
     return tuner->scarce && tuner->full_rate < DELTA_BYTES_PER_S * plain_share(tuner);
+}
+
+uint64_t fs_tuner_queue(const struct fs_tuner *tuner)
+{
+    return tuner->scarce ? (uint64_t)tuner->full_rate : UINT64_MAX;
+}
+
+uint64_t fs_tuner_ahead(const struct fs_tuner *tuner)
+{
+    if (!tuner->scarce || plain_share(tuner) <= 0) {
+        return UINT64_MAX;
+    }
+    double bytes = tuner->full_rate / plain_share(tuner);
+    return bytes > (double)AHEAD_BYTES_MIN ? (uint64_t)bytes : AHEAD_BYTES_MIN;
 }
 
 void fs_tuner_encoded(struct fs_tuner *tuner, const struct fs_tuner_sample *sample, int64_t now_ns)

@@ -208,6 +208,9 @@ uint64_t fs_session_segment_max(const struct fs_session *session);
  * the pacer? Takes the credit when it says yes; what is taken must be sent at once. When it says
  * no, writable follows: for the streams that have one, in turn, each for about as many bytes. */
 bool fs_session_take_credit(struct fs_session *session, uint64_t bytes);
+/* Sender: how many bytes may wait in the transport before fs_session_take_credit says no: between
+ * FS_TRANSPORT_LOW and the send_limit of the options, which it is at the start. */
+void fs_session_set_queue(struct fs_session *session, uint64_t bytes);
 /* Whether the link waits for segments, or they for it. */
 enum fs_link_state fs_session_link(const struct fs_session *session);
 /* Receiver: segments of so many bytes (frame->length) were applied and freed: gives credit back, in

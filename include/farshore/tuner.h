@@ -82,6 +82,12 @@ bool fs_tuner_link_is_scarce(const struct fs_tuner *tuner);
 /* Whether such a link carries content so slowly that reading the base as well is the quicker way.
  */
 bool fs_tuner_deltas_pay(const struct fs_tuner *tuner);
+/* What a link that is scarce carries in a second; UINT64_MAX: it is not. More than that need not
+ * wait for it in the transport. */
+uint64_t fs_tuner_queue(const struct fs_tuner *tuner);
+/* The same as content, between the source and the transport: more would be encoded as it was right
+ * long before it is sent. At least what keeps the source's calls busy. */
+uint64_t fs_tuner_ahead(const struct fs_tuner *tuner);
 void fs_tuner_encoded(struct fs_tuner *tuner, const struct fs_tuner_sample *sample, int64_t now_ns);
 
 #endif

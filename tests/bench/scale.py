@@ -110,6 +110,8 @@ def theirs(stage, volumes):
 def compare(stage, options, report):
     volumes, found = Volumes(options.quick), {}
     for run in range(options.runs):
+        if run:
+            stage.begin_anew()
         stage.renew()
         contestants = [(OURS, ours), ("rbd-mirror", theirs)]
         for who, measure in contestants if run % 2 else contestants[::-1]:

@@ -55,7 +55,7 @@ def database(quick):
     made = Database(quick)
     return Chain("database", 1, (512 if quick else 4096) * MIB,
                  [(None, made.create), ("database", made.work)],
-                 ("rbd-mirror", "export-diff", "export-diff-zstd"), end=made.stop)
+                 ("rbd-mirror", "export-diff-zstd"), end=made.stop)
 
 
 def idle(quick):

@@ -238,6 +238,34 @@ static void test_transfer_slow_target_holds_the_source_back(void **state)
     rig_fini(&rig);
 }
 
+/* A scarce link: what it carries in a second, here the least, is read ahead of it; memory has room
+ * for more. */
+static void test_transfer_scarce_link_bounds_what_is_read_ahead(void **state)
+{
+    struct rig rig;
+    rig_init(&rig, threads_of(state), 1);
+    rig.budgets[0].limit = 256 * MIB;
+    struct mem_image *image = rig_add_volume(&rig, "disk", 96 * MIB);
+    mem_image_scribble(image, 0, 96 * MIB, false);
+    struct fs_uuid point = rig_take(&rig);
+    rig_connect(&rig);
+    rig.tuner.scarce = true;
+    rig.tuner.full_rate = 10e6;
+    rig.tuner.plain_content = rig.tuner.plain_payload = 64 * MIB;
+    mem_store_hold(rig.stores[1], MEM_OP_WRITE);
+    rig_start(&rig, &point);
+    rig_run(&rig);
+    struct fs_transfer_stats stats;
+    fs_sender_get_stats(rig.sender, &stats);
+    assert_true(stats.read_bytes >= 32 * MIB);
+    assert_true(stats.read_bytes <= rig.credit + (32 + 4) * MIB);
+    mem_store_release(rig.stores[1], MEM_OP_WRITE);
+    rig_run(&rig);
+    assert_int_equal(rig.sent.outcome, FS_SENT_COMMITTED);
+    rig_check(&rig, &point);
+    rig_fini(&rig);
+}
+
 static void test_transfer_committed_point_is_not_sent_twice(void **state)
 {
     struct rig rig;
@@ -272,6 +300,7 @@ int main(void)
         BOTH(test_transfer_at_changing_levels_arrives),
         BOTH(test_transfer_budget_and_credit_bound_memory),
         BOTH(test_transfer_slow_target_holds_the_source_back),
+        BOTH(test_transfer_scarce_link_bounds_what_is_read_ahead),
         BOTH(test_transfer_committed_point_is_not_sent_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,7 +144,7 @@ static struct fs_session_options options_of(const struct pair *pair, unsigned si
         .credit = CREDIT,
         .heartbeat_ns = HEARTBEAT,
         .hello_ns = 5 * FS_SEC,
-        .send_limit = FS_TRANSPORT_LOW,
+        .send_limit = SEND_LIMIT,
         .lane_window = FS_LANES_WINDOW_MIN,
     };
 }

@@ -6,8 +6,9 @@
 #include "farshore/session.h"
 #include "tests/scenario/fake_transport.h"
 
-#define HEARTBEAT (2 * FS_SEC)
-#define CREDIT    (8u << 20)
+#define HEARTBEAT  (2 * FS_SEC)
+#define CREDIT     (8u << 20)
+#define SEND_LIMIT (FS_TRANSPORT_LOW + (1u << 20))
 
 struct side;
 

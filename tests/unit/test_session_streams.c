@@ -198,24 +198,36 @@ static void test_credit_given_for_nothing_ends_session(void **state)
     check_ended(&pair, odd, "CREDIT for more than was sent");
 }
 
+/* The limit is what the options say, or what was set, within bounds. */
 static void test_full_transport_stops_senders_until_drained(void **state)
 {
+    static const uint64_t queues[][2] = {
+        {0, FS_TRANSPORT_LOW},
+        {FS_TRANSPORT_LOW + (512 << 10), FS_TRANSPORT_LOW + (512 << 10)},
+        {UINT64_MAX, SEND_LIMIT}};
     (void)state;
-    struct pair pair;
-    struct end source, target;
-    open_up(&pair);
-    open_stream(&pair, &source, &target);
-    fake_link_stall(pair.link, 0, true);
-    source.segment_size = 256 << 10;
-    source.to_send = 4 << 20; /* within the credit */
-    end_writable(&source);
-    run(&pair);
-    assert_in_range(source.sent, FS_TRANSPORT_LOW, FS_TRANSPORT_LOW + source.segment_size);
-    assert_int_equal(target.received, 0);
-    fake_link_stall(pair.link, 0, false);
-    run(&pair);
-    assert_int_equal(target.received, source.to_send);
-    close_pair(&pair);
+    for (size_t i = 0; i <= sizeof(queues) / sizeof(queues[0]); i++) {
+        bool set = i < sizeof(queues) / sizeof(queues[0]);
+        uint64_t limit = set ? queues[i][1] : SEND_LIMIT;
+        struct pair pair;
+        struct end source, target;
+        open_up(&pair);
+        open_stream(&pair, &source, &target);
+        if (set) {
+            fs_session_set_queue(pair.sides[0].session, queues[i][0]);
+        }
+        fake_link_stall(pair.link, 0, true);
+        source.segment_size = 256 << 10;
+        source.to_send = 4 << 20; /* within the credit */
+        end_writable(&source);
+        run(&pair);
+        assert_in_range(source.sent, limit, limit + source.segment_size);
+        assert_int_equal(target.received, 0);
+        fake_link_stall(pair.link, 0, false);
+        run(&pair);
+        assert_int_equal(target.received, source.to_send);
+        close_pair(&pair);
+    }
 }
 
 /* Each sender would take everything at its turn; over time they get alike. */

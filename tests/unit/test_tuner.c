@@ -315,12 +315,17 @@ static void test_deltas_that_leave_the_link_idle_stay_where_plain_is_slower(void
         feed(&tuner, &now, cases[i].line_mb_s / 0.09, 0.09, false, FS_LINK_FULL);
         assert_true(fs_tuner_link_is_scarce(&tuner));
         assert_int_equal(fs_tuner_deltas_pay(&tuner), cases[i].line_mb_s < 40 * 0.09);
+        assert_true(fs_tuner_ahead(&tuner) >= 32 * MIB);
+        assert_true(fs_tuner_ahead(&tuner) < 150000000);
+        assert_true(fs_tuner_queue(&tuner) < 13000000);
         feed(&tuner, &now, 42, 0.04, true, cases[i].link);
         assert_int_equal(fs_tuner_link_is_scarce(&tuner), cases[i].right);
         /* Without deltas a link that has room is a wide one. */
         feed(&tuner, &now, 42, 0.09, false, FS_LINK_IDLE);
         assert_false(fs_tuner_link_is_scarce(&tuner));
         assert_false(fs_tuner_deltas_pay(&tuner));
+        assert_int_equal(fs_tuner_ahead(&tuner), UINT64_MAX);
+        assert_int_equal(fs_tuner_queue(&tuner), UINT64_MAX);
     }
 }
 
