@@ -24,7 +24,7 @@
 #define RANGES_MAX  64
 /* Of one range: what changed in one piece is for all searchers, too. */
 #define RANGE_BYTES (EXACT_BYTES / 16)
-#define SEARCHERS   4
+#define SEARCHERS   8
 /* What one call may look through in vain before it lets its caller have the thread again. */
 #define SCAN_BYTES (UINT64_C(4) << 30)
 
