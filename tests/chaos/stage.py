@@ -71,6 +71,7 @@ class Stage:
         lab("up", self.dir / "lab", "east", "west")
         self.sites = [Site(self.dir / "lab", name) for name in ("east", "west")]
         self.make_volumes()
+        os.environ.setdefault("FARSHORE_TEST_OBJECT_IO", ("auto", "off")[self.seed // 2 % 2])
         self.pair = DaemonPair(*self.sites, self.dir / "run", policies=POLICIES,
                                limits={"memory": f"{MEMORY // MIB} MiB"},
                                # Loopback is never scarce: by turns with deltas all the time.

@@ -5,7 +5,8 @@ itself, the sites hold the same bytes, what was a recovery point still is one wi
 and nothing is left behind.
 
 The commit's steps run every time, the others take turns by a seed that is printed; FARSHORE_SEED
-repeats a choice, FARSHORE_CRASH_STEPS names the steps ("all", or some of them).
+repeats a choice, FARSHORE_CRASH_STEPS names the steps ("all", or some of them). With an odd seed object I/O
+is off, unless FARSHORE_TEST_OBJECT_IO says otherwise.
 
 One pair of daemons serves all steps, each with a group of its own; a step that fails costs the pair,
 and the next one begins with a fresh one."""
@@ -55,10 +56,13 @@ HELPER = {name for name, who in catalogue() if who == "HELPER"}
 
 @pytest.fixture(scope="module")
 def shared(clusters):
-    print(f"FARSHORE_SEED={SEED}")
-    made = Shared(clusters, POLICY)
-    yield made
-    made.end()
+    object_io = os.environ.get("FARSHORE_TEST_OBJECT_IO") or ("auto", "off")[SEED % 2]
+    print(f"FARSHORE_SEED={SEED}, object I/O {object_io}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FARSHORE_TEST_OBJECT_IO", object_io)
+        made = Shared(clusters, POLICY)
+        yield made
+        made.end()
 
 
 # --- one step -----------------------------------------------------------------------------------
