@@ -315,7 +315,7 @@ static void test_delta_ends_at_any_step(void **state)
 {
     for (unsigned steps = 1; steps < 400; steps += 1 + steps / 8) {
         struct rig rig;
-        struct mem_image *image = begin(&rig, state, FS_DELTA_ALWAYS);
+        struct mem_image *image = begin_with(&rig, state, FS_DELTA_ALWAYS, 6 * MIB);
         mem_store_shuffle(rig.stores[0], true);
         mem_store_shuffle(rig.stores[1], true);
         touch(image, 0, 6 * MIB);
