@@ -41,14 +41,16 @@ class Chain:
             list(threads.map(lambda pool: change(stage.east, pool, self.images(), seed), pools))
 
     def run(self, stage, rivals, run, wanted, report):
-        """Everybody ships each change, taking turns at being first, as far as the last one wanted."""
+        """Everybody ships each change, taking turns at being first where that is recorded, as far as the
+        last one wanted."""
         for rival in rivals:
             rival.images(self.images())
         last = max((i for i, (name, _) in enumerate(self.steps) if name in wanted), default=-1)
         for step in range(last + 1):
             name, change = self.steps[step]
             self._write(stage, rivals, step, 100 * run + step)
-            turn = (run + step) % len(rivals)
+            # A snapshot of theirs that is older than our base would have our diffs ask for every object.
+            turn = (run + step) % len(rivals) if name else 0
             for rival in rivals[turn:] + rivals[:turn]:
                 if isinstance(rival, Limit):
                     if change.pattern.random:  # by fio, block by block: no limit for anybody here

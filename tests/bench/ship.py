@@ -88,12 +88,13 @@ def play(stage, chosen, options, report):
     for run in range(options.runs):
         if run:
             stage.begin_anew()
-        for chain in chosen:
+        for i, chain in enumerate(chosen):
             stage.renew()
             rivals = stage.rivals([name for name in chain.against if name in options.against],
                                   chain.limit)
             if not options.quick:
-                warm_up(stage, [r for r in rivals if r.name != "limit"], check=run == 0)
+                cold = rivals if i == 0 else rivals[:1]
+                warm_up(stage, [r for r in cold if r.name != "limit"], check=run == 0)
             try:
                 chain.run(stage, rivals, run, wanted, report)
             finally:
@@ -103,8 +104,8 @@ def play(stage, chosen, options, report):
 
 
 def warm_up(stage, rivals, check):
-    """The daemons are fresh: their memory is touched, and their connections stand, once they have shipped
-    a little. All copies are compared, if asked for; later ours alone are."""
+    """Fresh daemons, ours in each chain, everybody's on fresh clusters: their memory is touched, and their
+    connections stand, once they have shipped a little. The copies are compared, if asked for."""
     small = disk(quick=True)
     small.name = "warm"
     small.steps.pop()
