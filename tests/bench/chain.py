@@ -56,7 +56,8 @@ class Chain:
                     if change.pattern.random:  # by fio, block by block: no limit for anybody here
                         continue
                     rival.access(change.pattern, 100 * run + step)
-                stage.settle()
+                if name:
+                    stage.settle()
                 cost = self._ship(stage, rival)
                 if name in wanted:
                     report.add(name, rival.name, cost)
