@@ -179,18 +179,29 @@ static int set_snap(const struct fs_image *image, uint64_t id, struct fs_error *
     return 0;
 }
 
-int fs_image_map_valid(const struct fs_image *image, uint64_t id, bool *ret_valid,
-                       struct fs_error *err)
+static int check_fast_diff(const struct fs_image *image, bool *ret_on, struct fs_error *err)
 {
     uint64_t features;
     int rc = rbd_get_features(image->handle, &features);
 
-    *ret_valid = false;
     if (rc < 0) {
         return fs_cluster_error(err, rc, "cannot read the image's features");
     }
-    rc = set_snap(image, id, err);
-    return rc == 0 && (features & RBD_FEATURE_FAST_DIFF) ? check_flags(image, ret_valid, err) : rc;
+    *ret_on = features & RBD_FEATURE_FAST_DIFF;
+    return 0;
+}
+
+int fs_image_map_valid(const struct fs_image *image, uint64_t id, bool *ret_valid,
+                       struct fs_error *err)
+{
+    bool on = false;
+    int rc = check_fast_diff(image, &on, err);
+
+    *ret_valid = false;
+    if (rc == 0) {
+        rc = set_snap(image, id, err);
+    }
+    return rc == 0 && on ? check_flags(image, ret_valid, err) : rc;
 }
 
 /* Ascending ids: the first user snapshot is the oldest. Nobody can roll back to the other types. */
@@ -208,14 +219,14 @@ int fs_image_fast_diff_valid(const struct fs_image *image, const struct fs_snap_
                              uint64_t from_id, uint64_t to_id, bool *ret_valid, char *ret_why,
                              size_t why_size, struct fs_error *err)
 {
-    uint64_t features;
-    int rc = rbd_get_features(image->handle, &features);
+    bool on = false;
+    int rc = check_fast_diff(image, &on, err);
 
     *ret_valid = false;
     if (rc < 0) {
-        return fs_cluster_error(err, rc, "cannot read the image's features");
+        return rc;
     }
-    if (!(features & RBD_FEATURE_FAST_DIFF)) {
+    if (!on) {
         snprintf(ret_why, why_size, "fast-diff is off");
         return set_snap(image, to_id, err);
     }
