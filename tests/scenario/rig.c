@@ -96,6 +96,13 @@ static const struct fs_session_events session_events = {
     .current_ack = on_current,
 };
 
+void rig_make_thin(struct rig *rig)
+{
+    rig->tuner.scarce = true;
+    rig->tuner.full_rate = 10e6;
+    rig->tuner.plain_content = rig->tuner.plain_payload = 64e6;
+}
+
 void rig_disconnect(struct rig *rig)
 {
     for (int i = 0; i < 2; i++) {

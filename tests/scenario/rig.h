@@ -64,6 +64,9 @@ struct mem_image *rig_add_volume(struct rig *rig, const char *name, uint64_t siz
 /* A new link and new sessions, up. The old ones are freed. */
 void rig_connect(struct rig *rig);
 void rig_disconnect(struct rig *rig);
+/* The tuner as if a transfer had waited for the link: 10 MB/s, of content that does not compress.
+ */
+void rig_make_thin(struct rig *rig);
 /* One round: letters, then the link. False when nothing happened and nothing runs. */
 bool rig_step(struct rig *rig);
 /* Until nothing happens any more. */

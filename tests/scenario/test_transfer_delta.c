@@ -95,14 +95,6 @@ static void test_delta_never_is_never(void **state)
     rig_fini(&rig);
 }
 
-/* As if a transfer had waited for it: 10 MB/s, of content that does not compress. */
-static void make_thin(struct rig *rig)
-{
-    rig->tuner.scarce = true;
-    rig->tuner.full_rate = 10e6;
-    rig->tuner.plain_content = rig->tuner.plain_payload = 64 * MIB;
-}
-
 /* Where nothing waits for the link, or only a long transfer before it did, not even the base is
  * opened. */
 static void test_delta_auto_costs_nothing_on_an_idle_link(void **state)
@@ -117,7 +109,7 @@ static void test_delta_auto_costs_nothing_on_an_idle_link(void **state)
         assert_int_equal(mem_store_started(rig.stores[0], MEM_OP_OPEN), ++opens);
         assert_int_equal(mem_store_started(rig.stores[1], MEM_OP_OPEN), 0);
         assert_int_equal(rig.sent.stats.delta_bytes, 0);
-        make_thin(&rig);
+        rig_make_thin(&rig);
         rig.chunk = 16 * KIB;
     }
     rig_fini(&rig);
@@ -128,7 +120,7 @@ static void test_delta_auto_begins_in_a_long_transfer_on_a_thin_link(void **stat
     struct rig rig;
     struct fs_uuid point;
     struct mem_image *image = begin_with(&rig, state, FS_DELTA_AUTO, 48 * MIB);
-    make_thin(&rig);
+    rig_make_thin(&rig);
     rig.chunk = 32 * KIB;
     touch(image, 0, 48 * MIB);
     ship_and_check(&rig, &point);
@@ -143,7 +135,7 @@ static void test_delta_auto_gives_up_what_does_not_pay(void **state)
     struct rig rig;
     struct fs_uuid point;
     struct mem_image *image = begin_with(&rig, state, FS_DELTA_AUTO, 48 * MIB);
-    make_thin(&rig);
+    rig_make_thin(&rig);
     rig.chunk = 32 * KIB;
     mem_image_scribble(image, 0, 48 * MIB, false);
     ship_and_check(&rig, &point);

@@ -249,9 +249,7 @@ static void test_transfer_scarce_link_bounds_what_is_read_ahead(void **state)
     mem_image_scribble(image, 0, 96 * MIB, false);
     struct fs_uuid point = rig_take(&rig);
     rig_connect(&rig);
-    rig.tuner.scarce = true;
-    rig.tuner.full_rate = 10e6;
-    rig.tuner.plain_content = rig.tuner.plain_payload = 64 * MIB;
+    rig_make_thin(&rig);
     mem_store_hold(rig.stores[1], MEM_OP_WRITE);
     rig_start(&rig, &point);
     rig_run(&rig);

@@ -201,20 +201,22 @@ static void test_credit_given_for_nothing_ends_session(void **state)
 /* The limit is what the options say, or what was set, within bounds. */
 static void test_full_transport_stops_senders_until_drained(void **state)
 {
-    static const uint64_t queues[][2] = {
-        {0, FS_TRANSPORT_LOW},
-        {FS_TRANSPORT_LOW + (512 << 10), FS_TRANSPORT_LOW + (512 << 10)},
-        {UINT64_MAX, SEND_LIMIT}};
+    static const struct {
+        bool set;
+        uint64_t bytes, limit;
+    } queues[] = {{false, 0, SEND_LIMIT},
+                  {true, 0, FS_TRANSPORT_LOW},
+                  {true, FS_TRANSPORT_LOW + (512 << 10), FS_TRANSPORT_LOW + (512 << 10)},
+                  {true, UINT64_MAX, SEND_LIMIT}};
     (void)state;
-    for (size_t i = 0; i <= sizeof(queues) / sizeof(queues[0]); i++) {
-        bool set = i < sizeof(queues) / sizeof(queues[0]);
-        uint64_t limit = set ? queues[i][1] : SEND_LIMIT;
+    for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++) {
+        uint64_t limit = queues[i].limit;
         struct pair pair;
         struct end source, target;
         open_up(&pair);
         open_stream(&pair, &source, &target);
-        if (set) {
-            fs_session_set_queue(pair.sides[0].session, queues[i][0]);
+        if (queues[i].set) {
+            fs_session_set_queue(pair.sides[0].session, queues[i].bytes);
         }
         fake_link_stall(pair.link, 0, true);
         source.segment_size = 256 << 10;
