@@ -11,8 +11,7 @@ if(FARSHORE_FAULTS AND NOT FARSHORE_SANITIZE)
 
     function(crash_test name label steps timeout source)
         add_test(NAME ${name}
-            COMMAND /usr/bin/python3 -B -m pytest -q -p no:cacheprovider --durations=5
-                --durations-min=1 ${source}
+            COMMAND ${pytest} ${source}
             WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
         set_tests_properties(${name} PROPERTIES
             LABELS ${label} TIMEOUT ${timeout} RUN_SERIAL ON FIXTURES_REQUIRED crash
